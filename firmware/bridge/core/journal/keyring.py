@@ -1,0 +1,271 @@
+"""Where a gateway's keys live: a NOR region of their own (docs/formats/log.md, "Key region").
+
+Block 0 is written once, when the gateway is provisioned. The blocks behind it hold slots, one for
+each chain key in use; a slot that has served is cleared to zeros on the spot, which NOR can do
+without an erase. NVS and littlefs would keep the old bytes.
+"""
+
+import hashlib
+import struct
+
+from micropython import const
+
+from bridge.core.checks import count_zero_bits
+from bridge.core.errors import FormatError, MediumError
+from bridge.core.journal.layout import BLANK, SECTOR_SIZE
+
+SITES_MAX = const(4)
+KEY_SIZE = const(32)
+SLOT_SIZE = const(64)
+SLOTS = const(64)  # in a block
+
+_IDENTITY = "<4sB8s8s32s32sB"
+_IDENTITY_MAGIC = b"VKID"
+_IDENTITY_VERSION = const(1)
+_SITE = "<8s32s"
+_CHECK_SIZE = const(8)
+
+_SLOT = "<BBHI32s16s"
+_SLOT_MARK = const(0x5A)
+_SLOT_CHECKED = const(56)
+
+# What a slot is
+_FREE = const(0)
+_LIVE = const(1)
+_SPENT = const(2)
+_TORN = const(3)
+
+
+class Identity:
+    """What provisioning wrote: who this gateway is, and the keys that never change.
+
+    sites  list of (site id, receipt key)
+    """
+
+    def __init__(self, gateway, log_id, uplink_key, command_key, sites):
+        self.gateway = gateway
+        self.log_id = log_id
+        self.uplink_key = uplink_key
+        self.command_key = command_key
+        self.sites = sites
+
+
+def pack_identity(identity):
+    """Return the bytes of block 0."""
+    body = struct.pack(
+        _IDENTITY,
+        _IDENTITY_MAGIC,
+        _IDENTITY_VERSION,
+        identity.gateway,
+        identity.log_id,
+        identity.uplink_key,
+        identity.command_key,
+        len(identity.sites),
+    )
+    for site, key in identity.sites:
+        body += struct.pack(_SITE, site, key)
+    return body + hashlib.sha256(body).digest()[:_CHECK_SIZE]
+
+
+def parse_identity(data):
+    """Return the Identity in block 0; raises FormatError when the gateway is not provisioned."""
+    fields = struct.unpack_from(_IDENTITY, data, 0)
+    if fields[0] != _IDENTITY_MAGIC or fields[1] != _IDENTITY_VERSION or fields[6] > SITES_MAX:
+        raise FormatError("key region: not provisioned (magic %r)" % fields[0])
+    at = struct.calcsize(_IDENTITY)
+    sites = []
+    for _ in range(fields[6]):
+        sites.append(struct.unpack_from(_SITE, data, at))
+        at += struct.calcsize(_SITE)
+    if hashlib.sha256(data[:at]).digest()[:_CHECK_SIZE] != bytes(data[at : at + _CHECK_SIZE]):
+        raise FormatError("key region: identity is damaged")
+    return Identity(*fields[2:6], sites)
+
+
+def identity_size():
+    """Return the most bytes an identity takes."""
+    return struct.calcsize(_IDENTITY) + SITES_MAX * struct.calcsize(_SITE) + _CHECK_SIZE
+
+
+def pack_slot(cls, epoch, number, key, previous_seal):
+    """Return the SLOT_SIZE bytes that hold the chain key of one sector number."""
+    data = bytearray(b"\xff" * SLOT_SIZE)
+    struct.pack_into(_SLOT, data, 0, _SLOT_MARK, cls, epoch, number, key, previous_seal)
+    struct.pack_into("<H", data, _SLOT_CHECKED, count_zero_bits(data, 0, _SLOT_CHECKED))
+    return data
+
+
+class Slot:
+    """A chain key: of class `cls`, for sector `number`, chained to `previous_seal`."""
+
+    def __init__(self, place, cls, epoch, number, key, previous_seal):
+        self.place = place
+        self.cls = cls
+        self.epoch = epoch
+        self.number = number
+        self.key = key
+        self.previous_seal = previous_seal
+
+
+class KeyRing:
+    """The chain keys in use.
+
+    medium  a block device with block 0 written by provisioning and at least two blocks behind it
+
+    `slots` is a list of live Slots, at most two a class: the one of the open sector, and for the
+    length of a change of sectors the next one.
+    """
+
+    def __init__(self, medium):
+        if medium.ioctl(5, 0) != SECTOR_SIZE or medium.ioctl(4, 0) < 3:
+            raise MediumError("key region: want at least 3 blocks of %d bytes" % SECTOR_SIZE)
+        self._medium = medium
+        self._blocks = medium.ioctl(4, 0)
+        self._next = -1  # place of the next free slot, -1 when the block in use is full
+        self._block = 1  # the block in use
+        self._blank = bytearray(self._blocks)  # 1 for a block that is erased
+        data = bytearray(identity_size())
+        medium.readblocks(0, data, 0)
+        self.identity = parse_identity(data)
+        self.slots = []
+
+    def recover(self):
+        """Read the slots, and finish clearing those whose end was cut short. Erases nothing.
+
+        Returns the number of torn slots.
+        """
+        torn = 0
+        self.slots = []
+        data = bytearray(SLOT_SIZE)
+        for place in range(SLOTS, self._blocks * SLOTS):
+            state = self._read(place, data)
+            if state == _FREE:
+                continue
+            if state == _TORN:
+                torn += 1
+                self._zero(place)
+            elif state == _LIVE:
+                self._take(place, data)
+        self._find_free(data)
+        return torn
+
+    def _read(self, place, data):
+        self._medium.readblocks(place // SLOTS, data, place % SLOTS * SLOT_SIZE)
+        ones = zeros = True
+        for byte in data:
+            ones = ones and byte == BLANK
+            zeros = zeros and byte == 0
+        if ones:
+            return _FREE
+        if zeros:
+            return _SPENT
+        check = data[_SLOT_CHECKED] | data[_SLOT_CHECKED + 1] << 8
+        if data[0] != _SLOT_MARK or check != count_zero_bits(data, 0, _SLOT_CHECKED):
+            return _TORN
+        return _LIVE
+
+    def _take(self, place, data):
+        _, cls, epoch, number, key, seal = struct.unpack_from(_SLOT, data, 0)
+        for slot in self.slots:
+            if slot.cls == cls and slot.number == number and slot.epoch == epoch:
+                # A copy made to empty a block, before the first was cleared.
+                self._zero(slot.place)
+                slot.place = place
+                return
+        self.slots.append(Slot(place, cls, epoch, number, key, seal))
+
+    def _find_free(self, data):
+        # Blocks are filled in turn: the one in use is the one with room that is not blank, if
+        # there is one. A block of spent slots waits for `tidy`.
+        self._next = -1
+        for block in range(1, self._blocks):
+            free = (block + 1) * SLOTS
+            while free > block * SLOTS and self._read(free - 1, data) == _FREE:
+                free -= 1
+            self._blank[block] = 1 if free == block * SLOTS else 0
+            if free < (block + 1) * SLOTS and (self._next < 0 or free % SLOTS):
+                self._next = free
+                self._block = block
+
+    def _zero(self, place):
+        self._medium.writeblocks(place // SLOTS, bytes(SLOT_SIZE), place % SLOTS * SLOT_SIZE)
+
+    def find(self, cls, number):
+        """Return the live Slot of a class and sector number, or None."""
+        for slot in self.slots:
+            if slot.cls == cls and slot.number == number:
+                return slot
+        return None
+
+    def newest(self, cls):
+        """Return the live Slot of a class with the highest sector number, or None."""
+        best = None
+        for slot in self.slots:
+            if slot.cls == cls and (best is None or slot.number > best.number):
+                best = slot
+        return best
+
+    def put(self, cls, epoch, number, key, previous_seal):
+        """Write the chain key of one more sector and return its Slot; erases only if it must."""
+        if self._next < 0:
+            self._open_block()
+        place = self._next
+        self._blank[place // SLOTS] = 0
+        data = pack_slot(cls, epoch, number, key, previous_seal)
+        self._medium.writeblocks(place // SLOTS, data, place % SLOTS * SLOT_SIZE)
+        self._next = place + 1 if place % SLOTS < SLOTS - 1 else -1
+        slot = Slot(place, cls, epoch, number, bytes(key), bytes(previous_seal))
+        self.slots.append(slot)
+        return slot
+
+    def clear(self, slot):
+        """Destroy a chain key: its slot is programmed to zeros."""
+        self._zero(slot.place)
+        self.slots.remove(slot)
+
+    def tidy(self):
+        """Do one step of housekeeping in an idle moment; returns True when it erased a block.
+
+        Keeps a blank block ahead: what still lives in an old block moves to the one in use.
+        """
+        for block in range(1, self._blocks):
+            if block == self._block or self._blank[block]:
+                continue
+            for slot in list(self.slots):
+                if slot.place // SLOTS == block and self._next >= 0:
+                    self._move(slot)
+            if not self._lives(block):
+                self._erase(block)
+                return True
+        return False
+
+    def _open_block(self):
+        for block in range(1, self._blocks):
+            if self._blank[block]:
+                self._use(block)
+                return
+        # No idle moment came in the time of a whole block of slots.
+        for block in range(1, self._blocks):
+            if block != self._block and not self._lives(block):
+                self._erase(block)
+                self._use(block)
+                return
+        raise MediumError("key region: no room for another key in %d blocks" % self._blocks)
+
+    def _use(self, block):
+        self._block = block
+        self._next = block * SLOTS
+
+    def _erase(self, block):
+        self._medium.ioctl(6, block)
+        self._blank[block] = 1
+
+    def _lives(self, block):
+        return any(slot.place // SLOTS == block for slot in self.slots)
+
+    def _move(self, slot):
+        old = slot.place
+        copy = self.put(slot.cls, slot.epoch, slot.number, slot.key, slot.previous_seal)
+        self.slots.remove(copy)
+        self._zero(old)
+        slot.place = copy.place

@@ -1,0 +1,131 @@
+"""The records inside commits, as a reader gives them back (docs/formats/log.md, "Records").
+
+`mono_ms` is monotonic since the boot `boot`, in steps of 10 ms; clock records tie it to UTC.
+"""
+
+from micropython import const
+
+DEVICE = const(0x10)
+SHAPE = const(0x11)
+ALARM = const(0x21)
+EVENT = const(0x22)
+GAP = const(0x23)
+CLOCK = const(0x24)
+OBSERVATION = const(0x40)  # to 0x7F: the low six bits are the shape
+
+# Events of the gateway itself
+BOOT = const(1)  # text: firmware, MicroPython, reset cause
+IDENTITY = const(2)  # what a device said of itself
+SITE_UP = const(3)
+SITE_DOWN = const(4)
+LINK_UP = const(5)
+LINK_DOWN = const(6)
+DEVICE_SILENT = const(7)
+DEVICE_BACK = const(8)
+SET_ASIDE = const(9)  # unreadable sectors were found
+
+EVENT_NAMES = {
+    BOOT: "boot",
+    IDENTITY: "identity",
+    SITE_UP: "site-up",
+    SITE_DOWN: "site-down",
+    LINK_UP: "link-up",
+    LINK_DOWN: "link-down",
+    DEVICE_SILENT: "device-silent",
+    DEVICE_BACK: "device-back",
+    SET_ASIDE: "set-aside",
+}
+
+SHAPES_MAX = const(64)
+TICK_MS = const(10)
+
+
+class Device:
+    """Who is meant: name in the ward's configuration, protocol, address on its bus."""
+
+    def __init__(self, name, protocol, unit):
+        self.name = name
+        self.protocol = protocol
+        self.unit = unit
+
+
+class Value:
+    """One parameter of an observation.
+
+    parameter  id of `codes.PARAMETERS`, or 0x8000 up with `label` and `unit` spelled out
+    value      decimal integer, 72 with decimals 1 is 7.2; None when there is no value
+    state      one of events.VALID, NO_VALUE, QUESTIONABLE, OVER_RANGE, UNDER_RANGE
+    """
+
+    def __init__(self, parameter, label, unit, value, decimals, state):
+        self.parameter = parameter
+        self.label = label
+        self.unit = unit
+        self.value = value
+        self.decimals = decimals
+        self.state = state
+
+
+class Record:
+    """Common to all: when, by which boot's clock, and where in the sector.
+
+    offset, index  the commit's place in the sector, and the record's number in the commit
+    """
+
+    kind = 0
+    boot = 0
+    mono_ms = 0
+    offset = 0
+    index = 0
+
+
+class ObservationRecord(Record):
+    kind = OBSERVATION
+
+    def __init__(self, device, group, values):
+        self.device = device
+        self.group = group
+        self.values = values  # list of Value, unchanged ones included
+
+
+class AlarmRecord(Record):
+    kind = ALARM
+
+    def __init__(self, device, page, code, priority, active, text):
+        self.device = device
+        self.page = page
+        self.code = code
+        self.priority = priority
+        self.active = active
+        self.text = text
+
+
+class EventRecord(Record):
+    kind = EVENT
+
+    def __init__(self, event, text):
+        self.event = event
+        self.text = text
+
+
+class GapRecord(Record):
+    """Sectors `first` to `last` of class number `cls` were overwritten before their receipt."""
+
+    kind = GAP
+
+    def __init__(self, cls, first, last):
+        self.cls = cls
+        self.first = first
+        self.last = last
+
+
+class ClockRecord(Record):
+    """At the exact monotonic time `exact_ms` it was `utc_ms`, give or take `error_ms`."""
+
+    kind = CLOCK
+
+    def __init__(self, exact_ms, utc_ms, error_ms, clock):
+        self.exact_ms = exact_ms
+        self.utc_ms = utc_ms
+        self.error_ms = error_ms
+        self.clock = clock

@@ -1,0 +1,51 @@
+"""A fixed receive buffer: a reader fills a window, a decoder drops from the front."""
+
+
+class RxBuffer:
+    """Bytes on their way from a line to a decoder; never grows, never allocates per byte.
+
+    data   bytearray; the `count` valid bytes start at index 0
+    """
+
+    def __init__(self, size):
+        self.data = bytearray(size)
+        self.count = 0
+        self._view = memoryview(self.data)
+
+    def window(self):
+        """Return the free part for `readinto`; empty when the decoder does not keep up."""
+        return self._view[self.count :]
+
+    def commit(self, count):
+        """Say that `count` bytes were written at the start of the last window."""
+        self.count += count
+
+    def feed(self, data):
+        """Copy in as much of `data` as fits and return the number of bytes taken."""
+        count = min(len(data), len(self.data) - self.count)
+        self._view[self.count : self.count + count] = data[:count]
+        self.count += count
+        return count
+
+    def drop(self, count):
+        """Forget `count` bytes at the front."""
+        rest = self.count - count
+        if rest > 0:
+            self._view[:rest] = self._view[count : self.count]
+        self.count = rest
+
+    def find(self, byte, start=0):
+        """Return the index of `byte` at or after `start`, or -1."""
+        data = self.data
+        for index in range(start, self.count):
+            if data[index] == byte:
+                return index
+        return -1
+
+    def drop_until(self, byte):
+        """Forget all before the next `byte` (all there is when it is absent); return how many."""
+        index = self.find(byte)
+        count = self.count if index < 0 else index
+        if count:
+            self.drop(count)
+        return count

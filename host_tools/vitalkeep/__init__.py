@@ -1,0 +1,1 @@
+"""Host tools of the bedside gateway: provision, flash, diagnose, and the hub."""

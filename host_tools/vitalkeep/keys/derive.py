@@ -1,0 +1,28 @@
+"""Every key of a gateway, derived by label from its root key (docs/formats/log.md, "Keys").
+
+The root key stays in the vault. A board gets what these functions return, and nothing else.
+"""
+
+from bridge.core.mac import hmac_sha256
+
+ROOT_SIZE = 32
+
+
+def chain_key(root: bytes, gateway: bytes, log_id: bytes, cls: int) -> bytes:
+    """Return chain key number 0 of one class of one log."""
+    return hmac_sha256(root, b"vitalkeep chain", gateway, log_id, bytes((cls,)))
+
+
+def uplink_key(root: bytes, gateway: bytes) -> bytes:
+    """Return the key under which a gateway tags runs and heartbeats."""
+    return hmac_sha256(root, b"vitalkeep uplink", gateway)
+
+
+def receipt_key(root: bytes, gateway: bytes, site: bytes) -> bytes:
+    """Return the key under which one site receipts to one gateway."""
+    return hmac_sha256(root, b"vitalkeep receipt", gateway, site)
+
+
+def command_key(root: bytes, gateway: bytes) -> bytes:
+    """Return the key under which a gateway takes commands."""
+    return hmac_sha256(root, b"vitalkeep command", gateway)

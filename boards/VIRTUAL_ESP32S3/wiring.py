@@ -1,0 +1,12 @@
+"""The virtual board: an ESP32-S3 (REPL on USB, so three UARTs are free) with wired Ethernet."""
+
+BOARD = "VIRTUAL_ESP32S3"
+LINK = {"kind": "lan"}
+JOURNAL = {"medium": "partition", "label": "journal"}
+KEYS = {"medium": "partition", "label": "keys"}
+UARTS = {
+    0: {"tx": 43, "rx": 44},
+    1: {"tx": 17, "rx": 18},
+    2: {"tx": 15, "rx": 16},
+}
+RS485_ENABLE = {2: 21}

@@ -1,0 +1,217 @@
+"""The wiring: builds every part, then runs a table of named jobs under one supervisor."""
+
+import asyncio
+import os
+import sys
+from binascii import hexlify
+
+import machine
+from cryptolib import aes
+from micropython import const
+
+from bridge.core.errors import ConfigError
+from bridge.core.journal import records
+from bridge.core.journal.keyring import KeyRing
+from bridge.core.journal.layout import CLASSES
+from bridge.core.journal.ring import Journal
+from bridge.core.protocols import make_decoder
+from bridge.core.recorder import Recorder
+from bridge.core.wire import WIRE_VERSION
+from bridge.health.clock import Clock
+from bridge.health.counters import Counters
+from bridge.health.watchdog import Watchdog
+from bridge.links.rs485 import Rs485Line
+from bridge.links.uart import UartLine, open_uart
+from bridge.storage.medium import open_medium
+from bridge.uplink.forward import Forwarder, Site
+from bridge.uplink.network import open_link
+
+VERSION = "0.1.0"
+
+_ECB = const(1)
+_COMMIT_POLL_MS = const(20)
+_IDLE_MS = const(200)
+_WATCH_MS = const(1000)
+_RESTART_PAUSE_MS = const(500)
+_WATCHDOG_MS = const(8000)
+_BEAT_MS = const(6000)  # no task may be silent for longer; some wait for a peer that long
+
+
+def _cipher(key):
+    return aes(key, _ECB)
+
+
+def _reset_cause():
+    causes = (
+        ("PWRON_RESET", "power-on"),
+        ("HARD_RESET", "hard"),
+        ("WDT_RESET", "watchdog"),
+        ("DEEPSLEEP_RESET", "deep sleep"),
+        ("SOFT_RESET", "soft"),
+    )
+    cause = machine.reset_cause()
+    for name, text in causes:
+        if getattr(machine, name, None) == cause:
+            return text
+    return "unknown (%s)" % cause
+
+
+class App:
+    """One gateway on one board.
+
+    config  a Config
+    wiring  the board's wiring module: plain values
+    """
+
+    def __init__(self, config, wiring):
+        self.config = config
+        self.counters = Counters()
+        self.clock = Clock(int.from_bytes(os.urandom(4), "little"))
+        keys = KeyRing(open_medium(wiring.KEYS))
+        self.counters.add("torn_keys", keys.recover())
+        self.identity = keys.identity
+        devices = []
+        extras = {extra["id"]: (extra["label"], extra["unit"]) for extra in config.parameters}
+        for line in config.lines:
+            for device in line["devices"]:
+                devices.append(records.Device(device["name"], line["protocol"], device["unit"]))
+        self.journal = Journal(
+            open_medium(wiring.JOURNAL), keys, _cipher, os.urandom, self.clock, devices, extras
+        )
+        self.recorder = Recorder(
+            self.journal, self.clock, self.counters, config.lines, config.device_silent_ms
+        )
+        self.watchdog = Watchdog(self.clock, machine.WDT(timeout=_WATCHDOG_MS).feed)
+        self.link = open_link(wiring.LINK)
+        self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
+        self.forwarders = [self._forwarder(site) for site in config.sites]
+        self.jobs = [("commit", self._commit), ("idle", self._idle), ("watch", self._watch)]
+        for line in self.lines:
+            self.jobs.append(("line%d" % line.number, line.run))
+        for forwarder in self.forwarders:
+            self.jobs.append(("site_" + forwarder.site.name, forwarder.run))
+
+    def _line(self, number, line, wiring):
+        uart = open_uart(line, wiring.UARTS[line["uart"]])
+        try:
+            decoder = make_decoder(line["protocol"], line["options"])
+        except KeyError:
+            raise ConfigError("lines: no protocol %r in this firmware" % line["protocol"])
+        parts = (number, uart, decoder, self.recorder.take, self.clock, self.counters)
+        if not line["rs485"]:
+            return UartLine(*parts)
+        pin = wiring.RS485_ENABLE.get(line["uart"])
+        return Rs485Line(*parts, machine.Pin(pin, machine.Pin.OUT, value=0) if pin else None)
+
+    def _forwarder(self, site):
+        id = bytes.fromhex(site["id"])
+        keys = [key for known, key in self.identity.sites if known == id]
+        if not keys:
+            raise ConfigError("sites: %s: this gateway has no receipt key for it" % site["name"])
+        place = Site(site["name"], site["host"], site["port"], id, keys[0])
+        return Forwarder(place, self.config, self)
+
+    # --- running ---
+
+    async def run(self):
+        """Recover the log, then run every job for ever."""
+        self.journal.recover()
+        boot = "reset %s; firmware %s; %s" % (_reset_cause(), VERSION, sys.version)
+        for cls in range(len(CLASSES)):
+            self.journal.event(cls, records.BOOT, boot)
+            if self.journal.pool.set_aside:
+                text = "%d unreadable sectors" % self.journal.pool.set_aside
+                self.journal.event(cls, records.SET_ASIDE, text)
+            self.journal.commit(cls)
+        self.link.start()
+        tasks = []
+        for name, job in self.jobs:
+            self.watchdog.expect(name, _BEAT_MS)
+            tasks.append(asyncio.create_task(self.supervise(name, job)))
+        print("gateway %s: listening; %s" % (hexlify(self.identity.gateway).decode(), boot))
+        await asyncio.gather(*tasks)
+
+    async def supervise(self, name, job):
+        """Run a job for ever; what stops it is counted and kept, and it starts again."""
+        while True:
+            try:
+                await job(lambda: self.watchdog.beat(name))
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self.counters.add_restart(name, error)
+                print("job %s:" % name)
+                sys.print_exception(error)
+            await asyncio.sleep_ms(_RESTART_PAUSE_MS)
+
+    async def _commit(self, beat):
+        limits = (self.config.commit_a_ms, self.config.commit_b_ms, self.config.commit_c_ms)
+        while True:
+            beat()
+            now_ms = self.clock.mono_ms()
+            for cls in range(len(CLASSES)):
+                if self.journal.waiting_ms(cls, now_ms) >= limits[cls]:
+                    self.journal.commit(cls)
+            for forwarder in self.forwarders:
+                if forwarder.sender.news():
+                    forwarder.wake()
+            await asyncio.sleep_ms(_COMMIT_POLL_MS)
+
+    async def _idle(self, beat):
+        while True:
+            beat()
+            self.journal.idle()
+            await asyncio.sleep_ms(_IDLE_MS)
+
+    async def _watch(self, beat):
+        while True:
+            beat()
+            self.recorder.watch()
+            late = self.watchdog.feed()
+            if late:
+                self.counters.add("late_" + late)
+            await asyncio.sleep_ms(_WATCH_MS)
+
+    # --- what the parts tell each other ---
+
+    def stored(self, cls, number):
+        """A site has a whole sector: give it up on flash once the class's policy allows."""
+        having = [forwarder.sender.has(cls, number) for forwarder in self.forwarders]
+        # Class A stays until every site has it, B and C until one has.
+        if all(having) if cls == 0 else any(having):
+            self.journal.release(cls, number)
+
+    def notice_site(self, site, up):
+        event = records.SITE_UP if up else records.SITE_DOWN
+        self.journal.event(0, event, site.name)
+
+    def report(self, sender, nonce, ask, now_ms):
+        """Return the fields of a heartbeat (docs/formats/wire.md)."""
+        heads = {}
+        backlog = {}
+        for cls, name in enumerate(CLASSES):
+            newest, end = self.journal.newest(cls)
+            heads[name] = (self.journal.pool.oldest(cls), newest, end)
+            backlog[name] = sender.backlog_bytes(cls)
+        ready, unknown = self.journal.pool.blanks()
+        lines = []
+        for device, name in enumerate(self.recorder.names):
+            heard = self.recorder.heard_ms[device]
+            lines.append({"name": name, "state": "silent" if heard < 0 else "live"})
+        return {
+            "v": WIRE_VERSION,
+            "log": hexlify(self.identity.log_id).decode(),
+            "nonce": hexlify(nonce).decode(),
+            "boot": self.clock.boot,
+            "mono": now_ms,
+            "utc": self.clock.utc_ms(),
+            "clock": self.clock.state,
+            "ask": ask,
+            "heads": heads,
+            "pool": (self.journal.pool.count, ready + unknown),
+            "backlog": backlog,
+            "counters": self.counters.values,
+            "lines": lines,
+            "micropython": sys.version,
+            "firmware": VERSION,
+        }

@@ -1,0 +1,128 @@
+"""The gateway's configuration: one table of fields, checked whole at start.
+
+The file on the board is `config.json`. Besides the fields it has `bed`, `sites` and `lines`:
+
+    {"bed": "bed-1",
+     "sites": [{"name": "primary", "id": "<16 hex digits>", "host": "10.0.0.5", "port": 1883}],
+     "lines": [{"uart": 1, "protocol": "masimo_set", "baud": 9600, "bits": 8, "parity": "N",
+                "stop": 1, "options": {},
+                "devices": [{"name": "oximeter", "class": "A", "unit": 0}]}]}
+
+A line with "rs485": true drives the transceiver's enable pin that the board's wiring names.
+"""
+
+from bridge.core.codes import FIRST_CONFIGURED
+from bridge.core.errors import ConfigError
+from bridge.core.journal.layout import CLASSES
+
+# name, default, low, high, unit
+FIELDS = (
+    ("commit_a_ms", 100, 0, 1000, "ms"),
+    ("commit_b_ms", 5000, 0, 10000, "ms"),
+    ("commit_c_ms", 30000, 0, 60000, "ms"),
+    ("heartbeat_ms", 2000, 500, 60000, "ms"),
+    ("peer_silent_ms", 5000, 1000, 60000, "ms"),
+    ("receipt_wait_ms", 4000, 1000, 60000, "ms"),
+    ("window_bytes", 16384, 2048, 65536, "byte"),
+    ("device_silent_ms", 10000, 1000, 600000, "ms"),
+)
+
+_SITES_MAX = 4
+_LINES_MAX = 8
+_DEVICES_MAX = 32
+_TEXT_MAX = 24
+_EXTRAS_MAX = 16
+
+# What each object must have, and of which type
+_SITE = (("name", str), ("id", str), ("host", str), ("port", int))
+_LINE = (("uart", int), ("protocol", str), ("baud", int), ("devices", list))
+_LINE_MORE = (("bits", int), ("parity", str), ("stop", int), ("rs485", bool), ("options", dict))
+_DEVICE = (("name", str), ("class", str), ("unit", int))
+_EXTRA = (("id", int), ("label", str), ("unit", str))
+
+
+class Config:
+    """A checked configuration: every field of FIELDS as an attribute, and bed, sites, lines.
+
+    data    dict as read from config.json
+    Raises  ConfigError naming field, value, range and unit
+    """
+
+    def __init__(self, data):
+        known = {"bed", "sites", "lines", "parameters"}
+        for name, default, low, high, unit in FIELDS:
+            known.add(name)
+            value = data.get(name, default)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ConfigError("%s: %r, want %d to %d %s" % (name, value, low, high, unit))
+            setattr(self, name, value)
+        for name in data:
+            if name not in known:
+                raise ConfigError("%s: no such field" % name)
+        self.bed = _text(data.get("bed"), "bed")
+        self.sites = _table(data, "sites", _SITE, (), 1, _SITES_MAX)
+        self.lines = _table(data, "lines", _LINE, _LINE_MORE, 1, _LINES_MAX)
+        self.parameters = _table(data, "parameters", _EXTRA, (), 0, _EXTRAS_MAX)
+        self._check_sites()
+        self._check_devices()
+        for extra in self.parameters:
+            if not FIRST_CONFIGURED <= extra["id"] <= 0xFFFF:
+                raise ConfigError("parameters: id %d, want 32768 to 65535" % extra["id"])
+
+    def _check_sites(self):
+        for site in self.sites:
+            try:
+                size = len(bytes.fromhex(site["id"]))
+            except ValueError:
+                size = 0
+            if size != 8:
+                raise ConfigError("sites: id %r, want 16 hex digits" % site["id"])
+
+    def _check_devices(self):
+        names = set()
+        for line in self.lines:
+            where = "lines: uart %d" % line["uart"]
+            line["devices"] = _table(line, "devices", _DEVICE, (), 1, _DEVICES_MAX)
+            for device in line["devices"]:
+                if device["class"] not in CLASSES or len(device["class"]) != 1:
+                    raise ConfigError("%s: class %r, want A, B or C" % (where, device["class"]))
+                if device["name"] in names:
+                    raise ConfigError("%s: device %r twice" % (where, device["name"]))
+                names.add(device["name"])
+            if line.setdefault("parity", "N") not in ("N", "E", "O"):
+                raise ConfigError("%s: parity %r, want N, E or O" % (where, line["parity"]))
+            line.setdefault("bits", 8)
+            line.setdefault("stop", 1)
+            line.setdefault("rs485", False)
+            line.setdefault("options", {})
+        if len(names) > _DEVICES_MAX:
+            raise ConfigError("lines: %d devices, want at most %d" % (len(names), _DEVICES_MAX))
+
+
+def _text(value, name):
+    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_MAX:
+        raise ConfigError("%s: %r, want 1 to %d characters" % (name, value, _TEXT_MAX))
+    return value
+
+
+def _table(data, name, fields, optional, low, high):
+    rows = data.get(name, [])
+    if not isinstance(rows, list) or not low <= len(rows) <= high:
+        raise ConfigError("%s: want a list of %d to %d" % (name, low, high))
+    allowed = {field for field, _ in fields + optional}
+    for row in rows:
+        if not isinstance(row, dict):
+            raise ConfigError("%s: %r, want an object" % (name, row))
+        for field in row:
+            if field not in allowed:
+                raise ConfigError("%s: %s: no such field" % (name, field))
+        for field, kind in fields + optional:
+            if field not in row:
+                if (field, kind) in fields:
+                    raise ConfigError("%s: %s is missing" % (name, field))
+                continue
+            if not isinstance(row[field], kind):
+                raise ConfigError("%s: %s is %r" % (name, field, row[field]))
+            if kind is str:
+                _text(row[field], "%s: %s" % (name, field))
+    return rows

@@ -1,0 +1,229 @@
+"""What one site has of the logs and what it gets next: live first, backlog beside it.
+
+Pure bookkeeping over the journal; `uplink/forward.py` does the sending. The site says what it
+has ("have"), from there on every run that goes out waits in flight for its receipt.
+"""
+
+import hashlib
+
+from micropython import const
+
+from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT, SEAL_AT, SECTOR_SIZE
+from bridge.core.wire import RUN_BYTES_MAX
+
+_FLIGHTS_MAX = const(32)
+_LIVE_SHARE = const(2)  # the backlog leaves half of the window to live commits
+_CHUNK = const(512)
+_HOLES_MAX = const(8)
+
+
+class Flight:
+    """A run on its way: the site owes a receipt for `cls`, `number` up to `end`."""
+
+    def __init__(self, cls, number, end, size, sent_ms):
+        self.cls = cls
+        self.number = number
+        self.end = end
+        self.size = size
+        self.sent_ms = sent_ms
+
+
+class Sender:
+    """The state of one site.
+
+    journal       the Journal
+    window_bytes  how many log bytes may wait for receipts
+    on_whole      on_whole(cls, number): the site has durably stored a whole closed sector
+    """
+
+    def __init__(self, journal, window_bytes, on_whole):
+        self._journal = journal
+        self._window_bytes = window_bytes
+        self._on_whole = on_whole
+        self._chunk = bytearray(_CHUNK)
+        self.epoch = None  # of the site's store: another one voids what it said before
+        self.mismatches = 0  # receipts whose digest is not that of our flash
+        self.restart()
+
+    def restart(self):
+        """Forget a session: nothing is known until the site says what it has."""
+        self.ready = False
+        self.flights = []
+        self.in_flight = 0
+        self._live = [(0, 0)] * len(CLASSES)  # (sector number, offset) to send next
+        self._old = [(-1, 0)] * len(CLASSES)  # the same in the backlog, -1 before the first
+        self._below = [0] * len(CLASSES)  # every sector below is stored at the site, or gone
+        self._whole = [set() for _ in CLASSES]  # and these above
+        self._parts = {}
+
+    def has(self, cls, number):
+        """Return True when the site has the whole of a sector."""
+        return number < self._below[cls] or number in self._whole[cls]
+
+    # --- receipts ---
+
+    def receipt(self, receipt):
+        """Take an authenticated receipt of this session."""
+        if receipt.have:
+            self._start_over(receipt)
+        elif not self.ready or receipt.epoch != self.epoch:
+            return
+        for cls, number, length, digest in receipt.entries:
+            if cls < len(CLASSES) and self._agrees(cls, number, length, digest):
+                self._stored(cls, number, length, receipt.have)
+        for cls in range(len(CLASSES)):
+            self._advance(cls)
+
+    def _start_over(self, receipt):
+        self.restart()
+        self.ready = True
+        self.epoch = receipt.epoch
+        for cls, first, count, bits in receipt.maps:
+            if cls < len(CLASSES):
+                self._below[cls] = first
+                for index in range(count):
+                    if bits[index >> 3] >> (index & 7) & 1:
+                        self._now_whole(cls, first + index)
+        for cls in range(len(CLASSES)):
+            self._live[cls] = (self._journal.newest(cls)[0], 0)
+
+    def _stored(self, cls, number, length, have):
+        if length == SECTOR_SIZE:
+            self._now_whole(cls, number)
+        elif have:
+            if number == self._live[cls][0]:
+                self._live[cls] = (number, length)
+            else:
+                self._parts[(cls, number)] = length
+        kept = []
+        for flight in self.flights:
+            if flight.cls == cls and flight.number == number and flight.end <= length:
+                self.in_flight -= flight.size
+            else:
+                kept.append(flight)
+        self.flights = kept
+
+    def _now_whole(self, cls, number):
+        if not self.has(cls, number):
+            self._whole[cls].add(number)
+            self._on_whole(cls, number)
+
+    def _advance(self, cls):
+        whole = self._whole[cls]
+        if len(whole) > _HOLES_MAX:
+            # A sector below was overwritten before it was sent: it will not come any more.
+            oldest = self._journal.pool.oldest(cls)
+            if oldest > self._below[cls]:
+                self._below[cls] = oldest
+                whole = self._whole[cls] = {number for number in whole if number >= oldest}
+        while self._below[cls] in whole:
+            whole.remove(self._below[cls])
+            self._below[cls] += 1
+
+    def _agrees(self, cls, number, length, digest):
+        """Compare the site's digest with our own flash: a receipt for other bytes is none."""
+        state = hashlib.sha256()
+        chunk = memoryview(self._chunk)
+        for offset in range(0, length, _CHUNK):
+            part = chunk[: min(_CHUNK, length - offset)]
+            if not self._journal.read(cls, number, offset, part):
+                return False
+            if offset == 0 and length > RELEASED_AT:
+                part[RELEASED_AT] = BLANK
+            state.update(part)
+        if state.digest()[:8] == digest:
+            return True
+        self.mismatches += 1
+        return False
+
+    # --- runs ---
+
+    def next_run(self):
+        """Return (cls, sector number, offset, count) of the run to send next, or None."""
+        room = self._window_bytes - self.in_flight
+        if not self.ready or room < RUN_BYTES_MAX or len(self.flights) >= _FLIGHTS_MAX:
+            return None
+        for cls in range(len(CLASSES)):
+            run = self._next_live(cls)
+            if run:
+                return run
+        if room < self._window_bytes // _LIVE_SHARE:
+            return None
+        for cls in range(len(CLASSES)):
+            run = self._next_old(cls)
+            if run:
+                return run
+        return None
+
+    def news(self):
+        """Return True when live commits wait to be sent."""
+        if not self.ready:
+            return False
+        return any(self._journal.newest(cls) > self._live[cls] for cls in range(len(CLASSES)))
+
+    def _next_live(self, cls):
+        newest, end = self._journal.newest(cls)
+        number, offset = self._live[cls]
+        while number < newest:
+            run = self._rest_of_closed(cls, number, offset)
+            if run:
+                return run
+            # Closed and sent whole, or overwritten: the next sector is the live one.
+            number, offset = number + 1, 0
+            self._live[cls] = (number, offset)
+        if number >= 0 and offset < end:
+            return cls, number, offset, min(RUN_BYTES_MAX, end - offset)
+        return None
+
+    def _next_old(self, cls):
+        number, offset = self._old[cls]
+        oldest = max(self._below[cls], self._journal.pool.oldest(cls))
+        if number < oldest:
+            number, offset = oldest, self._parts.get((cls, oldest), 0)
+        while number < self._live[cls][0]:
+            if not self.has(cls, number):
+                run = self._rest_of_closed(cls, number, offset)
+                if run:
+                    self._old[cls] = (number, offset)
+                    return run
+            number += 1
+            offset = self._parts.get((cls, number), 0)
+        self._old[cls] = (number, offset)
+        return None
+
+    def _rest_of_closed(self, cls, number, offset):
+        if offset >= SECTOR_SIZE:
+            return None
+        end = self._journal.sealed_end(cls, number)
+        if end < 0:
+            return None
+        if offset < end:
+            return cls, number, offset, min(RUN_BYTES_MAX, end - offset)
+        # What lies between the end and the seal is blank; the site knows that from the seal.
+        return cls, number, SEAL_AT, SECTOR_SIZE - SEAL_AT
+
+    def sent(self, run, now_ms):
+        """Say that `run` went out."""
+        cls, number, offset, count = run
+        end = offset + count
+        if number == self._live[cls][0]:
+            self._live[cls] = (number, end)
+        else:
+            self._old[cls] = (number, end)
+        self.flights.append(Flight(cls, number, end, count, now_ms))
+        self.in_flight += count
+
+    def overdue_ms(self, now_ms):
+        """Return how long the oldest run has waited for its receipt, 0 when none waits."""
+        return now_ms - self.flights[0].sent_ms if self.flights else 0
+
+    def backlog_bytes(self, cls):
+        """Return how many log bytes of a class this site has not been sent, at a guess."""
+        newest, end = self._journal.newest(cls)
+        if newest < 0:
+            return 0
+        number, offset = self._live[cls]
+        total = max(0, end - offset) if number == newest else end
+        first = max(self._below[cls], self._journal.pool.oldest(cls))
+        closed = max(0, newest - first - len(self._whole[cls]))
+        return total + closed * SECTOR_SIZE

@@ -1,0 +1,79 @@
+"""An RS232 line: bytes from a UART to a decoder's buffer, and its requests back."""
+
+import asyncio
+
+from micropython import const
+
+_POLL_MS = const(10)
+_SLICE = const(8)  # events handled before other tasks have their turn
+_PARITY = {"N": None, "E": 0, "O": 1}
+
+# The ring behind the UART holds the longest stall of the loop: a flash erase of 0.4 s or a TLS
+# handshake of 1.2 s, at 1 byte for each 10 bit times.
+_STALL_MS = const(1200)
+
+
+def receive_ring(baud):
+    """Return how many bytes arrive during the longest stall, as the UART's `rxbuf`."""
+    return max(256, baud * _STALL_MS // 10000)
+
+
+def open_uart(line, pins):
+    """Return a machine.UART for one line of the configuration."""
+    from machine import UART
+
+    return UART(
+        line["uart"],
+        baudrate=line["baud"],
+        bits=line["bits"],
+        parity=_PARITY[line["parity"]],
+        stop=line["stop"],
+        rxbuf=receive_ring(line["baud"]),
+        timeout=0,
+        timeout_char=0,
+        **pins,
+    )
+
+
+class UartLine:
+    """One line and its decoder.
+
+    take   take(number, event) for each event
+    clock  has mono_ms()
+    """
+
+    def __init__(self, number, uart, decoder, take, clock, counters):
+        self.number = number
+        self._uart = uart
+        self._decoder = decoder
+        self._take = take
+        self._clock = clock
+        self._counters = counters
+
+    async def run(self, beat):
+        """Read and ask for ever; `beat()` is called at each turn."""
+        while True:
+            beat()
+            busy = self._turn()
+            request = self._decoder.next_request(self._clock.mono_ms())
+            if request is not None:
+                self._send(request)
+            await asyncio.sleep_ms(0 if busy else _POLL_MS)
+
+    def _turn(self):
+        """Move what has arrived into the decoder; True when there may be more to do."""
+        rx = self._decoder.rx
+        window = rx.window()
+        if len(window):
+            count = self._uart.readinto(window)
+            if count:
+                rx.commit(count)
+        for _ in range(_SLICE):
+            event = self._decoder.next_event()
+            if event is None:
+                return False
+            self._take(self.number, event)
+        return True
+
+    def _send(self, data):
+        self._uart.write(data)

@@ -1,0 +1,5 @@
+"""What an image of the gateway freezes."""
+
+package("bridge", opt=2)  # noqa: F821
+module("main.py", opt=2)  # noqa: F821
+require("umqtt.simple")  # noqa: F821

@@ -1,0 +1,31 @@
+"""What provisioning writes into a gateway's key region: all it may ever know."""
+
+from bridge.core.journal.keyring import SLOT_SIZE, Identity, pack_identity, pack_slot
+from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
+from bridge.core.journal.seal import FIRST_SEAL
+from vitalkeep.keys import derive
+
+
+def key_region(
+    root: bytes, gateway: bytes, log_id: bytes, sites: list[bytes], blocks: int
+) -> bytes:
+    """Return the bytes of a new key region of `blocks` times 4096 bytes.
+
+    root   32 bytes; it is not in what is returned
+    sites  ids of the sites that this gateway delivers to, 8 bytes each
+    """
+    identity = Identity(
+        gateway,
+        log_id,
+        derive.uplink_key(root, gateway),
+        derive.command_key(root, gateway),
+        [(site, derive.receipt_key(root, gateway, site)) for site in sites],
+    )
+    region = bytearray(b"\xff" * (blocks * SECTOR_SIZE))
+    data = pack_identity(identity)
+    region[: len(data)] = data
+    for cls in range(len(CLASSES)):
+        key = derive.chain_key(root, gateway, log_id, cls)
+        at = SECTOR_SIZE + cls * SLOT_SIZE
+        region[at : at + SLOT_SIZE] = pack_slot(cls, 0, 0, key, FIRST_SEAL)
+    return bytes(region)

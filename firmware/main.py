@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import wiring
+
 from bridge.app import App
 from bridge.core.config import Config
 

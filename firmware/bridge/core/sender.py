@@ -6,10 +6,9 @@ has ("have"), from there on every run that goes out waits in flight for its rece
 
 import hashlib
 
-from micropython import const
-
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT, SEAL_AT, SECTOR_SIZE
 from bridge.core.wire import RUN_BYTES_MAX
+from micropython import const
 
 _FLIGHTS_MAX = const(32)
 _LIVE_SHARE = const(2)  # the backlog leaves half of the window to live commits
@@ -69,7 +68,9 @@ class Sender:
         elif not self.ready or receipt.epoch != self.epoch:
             return
         for cls, number, length, digest in receipt.entries:
-            if cls < len(CLASSES) and self._agrees(cls, number, length, digest):
+            if cls >= len(CLASSES) or length > SECTOR_SIZE:
+                self.mismatches += 1
+            elif self._agrees(cls, number, length, digest):
                 self._stored(cls, number, length, receipt.have)
         for cls in range(len(CLASSES)):
             self._advance(cls)
@@ -79,11 +80,15 @@ class Sender:
         self.ready = True
         self.epoch = receipt.epoch
         for cls, first, count, bits in receipt.maps:
-            if cls < len(CLASSES):
-                self._below[cls] = first
-                for index in range(count):
-                    if bits[index >> 3] >> (index & 7) & 1:
-                        self._now_whole(cls, first + index)
+            if cls >= len(CLASSES):
+                self.mismatches += 1
+                continue
+            # A site can only have what was once closed here, whatever it says.
+            newest = self._journal.newest(cls)[0]
+            self._below[cls] = min(first, max(0, self._journal.pool.oldest(cls)))
+            for index in range(min(count, newest - first)):
+                if bits[index >> 3] >> (index & 7) & 1:
+                    self._now_whole(cls, first + index)
         for cls in range(len(CLASSES)):
             self._live[cls] = (self._journal.newest(cls)[0], 0)
 

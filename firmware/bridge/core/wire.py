@@ -7,11 +7,10 @@ import json
 import struct
 from binascii import hexlify, unhexlify
 
-from micropython import const
-
 from bridge.core.errors import FormatError, TagError
 from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
 from bridge.core.mac import hmac_sha256, same
+from micropython import const
 
 WIRE_VERSION = const(1)
 RUN_HEAD = const(15)
@@ -193,32 +192,32 @@ def parse_receipt(payload, key, gateway):
     body = payload[:stop]
     if not same(_tag(key, _RECEIPT_LABEL, gateway, body, RECEIPT_TAG), payload[stop:]):
         raise TagError("receipt: wrong tag")
-    try:
-        return _parse_receipt_body(body, gateway)
-    except (ValueError, IndexError) as error:
-        raise FormatError("receipt: cut short", error)
-
-
-def _parse_receipt_body(body, gateway):
-    fields = struct.unpack_from(_RECEIPT, body, 0)
+    fields = _unpack(_RECEIPT, body, 0)
     if fields[0] != WIRE_VERSION or fields[4] != gateway:
         raise FormatError("receipt version %d for %s" % (fields[0], hexlify(fields[4])))
     receipt = Receipt(*fields[2:7])
     receipt.have = bool(fields[1] & _HAVE)
     receipt.utc_ms, receipt.echo_ms, receipt.copies = fields[7:10]
     at = struct.calcsize(_RECEIPT)
-    for _ in range(body[at]):
-        receipt.entries.append(struct.unpack_from(_ENTRY, body, at + 1))
+    count = _unpack("B", body, at)[0]
+    at += 1
+    for _ in range(count):
+        receipt.entries.append(_unpack(_ENTRY, body, at))
         at += struct.calcsize(_ENTRY)
+    count = _unpack("B", body, at)[0]
     at += 1
-    maps = body[at]
-    at += 1
-    for _ in range(maps):
-        cls, first, count = struct.unpack_from(_MAP, body, at)
+    for _ in range(count):
+        cls, first, sectors = _unpack(_MAP, body, at)
         at += struct.calcsize(_MAP)
-        size = (count + 7) // 8
-        receipt.maps.append((cls, first, count, bytes(body[at : at + size])))
-        at += size
+        bits = bytes(body[at : at + (sectors + 7) // 8])
+        at += (sectors + 7) // 8
+        receipt.maps.append((cls, first, sectors, bits))
     if at != len(body):
         raise FormatError("receipt: %d bytes, want %d" % (len(body), at))
     return receipt
+
+
+def _unpack(form, body, at):
+    if at + struct.calcsize(form) > len(body):
+        raise FormatError("receipt: %d bytes, cut short at %d" % (len(body), at))
+    return struct.unpack_from(form, body, at)

@@ -1,0 +1,182 @@
+"""The tables, for SQLite and PostgreSQL alike. Rows are addressed by position, so an insert that
+comes twice is harmless: (gateway, log, class, sector, offset, index) never has two meanings.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+
+def _place() -> Sequence[Column[object]]:
+    """The first four parts of a position; fresh objects, as each table wants its own."""
+    return (
+        Column("gateway", LargeBinary(8), nullable=False),
+        Column("log", LargeBinary(8), nullable=False),
+        Column("cls", Integer, nullable=False),
+        Column("sector", BigInteger, nullable=False),
+    )
+
+
+def _position() -> Sequence[Column[object]]:
+    return (
+        *_place(),
+        Column("offset", Integer, nullable=False),
+        Column("idx", Integer, nullable=False),
+        Column("boot", BigInteger, nullable=False),
+        Column("mono_ms", BigInteger, nullable=False),
+    )
+
+
+_PLACE_KEY = ("gateway", "log", "cls", "sector")
+_POSITION_KEY = (*_PLACE_KEY, "offset", "idx")
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+# length  bytes of the prefix that is stored
+# state   one of sectors.OPEN, WHOLE, PROVEN, BROKEN
+# data    all 4096 bytes once it is whole; until then they stand in `pieces`
+# spans   JSON, which device has values from when to when: see spans.py
+sectors = Table(
+    "sectors",
+    metadata,
+    *_place(),
+    Column("length", Integer, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("data", LargeBinary),
+    Column("spans", Text, nullable=False),
+    Column("stored_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint(*_PLACE_KEY),
+    Index("sectors_by_time", "gateway", "stored_ms"),
+)
+
+pieces = Table(
+    "pieces",
+    metadata,
+    *_place(),
+    Column("offset", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint(*_PLACE_KEY, "offset"),
+)
+
+# items: JSON {label: [decimal string or null, state, unit]}
+observations = Table(
+    "observations",
+    metadata,
+    *_position(),
+    Column("device", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("unit", Integer, nullable=False),
+    Column("grp", Integer, nullable=False),
+    Column("items", Text, nullable=False),
+    PrimaryKeyConstraint(*_POSITION_KEY),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    *_position(),
+    Column("device", Text, nullable=False),
+    Column("page", Integer, nullable=False),
+    Column("code", Integer, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("text", Text, nullable=False),
+    PrimaryKeyConstraint(*_POSITION_KEY),
+)
+
+events = Table(
+    "events",
+    metadata,
+    *_position(),
+    Column("event", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("stored_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint(*_POSITION_KEY),
+    Index("events_by_time", "stored_ms"),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    *_position(),
+    Column("gap_cls", Integer, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("stored_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint(*_POSITION_KEY),
+)
+
+# Every class's log carries the same clock record: one row is enough.
+clocks = Table(
+    "clocks",
+    metadata,
+    Column("gateway", LargeBinary(8), nullable=False),
+    Column("boot", BigInteger, nullable=False),
+    Column("mono_ms", BigInteger, nullable=False),
+    Column("utc_ms", BigInteger, nullable=False),
+    Column("error_ms", Integer, nullable=False),
+    Column("quality", Integer, nullable=False),
+    PrimaryKeyConstraint("gateway", "boot", "mono_ms"),
+)
+
+# Authenticated bytes that contradict what is stored, kept for whoever has to find out why.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    *_place(),
+    Column("offset", Integer, nullable=False),
+    Column("digest", LargeBinary(8), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint(*_PLACE_KEY, "offset", "digest"),
+)
+
+# The last authenticated word of each gateway on what its logs hold.
+heads = Table(
+    "heads",
+    metadata,
+    Column("gateway", LargeBinary(8), primary_key=True),
+    Column("log", LargeBinary(8), nullable=False),
+    Column("boot", BigInteger, nullable=False),
+    Column("mono_ms", BigInteger, nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+# What the hub itself noticed: links, its own starts, refusals.
+story = Table(
+    "story",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("gateway", LargeBinary(8)),
+    Column("tone", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+# Tables whose rows a commit only ever adds, by the name that Batch.rows uses.
+ADDED: dict[str, Table] = {
+    table.name: table for table in (observations, alarms, events, gaps, clocks, quarantine)
+}

@@ -1,0 +1,200 @@
+"""Where a site's root keys live: one JSON file that only its owner can read.
+
+    {"v": 1, "site": {"id": "<16 hex>", "name": "..."},
+     "gateways": [{"id": "<16 hex>", "bed": "...", "root": "<64 hex>", "logs": ["<16 hex>"]}]}
+
+A root key never leaves this file for a board, a log line or a message: `provision` writes what
+`derive` makes of it.
+"""
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vitalkeep.errors import ToolError
+from vitalkeep.keys.derive import ROOT_SIZE
+
+_FILE = "vault.json"
+_VERSION = 1
+ID_SIZE = 8
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One gateway: id and log ids of 8 bytes, the bed it stands at, its root key (not shown)."""
+
+    id: bytes
+    bed: str
+    root: bytes = field(repr=False)
+    logs: tuple[bytes, ...] = ()
+
+
+class Vault:
+    """The root keys of one site. Open it with `Vault.open`, make it with `Vault.create`.
+
+    site_id, site_name  this site's 8-byte id, random at creation, and its name for people
+    """
+
+    def __init__(self, folder: Path, site_id: bytes, site_name: str) -> None:
+        self.folder = folder
+        self.site_id = site_id
+        self.site_name = site_name
+        self._gateways: dict[bytes, Gateway] = {}
+        self._stamp = (0, 0)
+
+    def __repr__(self) -> str:
+        return f"<Vault {self.folder} with {len(self._gateways)} gateways>"
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], site_name: str = "primary") -> "Vault":
+        """Make an empty vault in the folder `path`; raises ToolError when there is one."""
+        folder = Path(path)
+        if (folder / _FILE).exists():
+            raise ToolError(f"{folder}: there is a vault already", "Open it, or name a new folder.")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        vault = cls(folder, secrets.token_bytes(ID_SIZE), site_name)
+        vault._check_access(folder, 0o700)
+        vault._write()
+        return vault
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Vault":
+        """Read a vault; raises ToolError when it is absent, damaged or readable by others."""
+        folder = Path(path)
+        vault = cls(folder, b"", "")
+        vault.reload()
+        return vault
+
+    def changed(self) -> bool:
+        """Return True when the file is not the one that was read: someone provisioned."""
+        try:
+            return self._stat() != self._stamp
+        except OSError:
+            return False  # gone for the moment; what was read still holds
+
+    def reload(self) -> None:
+        """Read the file again; raises ToolError as `open` does and then changes nothing."""
+        path = self.folder / _FILE
+        if not path.exists():
+            raise ToolError(
+                f"{self.folder}: there is no vault here",
+                "Name the folder of one, or make one: vitalkeep hub --new-vault.",
+            )
+        self._check_access(self.folder, 0o700)
+        self._check_access(path, 0o600)
+        stamp = self._stat()
+        try:
+            data = json.loads(path.read_text())
+            if data["v"] != _VERSION:
+                raise ValueError(f"version {data['v']}, want {_VERSION}")
+            site_id, site_name = _id(data["site"]["id"]), str(data["site"]["name"])
+            gateways = [_gateway(entry) for entry in data["gateways"]]
+        except (KeyError, TypeError, ValueError) as error:
+            # The message of a JSON error names a place, never the content around it.
+            raise ToolError(
+                f"{path}: damaged ({type(error).__name__})", "Restore it from its copy."
+            ) from None
+        self.site_id, self.site_name, self._stamp = site_id, site_name, stamp
+        self._gateways = {gateway.id: gateway for gateway in gateways}
+
+    def gateways(self) -> list[Gateway]:
+        """Return all gateways in the order they were added."""
+        return list(self._gateways.values())
+
+    def add_gateway(
+        self,
+        gateway_id: bytes,
+        bed: str,
+        root: bytes | None = None,
+        log_id: bytes | None = None,
+    ) -> Gateway:
+        """Add a gateway, or a log to one that is known, and write the vault.
+
+        gateway_id, log_id  8 bytes each; a new log id comes with each format of a flash
+        root                32 bytes, random by default; that of a known gateway never changes
+        Raises              ToolError when sizes are wrong or another root is given
+        """
+        for name, value, size in (("gateway id", gateway_id, ID_SIZE), ("log id", log_id, ID_SIZE)):
+            if value is not None and len(value) != size:
+                raise ToolError(f"{name} of {len(value)} bytes, want {size}")
+        if root is not None and len(root) != ROOT_SIZE:
+            raise ToolError(f"root key of {len(root)} bytes, want {ROOT_SIZE}")
+        known = self._gateways.get(gateway_id)
+        if known is not None and root not in (None, known.root):
+            raise ToolError(
+                f"gateway {gateway_id.hex()} is known with another root key",
+                "Gateway ids are never used twice: provision under a new one.",
+            )
+        logs: Iterable[bytes] = known.logs if known else ()
+        if log_id is not None:
+            logs = [*(log for log in logs if log != log_id), log_id]
+        secret = known.root if known else root or secrets.token_bytes(ROOT_SIZE)
+        gateway = Gateway(gateway_id, bed, secret, tuple(logs))
+        self._gateways[gateway_id] = gateway
+        self._write()
+        return gateway
+
+    def _stat(self) -> tuple[int, int]:
+        found = (self.folder / _FILE).stat()
+        return found.st_mtime_ns, found.st_ino
+
+    @staticmethod
+    def _check_access(path: Path, mode: int) -> None:
+        found = stat.S_IMODE(path.stat().st_mode)
+        if found & _OTHERS:
+            raise ToolError(
+                f"{path}: mode {found:o} lets others in; it holds root keys",
+                f"Run: chmod {mode:o} {path}",
+            )
+
+    def _write(self) -> None:
+        data = {
+            "v": _VERSION,
+            "site": {"id": self.site_id.hex(), "name": self.site_name},
+            "gateways": [
+                {
+                    "id": gateway.id.hex(),
+                    "bed": gateway.bed,
+                    "root": gateway.root.hex(),
+                    "logs": [log.hex() for log in gateway.logs],
+                }
+                for gateway in self._gateways.values()
+            ],
+        }
+        # A new file under its own name, then one rename: a cut leaves the old vault or the new.
+        path = self.folder / _FILE
+        fresh = self.folder / f".{_FILE}.{os.getpid()}"
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump(data, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._stamp = self._stat()
+
+
+def _id(text: Any) -> bytes:
+    value = bytes.fromhex(text)
+    if len(value) != ID_SIZE:
+        raise ValueError(f"id of {len(value)} bytes")
+    return value
+
+
+def _gateway(entry: Any) -> Gateway:
+    root = bytes.fromhex(entry["root"])
+    if len(root) != ROOT_SIZE:
+        raise ValueError(f"root key of {len(root)} bytes")
+    return Gateway(
+        _id(entry["id"]), str(entry["bed"]), root, tuple(_id(log) for log in entry["logs"])
+    )

@@ -1,0 +1,65 @@
+"""The configuration is checked whole, and says what is wrong."""
+
+import unittest
+
+from bridge.core.config import FIELDS, Config
+from bridge.core.errors import ConfigError
+
+
+def good():
+    return {
+        "bed": "bed-1",
+        "sites": [{"name": "primary", "id": "00" * 8, "host": "127.0.0.1", "port": 1883}],
+        "lines": [
+            {
+                "uart": 1,
+                "protocol": "masimo_set",
+                "baud": 9600,
+                "devices": [{"name": "oximeter", "class": "A", "unit": 0}],
+            }
+        ],
+    }
+
+
+class TestConfig(unittest.TestCase):
+    def test_defaults_fill_what_is_not_said(self):
+        config = Config(good())
+        for name, default, _, _, _ in FIELDS:
+            self.assertEqual(getattr(config, name), default)
+        line = config.lines[0]
+        self.assertEqual((line["bits"], line["parity"], line["stop"]), (8, "N", 1))
+
+    def test_each_field_is_bounded(self):
+        for name, _, low, high, _ in FIELDS:
+            for value in (low - 1, high + 1, "5", None, True):
+                data = good()
+                data[name] = value
+                with self.assertRaises(ConfigError):
+                    Config(data)
+
+    def test_what_is_wrong_is_named(self):
+        for change, word in (
+            (lambda d: d.update(bed=""), "bed"),
+            (lambda d: d.update(beds=1), "beds"),
+            (lambda d: d.update(sites=[]), "sites"),
+            (lambda d: d["sites"][0].update(id="12"), "id"),
+            (lambda d: d["sites"][0].pop("port"), "port"),
+            (lambda d: d["lines"][0].update(parity="X"), "parity"),
+            (lambda d: d["lines"][0].update(speed=1), "speed"),
+            (lambda d: d["lines"][0].update(devices=[]), "devices"),
+            (lambda d: d["lines"][0]["devices"][0].update({"class": "D"}), "class"),
+            (lambda d: d["lines"].append(dict(d["lines"][0])), "twice"),
+            (lambda d: d.update(parameters=[{"id": 5, "label": "x", "unit": "y"}]), "id"),
+        ):
+            data = good()
+            change(data)
+            try:
+                Config(data)
+            except ConfigError as error:
+                self.assertIn(word, str(error))
+            else:
+                self.fail("no error for " + word)
+
+
+if __name__ == "__main__":
+    unittest.main()

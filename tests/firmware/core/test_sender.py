@@ -1,0 +1,185 @@
+"""What goes to a site next: live first, backlog beside, nothing twice, nothing forgotten."""
+
+import unittest
+
+from bridge.core import wire
+from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
+from bridge.core.sender import Sender
+from tests.support.gateway import GATEWAY, LOG_ID, UPLINK_KEY, Flash, observation
+from tests.support.site import SmallSite
+
+NONCE = b"nonce--1"
+
+
+class TestSender(unittest.TestCase):
+    def setUp(self):
+        self.journal, self.clock = Flash(sectors=12).boot()
+        self.whole = []
+        self.sender = Sender(
+            self.journal, 16384, lambda cls, number: self.whole.append((cls, number))
+        )
+        self.site = SmallSite()
+        self.step = 0
+
+    def append(self, count, cls=0):
+        for _ in range(count):
+            self.clock.now_ms += 1000
+            self.step += 1
+            self.journal.observation(cls, 0, observation(self.step)[0], self.clock.now_ms)
+            self.journal.commit(cls)
+            self.journal.idle()
+
+    def ask(self):
+        heads = {}
+        for cls in range(len(CLASSES)):
+            heads[cls] = (self.journal.pool.oldest(cls), self.journal.newest(cls)[0])
+        self.give(self.site.have(NONCE, heads))
+
+    def give(self, receipt):
+        self.sender.receipt(self.site.through_the_wire(receipt))
+
+    def next_payload(self):
+        run = self.sender.next_run()
+        if run is None:
+            return None, None
+        cls, number, offset, count = run
+        payload = bytearray(wire.run_size(count))
+        data = memoryview(payload)[wire.RUN_HEAD : wire.RUN_HEAD + count]
+        self.journal.read(cls, number, offset, data)
+        if offset <= 7 < offset + count:
+            data[7 - offset] = 0xFF
+        wire.pack_run(payload, UPLINK_KEY, GATEWAY, cls, LOG_ID, number, offset, count)
+        self.sender.sent(run, self.clock.now_ms)
+        return run, payload
+
+    def deliver_all(self):
+        runs = []
+        while True:
+            run, payload = self.next_payload()
+            if run is None:
+                return runs
+            runs.append(run)
+            position = self.site.take(payload, run[0])
+            self.give(self.site.receipt(NONCE, [position]))
+
+    def assert_copied(self):
+        for cls in range(len(CLASSES)):
+            newest, end = self.journal.newest(cls)
+            for number in range(self.journal.pool.oldest(cls), newest + 1):
+                size = end if number == newest else SECTOR_SIZE
+                own = bytearray(size)
+                self.journal.read(cls, number, 0, own)
+                own[7] = 0xFF
+                self.assertEqual(bytes(self.site.sectors[(cls, number)]), bytes(own))
+
+    def test_nothing_goes_before_the_site_says_what_it_has(self):
+        self.append(3)
+        self.assertIsNone(self.sender.next_run())
+
+    def test_log_is_copied_byte_for_byte(self):
+        self.append(300)
+        self.append(20, cls=1)
+        self.ask()
+        self.deliver_all()
+        self.append(100)
+        self.deliver_all()
+        self.assert_copied()
+        self.assertEqual(self.sender.backlog_bytes(0), 0)
+
+    def test_open_sector_goes_before_the_backlog(self):
+        self.append(300)
+        self.ask()
+        newest = self.journal.newest(0)[0]
+        self.assertGreater(newest, 1)
+        runs = [run for run in self.deliver_all() if run[0] == 0]
+        order = [number for _, number, _, _ in runs]
+        self.assertEqual(order[0], newest)
+        backlog = [number for number in order if number != newest]
+        self.assertEqual(backlog, sorted(backlog))
+
+    def test_live_commit_overtakes_the_backlog(self):
+        self.append(300)
+        self.ask()
+        for _ in range(4):
+            run, payload = self.next_payload()
+            self.give(self.site.receipt(NONCE, [self.site.take(payload, run[0])]))
+        self.append(1)
+        run, _ = self.next_payload()
+        self.assertEqual(run[1], self.journal.newest(0)[0])
+
+    def test_sector_that_closes_while_live_is_sent_with_its_seal(self):
+        self.ask()
+        while self.journal.newest(0)[0] < 2:
+            self.append(5)
+            self.deliver_all()
+        self.deliver_all()
+        self.assertIn((0, 0), self.whole)
+        self.assertIn((0, 1), self.whole)
+        self.assert_copied()
+
+    def test_window_is_bounded_without_receipts(self):
+        self.append(600)
+        self.ask()
+        total = 0
+        while True:
+            run, _ = self.next_payload()
+            if run is None:
+                break
+            total += run[3]
+        self.assertLessEqual(total, 16384)
+        self.assertGreater(self.sender.overdue_ms(self.clock.now_ms + 5000), 4000)
+
+    def test_lost_runs_come_again_after_asking(self):
+        self.append(300)
+        self.ask()
+        for _ in range(5):
+            self.next_payload()
+        self.ask()
+        self.deliver_all()
+        self.assert_copied()
+
+    def test_new_session_goes_on_where_the_site_is(self):
+        self.append(200)
+        self.ask()
+        self.deliver_all()
+        self.append(2)
+        self.sender.restart()
+        self.ask()
+        sent = sum(count for _, _, _, count in self.deliver_all())
+        self.assertLess(sent, 200)
+        self.assert_copied()
+
+    def test_emptied_store_gets_everything_again(self):
+        self.append(200)
+        self.ask()
+        self.deliver_all()
+        self.site = SmallSite(b"epoch--2")
+        receipt = self.site.receipt(NONCE, [])
+        self.give(receipt)
+        self.assertFalse(receipt.have)
+        self.ask()
+        self.deliver_all()
+        self.assert_copied()
+
+    def test_receipt_of_another_epoch_confirms_nothing(self):
+        self.append(100)
+        self.ask()
+        run, payload = self.next_payload()
+        position = self.site.take(payload, run[0])
+        self.site.epoch = b"epoch--2"
+        self.give(self.site.receipt(NONCE, [position]))
+        self.assertEqual(len(self.sender.flights), 1)
+
+    def test_receipt_for_other_bytes_confirms_nothing(self):
+        self.append(100)
+        self.ask()
+        run, payload = self.next_payload()
+        position = self.site.take(payload, run[0])
+        self.site.sectors[position][-1] ^= 1
+        self.give(self.site.receipt(NONCE, [position]))
+        self.assertEqual(len(self.sender.flights), 1)
+        self.assertEqual(self.sender.mismatches, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,55 @@
+"""A small site that works: keeps prefixes, receipts them, says what it has."""
+
+import hashlib
+
+from bridge.core import wire
+from bridge.core.journal import layout
+from tests.support.gateway import GATEWAY, LOG_ID, RECEIPT_KEY, SITE, UPLINK_KEY
+
+
+class SmallSite:
+    """Takes runs as a hub would; `sectors` is {(class, number): bytearray}."""
+
+    def __init__(self, epoch=b"epoch--1"):
+        self.epoch = epoch
+        self.sectors = {}
+
+    def take(self, payload, cls):
+        """Store one run and return its position."""
+        run = wire.parse_run(payload, UPLINK_KEY, GATEWAY, cls)
+        prefix = self.sectors.setdefault((cls, run.sector), bytearray())
+        if run.offset == layout.SEAL_AT and len(prefix) < run.offset:
+            prefix.extend(b"\xff" * (run.offset - len(prefix)))
+        if run.offset <= len(prefix):
+            prefix.extend(run.data[len(prefix) - run.offset :])
+        return cls, run.sector
+
+    def entry(self, cls, number):
+        prefix = self.sectors[(cls, number)]
+        return cls, number, len(prefix), hashlib.sha256(prefix).digest()[:8]
+
+    def receipt(self, nonce, positions):
+        made = wire.Receipt(SITE, self.epoch, GATEWAY, LOG_ID, nonce)
+        made.entries = [self.entry(*position) for position in positions]
+        return made
+
+    def have(self, nonce, heads):
+        """Answer "what do you have" for {class: (first, newest)}."""
+        made = wire.Receipt(SITE, self.epoch, GATEWAY, LOG_ID, nonce)
+        made.have = True
+        for cls, (first, newest) in heads.items():
+            count = newest - first + 1
+            bits = bytearray((count + 7) // 8)
+            for index in range(count):
+                prefix = self.sectors.get((cls, first + index), b"")
+                if len(prefix) == layout.SECTOR_SIZE:
+                    bits[index >> 3] |= 1 << (index & 7)
+                elif prefix:
+                    made.entries.append(self.entry(cls, first + index))
+            made.maps.append((cls, first, count, bytes(bits)))
+        return made
+
+    def through_the_wire(self, receipt):
+        """Return the receipt as the gateway parses it."""
+        payload = wire.pack_receipt(receipt, RECEIPT_KEY)
+        return wire.parse_receipt(payload, RECEIPT_KEY, GATEWAY)

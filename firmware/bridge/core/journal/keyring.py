@@ -223,17 +223,9 @@ class KeyRing:
         self.slots.remove(slot)
 
     def tidy(self):
-        """Do one step of housekeeping in an idle moment; returns True when it erased a block.
-
-        Keeps a blank block ahead: what still lives in an old block moves to the one in use.
-        """
+        """Erase one block of spent slots in an idle moment; returns True when there was one."""
         for block in range(1, self._blocks):
-            if block == self._block or self._blank[block]:
-                continue
-            for slot in list(self.slots):
-                if slot.place // SLOTS == block and self._next >= 0:
-                    self._move(slot)
-            if not self._lives(block):
+            if block != self._block and not self._blank[block] and not self._lives(block):
                 self._erase(block)
                 return True
         return False
@@ -254,6 +246,10 @@ class KeyRing:
     def _use(self, block):
         self._block = block
         self._next = block * SLOTS
+        # What still lives elsewhere moves here at once, so the blocks left behind can be erased.
+        for slot in list(self.slots):
+            if slot.place // SLOTS != block:
+                self._move(slot)
 
     def _erase(self, block):
         self._medium.ioctl(6, block)

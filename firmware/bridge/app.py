@@ -68,7 +68,9 @@ class App:
         self.counters = Counters()
         self.clock = Clock(int.from_bytes(os.urandom(4), "little"))
         keys = KeyRing(open_medium(wiring.KEYS))
-        self.counters.add("torn_keys", keys.recover())
+        torn = keys.recover()
+        if torn:
+            self.counters.add("torn_keys", torn)
         self.identity = keys.identity
         devices = []
         extras = {extra["id"]: (extra["label"], extra["unit"]) for extra in config.parameters}

@@ -1,15 +1,16 @@
 """A strict NOR flash chip: bits go 1 to 0, an erase sets a sector to 1, power may be cut anywhere.
 
-Runs on MicroPython (in the virtual board) and on CPython (in tests and the rig).
+Runs on MicroPython (in the virtual board) and on CPython (in tests and the rig). What it allows is
+what the data sheets of W25Q chips promise and no more: a program that wants a 1 where a 0 stands
+does nothing on a real chip, and is refused here, because whoever asks for it is mistaken.
 """
 
 import errno
+import os
 from array import array
 
 ERASE_SIZE = 4096
 PAGE_SIZE = 256
-
-_EIO = 5
 
 
 class PowerCut(BaseException):
@@ -21,21 +22,36 @@ class FileStore:
 
     def __init__(self, path, size):
         try:
-            self._file = open(path, "r+b")
+            found = os.stat(path)[6]
         except OSError:
-            with open(path, "wb") as file:
-                for _ in range(size // ERASE_SIZE):
-                    file.write(b"\xff" * ERASE_SIZE)
-            self._file = open(path, "r+b")
+            _create(path, size)
+            found = size
+        if found != size:
+            raise ValueError("%s: %d bytes, want a chip of %d" % (path, found, size))
+        # Unbuffered: what the kernel has survives a kill, and MicroPython's flush() would wait
+        # for the disk, which only protects against the host's own power cut.
+        self._file = open(path, "r+b", 0)
 
     def read(self, offset, buffer):
         self._file.seek(offset)
-        self._file.readinto(buffer)
+        if self._file.readinto(buffer) != len(buffer):
+            raise OSError(errno.EIO)
 
     def write(self, offset, data):
         self._file.seek(offset)
-        self._file.write(data)
-        self._file.flush()
+        if self._file.write(data) != len(data):
+            raise OSError(errno.EIO)
+
+    def close(self):
+        self._file.close()
+
+
+def _create(path, size):
+    with open(path + ".new", "wb") as file:
+        blank = b"\xff" * ERASE_SIZE
+        for _ in range(size // ERASE_SIZE):
+            file.write(blank)
+    os.rename(path + ".new", path)
 
 
 class RamStore:
@@ -55,19 +71,24 @@ class Random:
     """A small repeatable generator, the same on both interpreters (xorshift, 32 bits)."""
 
     def __init__(self, seed):
-        self._state = (seed * 2654435761 + 88172645463325252) & 0xFFFFFFFF or 1
+        self._state = (seed * 2654435761 + 2463534242) & 0xFFFFFFFF or 1
 
     def below(self, limit):
+        """Return a number from 0 to `limit` - 1; `limit` is at most 65536."""
         state = self._state
         state ^= state << 13 & 0xFFFFFFFF
         state ^= state >> 17
         state ^= state << 5 & 0xFFFFFFFF
         self._state = state
-        return state % limit
+        return (state >> 16) * limit >> 16
 
 
 class Timing:
-    """What operations take, in milliseconds, and how the board waits for them (W25Q64JV)."""
+    """What operations take, in milliseconds, and how the board waits for them.
+
+    Defaults are the typical values of the W25Q64JV (data sheet, AC characteristics: tPP, tSE);
+    the worst are 3 and 400.
+    """
 
     def __init__(self, sleep_ms, program_page_ms=0.7, erase_ms=45):
         self.sleep_ms = sleep_ms
@@ -84,11 +105,15 @@ class NorChip:
     on_cut        called with no argument at the instant the power goes, before PowerCut
     """
 
-    def __init__(self, store, size, program_unit=1, timing=None, on_cut=None):
+    def __init__(
+        self, store, size, program_unit=1, erase_size=ERASE_SIZE, timing=None, on_cut=None
+    ):
         self.store = store
         self.size = size
         self.program_unit = program_unit
-        self.wear = array("I", bytes(4 * (size // ERASE_SIZE)))
+        self.erase_size = erase_size
+        self.on_cut = on_cut
+        self.wear = array("I", bytes(4 * (size // erase_size)))  # erases begun, by sector
         self.programs = 0
         self.erases = 0
         self.reads = 0
@@ -97,7 +122,9 @@ class NorChip:
         self.violations = 0  # attempts to turn a 0 into a 1 without an erase
         self._io = RamStore(store) if isinstance(store, bytearray) else store
         self._timing = timing
-        self._on_cut = on_cut
+        self._blank = b"\xff" * erase_size
+        self._page = bytearray(PAGE_SIZE)
+        self._old = memoryview(self._page)
         self._left = -1  # operations until the power is cut, -1 for never
         self._random = None
         self._off = False
@@ -105,7 +132,10 @@ class NorChip:
     # --- power ---
 
     def cut_after(self, operations, seed):
-        """Cut the power in the midst of the operation of that number from now, 1 for the next."""
+        """Cut the power in the midst of the operation of that number from now, 1 for the next.
+
+        `seed` decides how far that operation got.
+        """
         self._left = operations
         self._random = Random(seed)
 
@@ -113,19 +143,15 @@ class NorChip:
         self._off = False
         self._left = -1
 
-    def _torn(self):
-        if self._off:
-            raise PowerCut
+    def _is_torn(self):
         if self._left > 0:
             self._left -= 1
-            if self._left == 0:
-                self._off = True
-                return True
-        return False
+            self._off = self._left == 0
+        return self._off
 
     def _die(self):
-        if self._on_cut is not None:
-            self._on_cut()
+        if self.on_cut is not None:
+            self.on_cut()
         raise PowerCut
 
     # --- operations ---
@@ -139,69 +165,92 @@ class NorChip:
         self._io.read(offset, buffer)
 
     def program(self, offset, data):
-        """Clear the bits that are 0 in `data`; raises OSError when one of its 1s is a 0 here."""
-        self._bounds(offset, len(data))
-        if self.program_unit > 1 and (offset % PAGE_SIZE or len(data) % PAGE_SIZE):
+        """Clear the bits that are 0 in `data`.
+
+        Raises OSError when one of its 1s is a 0 here. With pages, a byte of ones is padding and
+        leaves what is there.
+        """
+        if self._off:
+            raise PowerCut
+        size = len(data)
+        self._bounds(offset, size)
+        if self.program_unit > 1 and (offset % self.program_unit or size % self.program_unit):
             raise OSError(errno.EINVAL)
-        torn = self._torn()
-        old = bytearray(len(data))
-        self._io.read(offset, old)
-        new = bytearray(data)
-        for index in range(len(new)):
-            if new[index] & ~old[index] & 0xFF:
-                self.violations += 1
-                raise OSError(_EIO)
-        if torn:
-            self._tear_program(old, new)
-        self._io.write(offset, new)
-        if torn:
+        self._refuse_violations(offset, data)
+        if self._is_torn():
+            self._tear_program(offset, data)
             self._die()
+        if self.program_unit == 1:
+            self._io.write(offset, data)
+        else:
+            self._write_padded(offset, data)
         self.programs += 1
-        self.bytes_programmed += len(new)
+        self.bytes_programmed += size
         if self._timing is not None:
-            pages = (offset + len(new) - 1) // PAGE_SIZE - offset // PAGE_SIZE + 1
+            pages = (offset + size - 1) // PAGE_SIZE - offset // PAGE_SIZE + 1
             self._timing.sleep_ms(round(self._timing.program_page_ms * pages))
 
-    def _tear_program(self, old, new):
+    def _refuse_violations(self, offset, data):
+        padded = self.program_unit > 1
+        old = self._page
+        size = len(data)
+        for start in range(0, size, PAGE_SIZE):
+            count = min(PAGE_SIZE, size - start)
+            self._io.read(offset + start, self._old[:count])
+            for index in range(count):
+                new = data[start + index]
+                if new & ~old[index] and not (padded and new == 0xFF):
+                    self.violations += 1
+                    raise OSError(errno.EIO)
+
+    def _write_padded(self, offset, data):
+        for start in range(0, len(data), PAGE_SIZE):
+            self._io.read(offset + start, self._old)
+            for index in range(PAGE_SIZE):
+                self._page[index] &= data[start + index]
+            self._io.write(offset + start, self._old)
+
+    def _tear_program(self, offset, data):
+        """Leave nothing, a prefix, a random part of the bits to be cleared, or all of them."""
+        new = bytearray(len(data))
+        self._io.read(offset, new)
         kind = self._random.below(4)
-        stop = self._random.below(len(new) + 1) if kind == 1 else 0
-        for index in range(len(new)):
-            if kind == 3:
-                continue  # every bit made it, and then the power went
-            if kind == 2:
-                # A random subset of the bits that were to be cleared.
-                new[index] |= old[index] & self._random.below(256)
-            elif index >= stop:
-                new[index] = old[index]
+        stop = (0, self._random.below(len(data) + 1), len(data), len(data))[kind]
+        for index in range(stop):
+            kept = self._random.below(256) if kind == 2 else 0
+            new[index] &= data[index] | kept
+        self._io.write(offset, new)
 
     def erase(self, sector):
         """Set a sector to ones."""
-        self._bounds(sector * ERASE_SIZE, ERASE_SIZE)
-        torn = self._torn()
-        data = bytearray(b"\xff" * ERASE_SIZE)
-        if torn:
-            self._tear_erase(sector, data)
-        self._io.write(sector * ERASE_SIZE, data)
-        if torn:
-            self._die()
-        self.erases += 1
+        if self._off:
+            raise PowerCut
+        self._bounds(sector * self.erase_size, self.erase_size)
         self.wear[sector] += 1
+        if self._is_torn():
+            self._tear_erase(sector)
+            self._die()
+        self._io.write(sector * self.erase_size, self._blank)
+        self.erases += 1
         if self._timing is not None:
             self._timing.sleep_ms(self._timing.erase_ms)
 
-    def _tear_erase(self, sector, data):
-        old = bytearray(ERASE_SIZE)
-        self._io.read(sector * ERASE_SIZE, old)
+    def _tear_erase(self, sector):
+        """Leave all as it was, a mixture, or all erased.
+
+        Chips program a sector to zeros before they erase it, so a byte caught midway may read as
+        anything, not only as what was there with more ones.
+        """
+        data = bytearray(self.erase_size)
+        self._io.read(sector * self.erase_size, data)
         kind = self._random.below(4)
-        if kind == 0:
-            data[:] = old
-        elif kind != 3:
-            for index in range(ERASE_SIZE):
-                draw = self._random.below(3)
-                if draw == 0:
-                    data[index] = old[index]
-                elif draw == 1:
-                    data[index] = old[index] | self._random.below(256)
+        for index in range(self.erase_size if kind else 0):
+            draw = self._random.below(3) if kind < 3 else 0
+            if draw == 0:
+                data[index] = 0xFF
+            elif draw == 1:
+                data[index] = self._random.below(256)
+        self._io.write(sector * self.erase_size, data)
 
     def _bounds(self, offset, size):
         if offset < 0 or offset + size > self.size:
@@ -209,16 +258,18 @@ class NorChip:
 
 
 class Partition:
-    """A part of a chip as MicroPython's block device of 4096-byte blocks (esp32.Partition)."""
+    """A part of a chip as MicroPython's block device, one block a sector (esp32.Partition)."""
 
     def __init__(self, chip, offset, size):
+        if offset % chip.erase_size or size % chip.erase_size or offset + size > chip.size:
+            raise ValueError("partition at 0x%x of 0x%x bytes" % (offset, size))
         self._chip = chip
         self._offset = offset
-        self._blocks = size // ERASE_SIZE
+        self._size = size
 
     def _place(self, block, offset, size):
-        start = block * ERASE_SIZE + offset
-        if block < 0 or start + size > self._blocks * ERASE_SIZE:
+        start = block * self._chip.erase_size + offset
+        if block < 0 or offset < 0 or start + size > self._size:
             raise OSError(errno.EINVAL)
         return self._offset + start
 
@@ -229,18 +280,19 @@ class Partition:
         """Program; without an offset the blocks are erased first, with one never."""
         place = self._place(block, offset or 0, len(buffer))
         if offset is None:
-            if len(buffer) % ERASE_SIZE:
+            if len(buffer) % self._chip.erase_size:
                 raise OSError(errno.EINVAL)
-            for index in range(len(buffer) // ERASE_SIZE):
-                self._chip.erase(place // ERASE_SIZE + index)
+            for index in range(len(buffer) // self._chip.erase_size):
+                self._chip.erase(place // self._chip.erase_size + index)
         self._chip.program(place, buffer)
 
     def ioctl(self, operation, argument):
         if operation == 4:
-            return self._blocks
+            return self._size // self._chip.erase_size
         if operation == 5:
-            return ERASE_SIZE
+            return self._chip.erase_size
         if operation == 6:
-            self._chip.erase(self._place(argument, 0, ERASE_SIZE) // ERASE_SIZE)
+            place = self._place(argument, 0, self._chip.erase_size)
+            self._chip.erase(place // self._chip.erase_size)
             return 0
         return None

@@ -1,0 +1,63 @@
+"""The built-in `time`, as on a board: ticks wrap at 2**30 ms, the clock starts in 2000.
+
+`asyncio` was imported before this shadow and keeps the built-in ticks, which its scheduler needs.
+"""
+
+import sys
+
+_path = list(sys.path)
+sys.path[:] = []
+from time import *  # noqa: E402, F403
+
+sys.path[:] = _path
+
+import vboard  # noqa: E402
+
+_PERIOD = 1 << 30
+_HALF = 1 << 29
+_EPOCH_2000 = 946684800  # seconds from 1970, the epoch of the unix port, to that of ESP32
+
+_real_ticks_ms = ticks_ms  # noqa: F405
+_real_ticks_us = ticks_us  # noqa: F405
+_real_gmtime = gmtime  # noqa: F405
+_power_on_ms = _real_ticks_ms()
+_start_ms = vboard.settings["ticks_start_ms"]
+_rtc_ms = 0  # what machine.RTC added to the time since power-on
+
+
+def ticks_ms():
+    return (_real_ticks_ms() - _power_on_ms + _start_ms) % _PERIOD
+
+
+def ticks_us():
+    return _real_ticks_us() % _PERIOD
+
+
+def ticks_add(ticks, delta):
+    return (ticks + delta) % _PERIOD
+
+
+def ticks_diff(end, start):
+    return (end - start + _HALF) % _PERIOD - _HALF
+
+
+def time():
+    """Return seconds since 2000-01-01, where every power-on starts again."""
+    return (_real_ticks_ms() - _power_on_ms + _rtc_ms) // 1000
+
+
+def time_ns():
+    return (_real_ticks_ms() - _power_on_ms + _rtc_ms) * 1000000
+
+
+def gmtime(seconds=None):
+    return _real_gmtime((time() if seconds is None else seconds) + _EPOCH_2000)
+
+
+localtime = gmtime
+
+
+def set_rtc(seconds):
+    """What machine.RTC does: the time since 2000 is now `seconds`."""
+    global _rtc_ms
+    _rtc_ms += (seconds - time()) * 1000

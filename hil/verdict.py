@@ -85,37 +85,44 @@ def compare(
     stored: Iterable[Stored],
     cuts: Sequence[PowerCut],
     commit_ms: int,
+    until_ms: int,
 ) -> Outcome:
-    """Return the Outcome of one device's group.
+    """Return the Outcome of one device's group for what was sent up to `until_ms`.
 
     cuts       of this device's gateway
     commit_ms  the longest that an observation of this class waits for its commit
     """
-    outcome = Outcome(produced=len(sent))
+    outcome = Outcome(produced=sum(row.utc_ms <= until_ms for row in sent))
     matched = [False] * len(sent)
     first = 0
     for row in sorted(stored, key=lambda row: row.utc_ms):
         while first < len(sent) and sent[first].utc_ms < row.utc_ms - TOLERANCE_MS:
             first += 1
-        repeats = False
-        for index in range(first, len(sent)):
-            if sent[index].utc_ms > row.utc_ms + TOLERANCE_MS:
-                outcome.duplicated += repeats
-                outcome.invented += not repeats
-                break
-            if same_values(sent[index].values, row.values):
-                if not matched[index]:
-                    matched[index] = True
-                    outcome.committed += 1
-                    break
-                repeats = True
-        else:
-            outcome.duplicated += repeats
-            outcome.invented += not repeats
+        index = _find(sent, matched, first, row, outcome)
+        if index >= 0:
+            matched[index] = True
+            outcome.committed += sent[index].utc_ms <= until_ms
     for row_sent, found in zip(sent, matched, strict=True):
-        if not found:
+        if not found and row_sent.utc_ms <= until_ms:
             _explain(row_sent, cuts, commit_ms, outcome)
     return outcome
+
+
+def _find(
+    sent: Sequence[Sent], matched: Sequence[bool], first: int, row: Stored, outcome: Outcome
+) -> int:
+    """Return the index of the row on the wire that `row` answers, -1 when there is none."""
+    repeats = False
+    for index in range(first, len(sent)):
+        if sent[index].utc_ms > row.utc_ms + TOLERANCE_MS:
+            break
+        if same_values(sent[index].values, row.values):
+            if not matched[index]:
+                return index
+            repeats = True
+    outcome.duplicated += repeats
+    outcome.invented += not repeats
+    return -1
 
 
 def _explain(row: Sent, cuts: Sequence[PowerCut], commit_ms: int, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ from binascii import hexlify
 
 import machine
 from cryptolib import aes
+from micropython import const
 
 from bridge.core.errors import ConfigError
 from bridge.core.journal import records
@@ -24,7 +25,6 @@ from bridge.links.uart import UartLine, open_uart
 from bridge.storage.medium import open_medium
 from bridge.uplink.forward import Forwarder, Site
 from bridge.uplink.network import open_link
-from micropython import const
 
 VERSION = "0.1.0"
 

@@ -30,7 +30,7 @@ class FileStore:
             raise ValueError("%s: %d bytes, want a chip of %d" % (path, found, size))
         # Unbuffered: what the kernel has survives a kill, and MicroPython's flush() would wait
         # for the disk, which only protects against the host's own power cut.
-        self._file = open(path, "r+b", 0)
+        self._file = open(path, "r+b", 0)  # noqa: SIM115  open as long as the chip
 
     def read(self, offset, buffer):
         self._file.seek(offset)

@@ -7,8 +7,9 @@ Source: MQTT Version 3.1.1, OASIS Standard, 29 October 2014 (section numbers bel
 
 import struct
 
-from bridge.core.errors import ProtocolError
 from micropython import const
+
+from bridge.core.errors import ProtocolError
 
 CONNACK = const(2)
 PUBLISH = const(3)

@@ -6,9 +6,10 @@ has ("have"), from there on every run that goes out waits in flight for its rece
 
 import hashlib
 
+from micropython import const
+
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT, SEAL_AT, SECTOR_SIZE
 from bridge.core.wire import RUN_BYTES_MAX
-from micropython import const
 
 _FLIGHTS_MAX = const(32)
 _LIVE_SHARE = const(2)  # the backlog leaves half of the window to live commits

@@ -7,10 +7,11 @@ import json
 import struct
 from binascii import hexlify, unhexlify
 
+from micropython import const
+
 from bridge.core.errors import FormatError, TagError
 from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
 from bridge.core.mac import hmac_sha256, same
-from micropython import const
 
 WIRE_VERSION = const(1)
 RUN_HEAD = const(15)

@@ -9,12 +9,13 @@ import json
 import os
 from binascii import hexlify
 
+from micropython import const
+
 from bridge.core import mqtt, wire
 from bridge.core.errors import FormatError, ProtocolError, TagError
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT
 from bridge.core.sender import Sender
 from bridge.uplink.session import Session
-from micropython import const
 
 _LINK_POLL_MS = const(100)
 _RETRY_MS = const(250)

@@ -7,9 +7,10 @@ what was not receipted.
 import asyncio
 import errno
 
+from micropython import const
+
 from bridge.core import mqtt
 from bridge.core.errors import ProtocolError
-from micropython import const
 
 _PACKET_MAX = const(2048)
 _KEEP_ALIVE_S = const(10)

@@ -4,12 +4,12 @@ The rig cuts the power in mid-write: it writes "cut <operations> <seed>" into th
 that operation the chip is torn, the board says "dead" and does nothing more until it is killed.
 """
 
+import errno
 import time
 
 import vboard
 
-from hil.virtual_board.nor import FileStore, NorChip, Timing
-from hil.virtual_board.nor import Partition as _Part
+from hil.virtual_board import nor
 
 _flash = vboard.settings["flash"]
 
@@ -20,19 +20,31 @@ def _dead():
         time.sleep(1)
 
 
-_chip = NorChip(
-    FileStore(_flash["path"], _flash["size"]),
+class _Chip(nor.NorChip):
+    """A chip that looks at the rig's power switch before it changes anything."""
+
+    def program(self, offset, data):
+        self._heed_the_rig()
+        super().program(offset, data)
+
+    def erase(self, sector):
+        self._heed_the_rig()
+        super().erase(sector)
+
+    def _heed_the_rig(self):
+        asked = vboard.take_switch("power")
+        if asked:
+            _, operations, seed = asked.split()
+            self.cut_after(int(operations), int(seed))
+
+
+_chip = _Chip(
+    nor.FileStore(_flash["path"], _flash["size"]),
     _flash["size"],
-    timing=Timing(time.sleep_ms),
+    program_unit=_flash.get("program_unit", 1),
+    timing=nor.Timing(time.sleep_ms),
     on_cut=_dead,
 )
-
-
-def _heed_the_rig():
-    asked = vboard.take_switch("power")
-    if asked:
-        _, operations, seed = asked.split()
-        _chip.cut_after(int(operations), int(seed))
 
 
 class Partition:
@@ -45,29 +57,22 @@ class Partition:
 
     def __init__(self, label):
         if label not in _flash["partitions"]:
-            raise OSError(2)
+            raise OSError(errno.ENOENT)
         offset, size = _flash["partitions"][label]
         self._label = label
         self._place = (offset, size)
-        self._part = _Part(_chip, offset, size)
+        part = nor.Partition(_chip, offset, size)
+        self.readblocks = part.readblocks
+        self.writeblocks = part.writeblocks
+        self.ioctl = part.ioctl
 
     @staticmethod
-    def find(type=TYPE_APP, subtype=0xFF, label=None):
-        if type != Partition.TYPE_DATA or label not in _flash["partitions"]:
+    def find(type=TYPE_APP, subtype=0xFF, label=None, block_size=4096):
+        if type != Partition.TYPE_DATA:
             return []
-        return [Partition(label)]
+        labels = sorted(_flash["partitions"])
+        return [Partition(name) for name in labels if label is None or name == label]
 
     def info(self):
+        """Return (type, subtype, address, size, label, encrypted)."""
         return self.TYPE_DATA, 0x40, self._place[0], self._place[1], self._label, False
-
-    def readblocks(self, block, buffer, offset=0):
-        self._part.readblocks(block, buffer, offset)
-
-    def writeblocks(self, block, buffer, offset=None):
-        _heed_the_rig()
-        self._part.writeblocks(block, buffer, offset)
-
-    def ioctl(self, operation, argument):
-        if operation == 6:
-            _heed_the_rig()
-        return self._part.ioctl(operation, argument)

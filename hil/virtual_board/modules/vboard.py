@@ -1,8 +1,12 @@
 """What the rig tells a virtual board, read once: the firmware never sees this file.
 
-{"uarts": {"1": "/dev/pts/5"}, "flash": {"path": "...", "size": n,
- "partitions": {"journal": [offset, size]}}, "switches": "<folder>",
- "ticks_start_ms": n, "reset_cause": "power-on", "path": ["<firmware>", "<board>"]}
+{"uarts": {"1": <open descriptor of a pseudo-terminal>},
+ "flash": {"path": "...", "size": n, "program_unit": 1, "partitions": {"journal": [offset, size]}},
+ "switches": "<folder>", "ticks_start_ms": n, "reset_cause": "power-on", "unique_id": "<hex>",
+ "path": ["<firmware>", "<board>"]}
+
+A switch is a small file that the rig writes and the board looks at: `link` holds up or down,
+`power` holds "cut <operations> <seed>". What the board has to say is in files said-<name>.
 """
 
 import json
@@ -11,11 +15,13 @@ import os
 with open(os.getenv("VITALKEEP_BOARD")) as _file:
     settings = json.load(_file)
 
+_switches = settings["switches"] + "/"
+
 
 def read_switch(name):
-    """Return what the rig has written into one of its switches, "" when there is none."""
+    """Return what the rig has written into one of its switches, "" when there is nothing."""
     try:
-        with open(settings["switches"] + "/" + name) as file:
+        with open(_switches + name) as file:
             return file.read()
     except OSError:
         return ""
@@ -25,11 +31,13 @@ def take_switch(name):
     """Return what the rig has written into a switch that works once, and put it back."""
     text = read_switch(name)
     if text:
-        os.remove(settings["switches"] + "/" + name)
+        os.remove(_switches + name)
     return text
 
 
 def tell(name, text):
     """Leave word for the rig."""
-    with open(settings["switches"] + "/said-" + name, "w") as file:
+    # Whole at once: the rig looks at any moment.
+    with open(_switches + name + ".new", "w") as file:
         file.write(text)
+    os.rename(_switches + name + ".new", _switches + "said-" + name)

@@ -78,7 +78,7 @@ pieces = Table(
     PrimaryKeyConstraint(*_PLACE_KEY, "offset"),
 )
 
-# items: JSON {label: [decimal string or null, state, unit]}
+# values: JSON {label: [decimal string or null, state, unit]}
 observations = Table(
     "observations",
     metadata,
@@ -87,7 +87,8 @@ observations = Table(
     Column("protocol", Text, nullable=False),
     Column("unit", Integer, nullable=False),
     Column("grp", Integer, nullable=False),
-    Column("items", Text, nullable=False),
+    Column("values", Text, key="readings", nullable=False),
+    Column("stored_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint(*_POSITION_KEY),
 )
 

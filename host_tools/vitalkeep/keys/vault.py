@@ -56,7 +56,9 @@ class Vault:
         """Make an empty vault in the folder `path`; raises ToolError when there is one."""
         folder = Path(path)
         if (folder / _FILE).exists():
-            raise ToolError(f"{folder}: there is a vault already", "Open it, or name a new folder.")
+            raise ToolError(
+                f"{folder}: there is a vault already", "Open it, or name a new folder."
+            )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         vault = cls(folder, secrets.token_bytes(ID_SIZE), site_name)
         vault._check_access(folder, 0o700)
@@ -120,7 +122,10 @@ class Vault:
         root                32 bytes, random by default; that of a known gateway never changes
         Raises              ToolError when sizes are wrong or another root is given
         """
-        for name, value, size in (("gateway id", gateway_id, ID_SIZE), ("log id", log_id, ID_SIZE)):
+        for name, value, size in (
+            ("gateway id", gateway_id, ID_SIZE),
+            ("log id", log_id, ID_SIZE),
+        ):
             if value is not None and len(value) != size:
                 raise ToolError(f"{name} of {len(value)} bytes, want {size}")
         if root is not None and len(root) != ROOT_SIZE:

@@ -8,10 +8,11 @@ without an erase. NVS and littlefs would keep the old bytes.
 import hashlib
 import struct
 
+from micropython import const
+
 from bridge.core.checks import count_zero_bits
 from bridge.core.errors import FormatError, MediumError
 from bridge.core.journal.layout import BLANK, SECTOR_SIZE
-from micropython import const
 
 SITES_MAX = const(4)
 KEY_SIZE = const(32)

@@ -9,9 +9,10 @@ numbers are little-endian.
 
 import struct
 
+from micropython import const
+
 from bridge.core.checks import count_zero_bits
 from bridge.core.errors import FormatError
-from micropython import const
 
 FORMAT_VERSION = const(1)
 SECTOR_SIZE = const(4096)

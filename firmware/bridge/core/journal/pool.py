@@ -5,9 +5,10 @@ What a mount costs is one header's read a sector, and memory of six bytes a sect
 
 from array import array
 
+from micropython import const
+
 from bridge.core.errors import FormatError, MediumError
 from bridge.core.journal import layout
-from micropython import const
 
 # Owner of a sector: a class number, or one of these
 UNKNOWN = const(0xFF)  # no header: blank, or an erase was cut short; read before use

@@ -4,6 +4,8 @@ One partition carries a log for each class. An append is on flash when `commit` 
 append starts an erase: `idle` keeps blank sectors ahead. Recovery erases nothing.
 """
 
+from micropython import const
+
 from bridge.core.codes import TABLE_VERSION
 from bridge.core.errors import KeyLost, MediumError
 from bridge.core.journal import layout
@@ -11,7 +13,6 @@ from bridge.core.journal.layout import COMMIT_MAX, HEADER_SIZE, SEAL_AT, SECTOR_
 from bridge.core.journal.pool import BLANKS_AHEAD, Pool
 from bridge.core.journal.seal import Counter, next_chain_key, resume_key, seal_tag, sector_key
 from bridge.core.journal.writer import RecordWriter
-from micropython import const
 
 _SEALED_AFTER_MS = const(3600000)
 _GAP_RESERVE = const(32)  # room every open sector keeps for one gap record

@@ -1,0 +1,46 @@
+# setup installs, run plays the demo ward, test runs everything, lint reads the code, clean tidies up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup run test lint clean
+
+setup: $(STAMP)
+
+# Rewritten only when the list of dependencies changes, so a second `make setup` takes no time.
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "make setup needs Python 3.10 or newer, and there is no $(PYTHON) here." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "make setup needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
+			"Try: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "make setup needs Python's venv module: on Debian and Ubuntu, apt-get install python3-venv." \
+			>&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]' || { \
+		echo "make setup could not install the packages above; it needs a package index, such as" \
+			"https://pypi.org or the one in PIP_INDEX_URL." >&2; exit 1; }
+	@touch $@
+	@echo "Ready. Next: make run"
+
+run: setup
+	@$(BIN)/vitalkeep demo $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	MYPYPATH=host_tools:firmware:. $(BIN)/mypy --strict --allow-untyped-calls \
+		--explicit-package-bases --follow-imports=silent \
+		--exclude hil/virtual_board host_tools/vitalkeep hil
+
+clean:
+	rm -rf $(VENV) build *.egg-info host_tools/*.egg-info
+	rm -rf .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

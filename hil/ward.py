@@ -1,0 +1,199 @@
+"""A simulated ward: beds with devices and gateways, a hub, and the network between them."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hil.board import VirtualBoard
+from hil.devices import bed_config, plug_devices
+from hil.errors import RigError
+from hil.ledger import Ledger
+from hil.link import LinkProxy
+from hil.verdict import PowerCut
+from hil.vitals import Sample
+from vitalkeep.keys.provision import key_region
+from vitalkeep.keys.vault import Vault
+
+_READY_S = 20
+_STOP_S = 5
+_WRAPS_AFTER_MS = 20_000  # the boards' tick counters wrap within the story, on purpose
+
+
+@dataclass
+class Bed:
+    """One bedside: a gateway's board, its link, and its devices' tasks."""
+
+    name: str
+    gateway: bytes
+    board: VirtualBoard
+    link: LinkProxy
+    cuts: list[PowerCut] = field(default_factory=list)
+    devices: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Ward:
+    """Builds everything in a folder of its own, runs it, and leaves nothing running.
+
+    folder    for vault, database, flash files and logs
+    vitals    vitals(bed number) returns what that bed's devices measure
+    broker    URL of a real broker, None for the hub's own
+    database  URL of a real database, None for SQLite in the folder
+    page      (host, port) of the live page, None for none
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        vitals: Callable[[int], Sample],
+        beds: int = 3,
+        broker: str | None = None,
+        database: str | None = None,
+        page: str | None = None,
+    ) -> None:
+        self.folder = folder
+        self.ledger = Ledger()
+        self.beds: list[Bed] = []
+        self.page: str | None = None
+        self.database = database or f"sqlite:///{folder / 'hub.db'}"
+        self._vitals = vitals
+        self.count = beds
+        self._broker = broker
+        self._http = page
+        self._hub: asyncio.subprocess.Process | None = None
+        self._vault = Vault.create(folder / "vault")
+
+    # --- setting up ---
+
+    async def start(self) -> None:
+        """Start the hub and every bed; returns when all gateways listen."""
+        gateways = [secrets.token_bytes(8) for _ in range(self.count)]
+        logs = [secrets.token_bytes(8) for _ in range(self.count)]
+        for number, (gateway, log) in enumerate(zip(gateways, logs, strict=True), 1):
+            self._vault.add_gateway(gateway, f"bed-{number}", None, log)
+        broker = await self._start_hub()
+        address = urlsplit(broker)
+        for number, (gateway, log) in enumerate(zip(gateways, logs, strict=True), 1):
+            await self._add_bed(number, gateway, log, address.hostname or "", address.port or 1883)
+        for bed in self.beds:
+            await bed.board.start()
+        for bed in self.beds:
+            await bed.board.wait_for("listening", _READY_S)
+        for number, bed in enumerate(self.beds, 1):
+            self._plug(number, bed)
+
+    async def _start_hub(self) -> str:
+        """Start `vitalkeep hub` as a child and return the address of its broker."""
+        command = [sys.executable, "-m", "vitalkeep", "hub", "--json"]
+        command += ["--vault", str(self.folder / "vault"), "--data", str(self.folder)]
+        command += ["--database", self.database]
+        command += ["--http", self._http] if self._http else ["--no-page"]
+        if self._broker:
+            command += ["--broker", self._broker]
+        log = (self.folder / "hub.log").open("wb")
+        self._hub = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log
+        )
+        log.close()
+        assert self._hub.stdout is not None
+        with contextlib.suppress(asyncio.TimeoutError):
+            line = await asyncio.wait_for(self._hub.stdout.readline(), _READY_S)
+            if line:
+                ready = json.loads(line)
+                self.page = ready["http"]
+                return str(ready["broker"])
+        words = (self.folder / "hub.log").read_text().strip()
+        raise RigError("The hub did not start.", words or f"It said nothing within {_READY_S} s.")
+
+    async def _add_bed(
+        self, number: int, gateway: bytes, log: bytes, host: str, port: int
+    ) -> None:
+        link = LinkProxy(host, port)
+        near = await link.start()
+        board = VirtualBoard(
+            self.folder / f"bed-{number}",
+            ticks_ms=2**30 - _WRAPS_AFTER_MS - 1000 * number,
+            unique_id=gateway[:6],
+        )
+        root = next(known.root for known in self._vault.gateways() if known.id == gateway)
+        site = self._vault.site_id
+        _, size = board.partitions["keys"]
+        board.write_partition("keys", key_region(root, gateway, log, [site], size // 4096))
+        board.write_partition("journal", b"")
+        board.write_config(bed_config(f"bed-{number}", site, "127.0.0.1", near))
+        self.beds.append(Bed(f"bed-{number}", gateway, board, link))
+
+    def _plug(self, number: int, bed: Bed) -> None:
+        masters = {uart: line.master for uart, line in bed.board.lines.items()}
+        jobs = plug_devices(bed.name, masters, self._vitals(number), self.ledger)
+        bed.devices = [asyncio.create_task(job) for job in jobs]
+
+    # --- breaking it ---
+
+    def cut_network(self) -> int:
+        """Take every bed's cable out; returns the UTC milliseconds."""
+        for bed in self.beds:
+            bed.link.cut()
+            bed.board.plug_cable(False)
+        return _now_ms()
+
+    def restore_network(self) -> int:
+        """Put every cable back; returns the UTC milliseconds."""
+        for bed in self.beds:
+            bed.link.restore()
+            bed.board.plug_cable(True)
+        return _now_ms()
+
+    async def cut_power(self, bed: Bed, off_s: float, seed: int) -> PowerCut:
+        """Cut a gateway's power in the midst of a flash write and give it back after `off_s`."""
+        cut_ms = await bed.board.cut_in_mid_write(1, seed)
+        await asyncio.sleep(off_s)
+        back_ms = _now_ms()
+        await bed.board.start()
+        await bed.board.wait_for("listening", _READY_S)
+        cut = PowerCut(bed.name, cut_ms, back_ms, _now_ms())
+        bed.cuts.append(cut)
+        return cut
+
+    def still_running(self) -> bool:
+        """Return False when the hub or a powered board has died by itself."""
+        hub = self._hub is not None and self._hub.returncode is None
+        return hub and all(bed.board.powered for bed in self.beds)
+
+    # --- ending ---
+
+    async def silence_devices(self) -> None:
+        """Unplug every device, between two of its messages."""
+        tasks = [task for bed in self.beds for task in bed.devices]
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+        for bed in self.beds:
+            bed.devices = []
+
+    async def close(self) -> None:
+        """Stop every process and task."""
+        with contextlib.suppress(Exception):
+            await self.silence_devices()
+        for bed in self.beds:
+            await bed.board.close()
+            await bed.link.close()
+        if self._hub is not None and self._hub.returncode is None:
+            self._hub.terminate()
+            try:
+                await asyncio.wait_for(self._hub.wait(), _STOP_S)
+            except asyncio.TimeoutError:
+                self._hub.kill()
+                await self._hub.wait()
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)

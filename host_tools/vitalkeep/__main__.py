@@ -1,0 +1,5 @@
+"""`python -m vitalkeep`."""
+
+from vitalkeep.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""`vitalkeep hub`: take the gateways' logs, store them, receipt them, show the ward."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vitalkeep.errors import ToolError
+
+_DATA = "vitalkeep"
+
+
+def data_home() -> Path:
+    """Return the folder for this user's data (XDG base directories)."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".local" / "share") / _DATA
+
+
+def parse_http(text: str) -> tuple[str, int]:
+    """Return (host, port) of "host:port"; raises ToolError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ToolError(f"--http {text}: want host:port", "For example 127.0.0.1:8321.")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+@click.command()
+@click.option("--vault", "vault_dir", type=click.Path(path_type=Path), help="Folder of the vault.")
+@click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
+@click.option("--broker", metavar="URL", help="mqtt://host:port; default: an embedded one.")
+@click.option("--broker-port", default=1883, show_default=True, help="Of the embedded broker.")
+@click.option(
+    "--database", envvar="VITALKEEP_DATABASE", metavar="URL", help="Default: SQLite in --data."
+)
+@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder for the data.")
+@click.option("--http", default="127.0.0.1:8321", show_default=True, metavar="HOST:PORT")
+@click.option("--no-page", is_flag=True, help="Serve no page and no API.")
+@click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON line.")
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Write that line here, too.")
+@click.option("--verbose", is_flag=True, help="Log what happens, not only what is wrong.")
+def hub(
+    vault_dir: Path | None,
+    new_vault: bool,
+    broker: str | None,
+    broker_port: int,
+    database: str | None,
+    data_dir: Path | None,
+    http: str,
+    no_page: bool,
+    as_json: bool,
+    ready_file: Path | None,
+    verbose: bool,
+) -> None:
+    """Run a hub: broker (if none is named), store, receipts and the live page.
+
+    A database URL or broker URL with a password belongs in the environment
+    (VITALKEEP_DATABASE, VITALKEEP_BROKER), where other users do not see it.
+    """
+    # Imported here: `vitalkeep --help` needs neither a database nor a web server.
+    from vitalkeep.hub.app import Hub, Settings
+    from vitalkeep.hub.broker import EmbeddedBroker
+    from vitalkeep.hub.consume import Address
+    from vitalkeep.hub.store import Store, StoreError
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    address = None if no_page else parse_http(http)
+    data = data_dir or data_home()
+    vault = _open_vault(vault_dir or data / "vault", new_vault)
+    broker = broker or os.environ.get("VITALKEEP_BROKER")
+
+    def ready(where: dict[str, Any]) -> None:
+        line = json.dumps(where | {"site": vault.site_id.hex(), "pid": os.getpid()})
+        if ready_file:
+            # Whoever waits for the file must never read half of it.
+            fresh = ready_file.with_name(ready_file.name + ".new")
+            fresh.write_text(line + "\n")
+            fresh.replace(ready_file)
+        if as_json:
+            click.echo(line)
+        else:
+            click.echo(f"page    {where['http'] or 'none'}")
+            click.echo(f"broker  {where['broker']}")
+            click.echo(f"site    {vault.site_name}, id {vault.site_id.hex()}")
+            click.echo("Ctrl-C stops it.")
+
+    with ExitStack() as stack:
+        if ready_file:
+            stack.callback(ready_file.unlink, missing_ok=True)
+        store = Store(database or _sqlite_url(data))
+        stack.callback(store.close)
+        try:
+            store.open()
+        except StoreError as error:
+            raise ToolError(
+                f"the store {store.address} does not open: {error}",
+                "Start the database, free some space, or name another: --database URL.",
+            ) from None
+        if broker is None:
+            broker = stack.enter_context(EmbeddedBroker(broker_port)).url
+        asyncio.run(Hub(vault, store, Settings(Address.parse(broker), address), ready).run())
+
+
+def _open_vault(folder: Path, new: bool) -> Any:
+    from vitalkeep.keys.vault import Vault
+
+    if new and not (folder / "vault.json").exists():
+        return Vault.create(folder)
+    return Vault.open(folder)
+
+
+def _sqlite_url(data: Path) -> str:
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolError(f"{data}: {error.strerror}", "Name another folder: --data DIR.") from None
+    return f"sqlite:///{data / 'hub.db'}"

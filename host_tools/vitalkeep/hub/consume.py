@@ -1,0 +1,250 @@
+"""MQTT in, receipts out: one asyncio socket loop on the codec that the firmware also runs.
+
+A batch is whatever has arrived while the one before was being committed. Its packets are
+acknowledged, and its receipts sent, when the handler returns and not before; until then the
+socket is not read, so memory is bounded by one batch and the stream's buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from bridge.core import mqtt
+from bridge.core.errors import ProtocolError
+from vitalkeep.errors import ToolError
+
+log = logging.getLogger(__name__)
+
+# Exact levels: some brokers give no retained messages and no wills to a '#' filter.
+FILTERS = ("vk/+/log/A", "vk/+/log/B", "vk/+/log/C", "vk/+/health", "vk/+/state")
+
+PACKET_MAX = 262144  # a larger publish ends the session: brokers should refuse it first
+BATCH_MAX = 500  # messages in one commit
+KEEP_ALIVE_S = 15
+_PING_S = 5.0
+_SILENT_S = 12.0  # a broker that answers no ping for so long is gone
+_CONNECT_S = 8.0
+_WRITE_S = 10.0
+_READ_BYTES = 65536
+_RETRY_FIRST_S = 0.25
+_RETRY_MAX_S = 8.0
+_IDS = 65535
+
+Publish = tuple[str, bytes]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One publish as it arrived."""
+
+    topic: str
+    payload: bytes
+
+
+Handler = Callable[[Sequence[Message]], Awaitable[Sequence[Publish]]]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a broker is: mqtt://[user:password@]host[:port]. The password is never shown."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Return the address in a URL; raises ToolError."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 1883
+        except ValueError:
+            parts, port = urlsplit(""), 0
+        if parts.scheme != "mqtt" or not parts.hostname:
+            raise ToolError("the broker's address makes no sense", "Write mqtt://host:port.")
+        user = unquote(parts.username) if parts.username else None
+        password = unquote(parts.password) if parts.password else None
+        return cls(parts.hostname, port, user, password)
+
+    def __repr__(self) -> str:
+        return f"mqtt://{self.host}:{self.port}"
+
+    __str__ = __repr__
+
+
+class Consumer:
+    """Keeps one session with a broker for ever.
+
+    handler     handle(messages) -> publishes; it returns when the messages are durably stored
+    connected   True between the broker's SUBACK and the end of the session
+    last_error  why the last session ended or could not begin, "" before
+    """
+
+    def __init__(self, address: Address, handler: Handler, client_id: str = "") -> None:
+        self.address = address
+        self.connected = False
+        self.last_error = ""
+        self.sessions = 0
+        self._handler = handler
+        self._client_id = client_id or "vkhub-" + secrets.token_hex(6)
+        self._early: list[mqtt.Packet] = []
+        self._next_id = 0
+        self._in_flight: set[int] = set()
+        self._heard = 0.0
+        self._busy = False
+
+    async def run(self) -> None:
+        """Connect, serve, connect again; ends only by cancellation."""
+        delay = _RETRY_FIRST_S
+        while True:
+            started = time.monotonic()
+            try:
+                await self._serve()
+            except (OSError, EOFError, ProtocolError, asyncio.TimeoutError) as error:
+                self.last_error = str(error) or type(error).__name__
+                log.warning("broker %s: %s", self.address, self.last_error)
+            finally:
+                self.connected = False
+            if time.monotonic() - started > 4 * _RETRY_MAX_S:
+                delay = _RETRY_FIRST_S
+            # Jitter: after a broker's restart not every hub and gateway comes at once.
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(2 * delay, _RETRY_MAX_S)
+
+    async def _serve(self) -> None:
+        reader, writer = await asyncio.wait_for(
+            asyncio.open_connection(self.address.host, self.address.port, limit=_READ_BYTES),
+            _CONNECT_S,
+        )
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._in_flight.clear()
+        self._early.clear()
+        self._heard = time.monotonic()
+        pings = asyncio.create_task(self._ping(writer))
+        try:
+            decoder = mqtt.Decoder(PACKET_MAX)
+            await asyncio.wait_for(self._open(reader, writer, decoder), _CONNECT_S)
+            self.connected = True
+            self.sessions += 1
+            log.info("broker %s: subscribed", self.address)
+            await self._receive(reader, writer, decoder)
+        except asyncio.CancelledError:
+            if self.connected:
+                writer.write(mqtt.disconnect())
+            raise
+        finally:
+            pings.cancel()
+            writer.close()
+
+    async def _open(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: mqtt.Decoder
+    ) -> None:
+        address = self.address
+        writer.write(
+            mqtt.connect(
+                self._client_id, KEEP_ALIVE_S, user=address.user, password=address.password
+            )
+        )
+        packet = await self._expect(reader, decoder, mqtt.CONNACK)
+        if packet.code:
+            reasons = mqtt.REFUSALS
+            known = reasons[packet.code] if packet.code < len(reasons) else packet.code
+            raise ProtocolError(f"refused: {known}")
+        identifier = self._identifier()
+        writer.write(mqtt.subscribe(identifier, [(text, 1) for text in FILTERS]))
+        packet = await self._expect(reader, decoder, mqtt.SUBACK)
+        self._in_flight.discard(identifier)
+        if packet.code > 1:
+            raise ProtocolError("the broker refused the subscription")
+
+    async def _expect(
+        self, reader: asyncio.StreamReader, decoder: mqtt.Decoder, kind: int
+    ) -> mqtt.Packet:
+        while True:
+            packet = decoder.next_packet()
+            if packet is None:
+                window = decoder.window()
+                data = await reader.read(min(len(window), _READ_BYTES))
+                if not data:
+                    raise EOFError("closed by the broker")
+                decoder.feed(data)
+            elif packet.type == kind:
+                return packet
+            elif packet.type == mqtt.PUBLISH:
+                # Retained states may overtake the SUBACK (3.8.4).
+                self._early.append(packet)
+
+    async def _receive(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: mqtt.Decoder
+    ) -> None:
+        rest = memoryview(b"")
+        while True:
+            batch, self._early = self._early, []
+            while len(batch) < BATCH_MAX:
+                packet = decoder.next_packet()
+                if packet is not None:
+                    self._sort(packet, batch)
+                elif rest:
+                    rest = rest[decoder.feed(rest) :]
+                else:
+                    break
+            if batch:
+                await self._handle(batch, writer)
+                continue
+            data = await reader.read(_READ_BYTES)
+            if not data:
+                raise EOFError("closed by the broker")
+            self._heard = time.monotonic()
+            rest = memoryview(data)
+
+    def _sort(self, packet: mqtt.Packet, batch: list[mqtt.Packet]) -> None:
+        if packet.type == mqtt.PUBLISH:
+            batch.append(packet)
+        elif packet.type == mqtt.PUBACK:
+            self._in_flight.discard(packet.packet_id)
+
+    async def _handle(self, batch: list[mqtt.Packet], writer: asyncio.StreamWriter) -> None:
+        self._busy = True
+        try:
+            answers = await self._handler([Message(p.topic, p.payload) for p in batch])
+        finally:
+            self._busy = False
+            self._heard = time.monotonic()
+        out = bytearray()
+        for packet in batch:
+            if packet.qos:
+                out += mqtt.puback(packet.packet_id)
+        for topic, payload in answers:
+            out += mqtt.publish(topic, payload, 1, self._identifier())
+        writer.write(out)
+        await asyncio.wait_for(writer.drain(), _WRITE_S)
+
+    def _identifier(self) -> int:
+        """Return a packet identifier that is not in flight (MQTT 3.1.1, 2.3.1)."""
+        if len(self._in_flight) >= _IDS:
+            raise ProtocolError("the broker acknowledges nothing")
+        while True:
+            self._next_id = self._next_id % _IDS + 1
+            if self._next_id not in self._in_flight:
+                self._in_flight.add(self._next_id)
+                return self._next_id
+
+    async def _ping(self, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await asyncio.sleep(_PING_S)
+            if not self._busy and time.monotonic() - self._heard > _SILENT_S:
+                log.warning("broker %s: silent for %.0f s", self.address, _SILENT_S)
+                writer.transport.abort()
+                return
+            # Also while a commit is retried: the session must outlive a full disk.
+            writer.write(mqtt.pingreq())

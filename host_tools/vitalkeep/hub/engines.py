@@ -1,0 +1,70 @@
+"""Database connections as a hub needs them: durable at every commit, and checked at the door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from vitalkeep.errors import ToolError
+
+_CACHE_KB = 65536
+_BUSY_MS = 5000
+# Checkpoints run on a connection of their own; this is the net under them, in pages.
+_AUTOCHECKPOINT_PAGES = 20000
+_CONNECT_S = 5
+
+
+def parse_url(text: str) -> sa.URL:
+    """Return an SQLAlchemy URL of SQLite or PostgreSQL (by psycopg); raises ToolError."""
+    try:
+        url = sa.engine.make_url(text)
+    except SQLAlchemyError:
+        # The text may hold a password: it is not repeated.
+        raise ToolError("the database URL makes no sense", "Try sqlite:////path/hub.db.") from None
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    kind = url.get_backend_name()
+    if kind not in ("sqlite", "postgresql"):
+        raise ToolError(f"database {kind}: not supported", "Use sqlite or postgresql.")
+    if kind == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ToolError(
+            "a database in memory keeps nothing", "Name a file: sqlite:////path/hub.db."
+        )
+    return url
+
+
+def make_engine(url: sa.URL, pool_size: int) -> Engine:
+    """Return an engine that never holds more than `pool_size` connections."""
+    if url.get_backend_name() == "postgresql":
+        return sa.create_engine(
+            url, pool_size=pool_size, max_overflow=0, connect_args={"connect_timeout": _CONNECT_S}
+        )
+    engine = sa.create_engine(
+        url,
+        poolclass=sa.pool.QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
+    )
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not begin transactions by itself: `_begin_sqlite` does, reads included.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+    cursor.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={_AUTOCHECKPOINT_PAGES}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

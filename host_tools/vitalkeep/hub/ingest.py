@@ -1,0 +1,344 @@
+"""Payloads to checked appends. Pure: no I/O and no clock of its own.
+
+What the store has is handed in (`missing_*`, `load_*`); what should change comes out as a Batch.
+Everything that is wrong with a payload has a name and is counted under it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.core import wire
+from bridge.core.errors import FormatError, TagError
+from bridge.core.journal import layout, records
+from bridge.core.journal.reader import SectorReader, verify_seal
+from bridge.core.journal.seal import FIRST_SEAL
+from vitalkeep.hub import sectors
+from vitalkeep.hub.decode import Row, row_of
+from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
+from vitalkeep.hub.sectors import KeyChain, Place, Sector, Stored
+from vitalkeep.keys import derive
+from vitalkeep.keys.vault import Gateway
+
+AHEAD_MAX = 100_000  # sectors beyond the highest known that a hub is willing to derive keys for
+CACHE_MAX = 20_000  # sectors kept in memory between batches
+STRANGERS_MAX = 64  # ids of unknown gateways that are remembered, for the page
+
+Stream = tuple[bytes, bytes, int]  # gateway, log, class
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run whose tag is right: bytes at `offset` of a sector, released mark as never cleared."""
+
+    place: Place
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A gateway's birth or will: anyone may have written it."""
+
+    gateway: bytes
+    online: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """A sector's new state; the store must have `old` bytes of it or refuse the whole batch."""
+
+    place: Place
+    old: int
+    piece: bytes
+    length: int
+    state: int
+    spans: str
+    whole: bytes | None
+
+
+@dataclass
+class Batch:
+    """What one commit adds. `rows` is by table; `touched` is what the receipts are about."""
+
+    now_ms: int
+    changes: list[Change] = field(default_factory=list)
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    heads: dict[bytes, Row] = field(default_factory=dict)
+    story: list[Row] = field(default_factory=list)
+    touched: dict[tuple[bytes, bytes], dict[Place, None]] = field(default_factory=dict)
+    alarms: list[tuple[bytes, str]] = field(default_factory=list)
+    dirty: dict[Place, int] = field(default_factory=dict)
+
+    def add(self, table: str, row: Row) -> None:
+        self.rows.setdefault(table, []).append(row)
+
+    def is_empty(self) -> bool:
+        return not (self.changes or self.rows or self.heads or self.story)
+
+
+class Ingest:
+    """The sectors that are growing at this site.
+
+    gateways  the vault's
+    cipher    AES-256 in ECB mode, see bridge.core.journal.seal
+    """
+
+    def __init__(self, gateways: Iterable[Gateway], cipher: Callable[[bytes], Any]) -> None:
+        self.counters: Counter[str] = Counter()
+        self.strangers: OrderedDict[str, int] = OrderedDict()
+        self._cipher = cipher
+        self._sectors: OrderedDict[Place, Sector] = OrderedDict()
+        self._chains: dict[Stream, KeyChain] = {}
+        self._highest: dict[Stream, int] = {}
+        self._gateways: dict[bytes, Gateway] = {}
+        self._uplink_keys: dict[bytes, bytes] = {}
+        self.set_gateways(gateways)
+
+    def set_gateways(self, gateways: Iterable[Gateway]) -> None:
+        self._gateways = {gateway.id: gateway for gateway in gateways}
+        self._uplink_keys = {
+            known.id: derive.uplink_key(known.root, known.id) for known in self._gateways.values()
+        }
+
+    # --- payloads ---
+
+    def parse(self, topic: str, payload: bytes) -> Run | Heartbeat | Hint | None:
+        """Return what a message says, or None for one that is refused, which is counted."""
+        try:
+            gateway, leaf = wire.parse_topic(topic)
+            key = self._uplink_keys.get(gateway)
+            if key is None:
+                self._stranger(gateway)
+                return None
+            if leaf == "health":
+                beat = parse_heartbeat(gateway, wire.parse_status(payload, key, gateway))
+                self.counters["heartbeats"] += 1
+                return beat
+            if leaf == "state":
+                return Hint(gateway, b'"online"' in payload)
+            if leaf[:4] != "log/" or leaf[4:] not in tuple(layout.CLASSES):
+                raise FormatError(f"topic leaf {leaf!r}")
+            cls = layout.CLASSES.index(leaf[4:])
+            run = wire.parse_run(payload, key, gateway, cls)
+        except TagError:
+            self.counters["wrong_tag"] += 1
+            return None
+        except FormatError:
+            self.counters["malformed"] += 1
+            return None
+        self.counters["runs"] += 1
+        place = Place(gateway, run.log_id, cls, run.sector)
+        return Run(place, run.offset, sectors.normalised(run.offset, run.data))
+
+    def _stranger(self, gateway: bytes) -> None:
+        self.counters["unknown_gateway"] += 1
+        name = gateway.hex()
+        self.strangers[name] = self.strangers.pop(name, 0) + 1
+        while len(self.strangers) > STRANGERS_MAX:
+            self.strangers.popitem(last=False)
+
+    # --- what the store has ---
+
+    def missing_streams(self, runs: Iterable[Run]) -> list[Stream]:
+        """Return the logs of which the highest stored sector number must be loaded first."""
+        streams = {run.place[:3] for run in runs}
+        return [stream for stream in streams if stream not in self._highest]
+
+    def load_stream(self, stream: Stream, highest: int) -> None:
+        """Take the highest sector number stored of a log, -1 for none."""
+        self._highest[stream] = highest
+
+    def missing(self, places: Iterable[Place], neighbours: bool = True) -> list[Place]:
+        """Return the sectors to load first; a seal also concerns those before and behind it."""
+        wanted: dict[Place, None] = {}
+        for place in places:
+            around = range(max(0, place.sector - 1), place.sector + 2) if neighbours else ()
+            for number in (*around, place.sector):
+                near = place._replace(sector=number)
+                if near in self._sectors:
+                    self._sectors.move_to_end(near)
+                else:
+                    wanted[near] = None
+        return list(wanted)
+
+    def load(self, place: Place, stored: Stored | None) -> None:
+        self._sectors[place] = Sector(place, stored)
+
+    def sector(self, place: Place) -> Sector:
+        """Return a sector that was loaded."""
+        return self._sectors[place]
+
+    def forget(self) -> None:
+        """Drop all that was loaded: another hub wrote, and the store knows better."""
+        self._sectors.clear()
+        self._highest.clear()
+
+    def trim(self) -> None:
+        """Bound the memory, between batches; what waits behind a hole will be sent again."""
+        while len(self._sectors) > CACHE_MAX:
+            self._sectors.popitem(last=False)
+
+    # --- runs ---
+
+    def take(self, run: Run, batch: Batch) -> None:
+        """Apply a run to its sector, which is loaded, and note in `batch` what follows."""
+        stream = run.place[:3]
+        if run.place.sector > self._highest[stream] + AHEAD_MAX:
+            self._refuse(run, batch, "too_far_ahead")
+            return
+        sector = self._sectors[run.place]
+        if self._apply(sector, run, batch):
+            self._join_pending(sector, batch)
+        self._highest[stream] = max(self._highest[stream], run.place.sector)
+
+    def finish(self, batch: Batch) -> None:
+        """Complete `batch.changes`, after the last run."""
+        batch.changes = []
+        for place, old in batch.dirty.items():
+            sector = self._sectors[place]
+            data = bytes(sector.data)
+            whole = data if sector.whole and old < len(data) else None
+            spans = sector.spans.dump()
+            batch.changes.append(
+                Change(place, old, data[old:], len(data), sector.state, spans, whole)
+            )
+
+    def _apply(self, sector: Sector, run: Run, batch: Batch) -> bool:
+        """Return True when the prefix grew."""
+        verdict, new = sectors.fit(sector.data, run.offset, run.data)
+        if verdict == sectors.BEYOND:
+            self.counters["out_of_order"] += 1
+            if not sector.hold(run.offset, run.data):
+                self.counters["pending_full"] += 1
+            return False
+        if verdict == sectors.CONFLICT:
+            self._refuse(run, batch, "conflict")
+            return False
+        if verdict == sectors.DUPLICATE:
+            self.counters["duplicate"] += 1
+            self._touch(run.place, batch)
+            return False
+        return self._append(sector, run, new, batch)
+
+    def _append(self, sector: Sector, run: Run, new: bytes, batch: Batch) -> bool:
+        place, old = sector.place, len(sector.data)
+        grown = bytes(sector.data) + new
+        if old < layout.HEADER_SIZE <= len(grown) and sectors.check_header(place, grown):
+            self._refuse(run, batch, "wrong_header")
+            return False
+        state = sector.state
+        if len(grown) == layout.SECTOR_SIZE:
+            state = self._prove(place, grown)
+            if state == sectors.BROKEN:
+                self._refuse(run, batch, "seal_mismatch")
+                return False
+        batch.dirty.setdefault(place, old)
+        self._touch(place, batch)
+        self._decode(sector, grown, batch)
+        sector.data += new
+        sector.state = state
+        if sector.whole:
+            sector.pending.clear()
+            sector.reader = None
+            self._prove_next(sector, batch)
+        return True
+
+    def _join_pending(self, sector: Sector, batch: Batch) -> None:
+        grew = True
+        while grew and sector.pending:
+            grew = False
+            waiting, sector.pending = sector.pending, []
+            for offset, data in waiting:
+                verdict, _ = sectors.fit(sector.data, offset, data)
+                if verdict == sectors.BEYOND:
+                    sector.pending.append((offset, data))
+                elif verdict != sectors.DUPLICATE:
+                    grew = self._apply(sector, Run(sector.place, offset, data), batch) or grew
+
+    # --- seals ---
+
+    def _prove(self, place: Place, data: bytes) -> int:
+        """Return the state of a sector that has just become whole."""
+        before = self._previous_tag(place)
+        try:
+            verify_seal(data, self._chain_key(place), before or FIRST_SEAL)
+        except FormatError:
+            return sectors.BROKEN
+        except TagError:
+            return sectors.WHOLE if before is None else sectors.BROKEN
+        return sectors.PROVEN
+
+    def _previous_tag(self, place: Place) -> bytes | None:
+        if place.sector == 0:
+            return bytes(FIRST_SEAL)
+        before = self._sectors.get(place._replace(sector=place.sector - 1))
+        return before.tag() if before else None
+
+    def _prove_next(self, sector: Sector, batch: Batch) -> None:
+        """The sector behind may have waited for this one's tag."""
+        behind = self._sectors.get(sector.place._replace(sector=sector.place.sector + 1))
+        if behind is None or behind.state != sectors.WHOLE:
+            return
+        data = bytes(behind.data)
+        behind.state = self._prove(behind.place, data)
+        batch.dirty.setdefault(behind.place, len(data))
+        if behind.state == sectors.BROKEN:
+            seal = Run(behind.place, layout.SEAL_AT, data[layout.SEAL_AT :])
+            self._refuse(seal, batch, "seal_mismatch")
+
+    def _chain_key(self, place: Place) -> bytes:
+        stream = place[:3]
+        chain = self._chains.get(stream)
+        if chain is None:
+            root = self._gateways[place.gateway].root
+            first = derive.chain_key(root, place.gateway, place.log, place.cls)
+            chain = self._chains[stream] = KeyChain(first)
+        return chain.key(place.sector)
+
+    # --- records ---
+
+    def _decode(self, sector: Sector, grown: bytes, batch: Batch) -> None:
+        if sector.undecodable:
+            return
+        try:
+            if sector.reader is None:
+                sector.reader = SectorReader(self._cipher, self._chain_key(sector.place))
+                # What was stored before is decoded and stored already; only the state counts.
+                for record in sector.reader.feed(bytes(sector.data)):
+                    self._span(sector, record)
+            for record in sector.reader.feed(grown):
+                self._span(sector, record)
+                found = row_of(record, sector.place, batch.now_ms)
+                if found:
+                    batch.add(*found)
+        except (FormatError, ValueError, IndexError, KeyError, struct.error) as error:
+            # Its tags are right, so the bytes are kept and receipted; people must look at them.
+            sector.undecodable = True
+            self.counters["undecodable"] += 1
+            batch.alarms.append((sector.place.gateway, f"{sector.place}: undecodable: {error}"))
+
+    @staticmethod
+    def _span(sector: Sector, record: Any) -> None:
+        if record.kind == records.OBSERVATION:
+            sector.spans.add(record.device.name, record.boot, record.mono_ms)
+
+    # --- notes ---
+
+    @staticmethod
+    def _touch(place: Place, batch: Batch) -> None:
+        batch.touched.setdefault((place.gateway, place.log), {})[place] = None
+
+    def _refuse(self, run: Run, batch: Batch, reason: str) -> None:
+        self.counters[reason] += 1
+        digest = hashlib.sha256(run.data).digest()[:8]
+        row: Row = run.place._asdict()
+        row |= {"offset": run.offset, "digest": digest, "reason": reason, "data": run.data}
+        batch.add("quarantine", row | {"at_ms": batch.now_ms})
+        text = f"{run.place} offset {run.offset}: {reason.replace('_', ' ')}"
+        batch.alarms.append((run.place.gateway, text))

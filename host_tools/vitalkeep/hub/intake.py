@@ -1,0 +1,230 @@
+"""From messages to receipts: check, commit, and only then answer. The hub's one write path."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from bridge.core import wire
+from vitalkeep.hub.consume import Message, Publish
+from vitalkeep.hub.heartbeat import Heartbeat, Session
+from vitalkeep.hub.ingest import Batch, Ingest, Run
+from vitalkeep.hub.receipts import Receipts, entry, survey
+from vitalkeep.hub.store import StaleError, Store, StoreError, utc_now_ms
+from vitalkeep.hub.ward import Ward
+from vitalkeep.keys.cipher import Aes256
+from vitalkeep.keys.vault import Vault
+
+log = logging.getLogger(__name__)
+
+_RETRY_FIRST_S = 0.2
+_RETRY_MAX_S = 5.0
+_STALE_S = 0.1
+_HEADS_EVERY_MS = 10_000
+_ALARMS_TOLD_MAX = 5  # of one batch, in the story
+
+T = TypeVar("T")
+
+
+class Intake:
+    """The write path of a hub.
+
+    receipting  False while the store refuses; `reason` then says why
+    batches     commits so far; commit_ms: how long the last one took
+    """
+
+    def __init__(self, vault: Vault, store: Store, ward: Ward) -> None:
+        self.receipting = True
+        self.reason = ""
+        self.batches = 0
+        self.commit_ms = 0.0
+        self.ingest = Ingest(vault.gateways(), Aes256)
+        self._store = store
+        self._ward = ward
+        self._receipts = Receipts(vault.site_id, store.epoch)
+        self._gateways = {gateway.id: gateway for gateway in vault.gateways()}
+        self._sessions: dict[bytes, Session] = {}
+        self._heads_ms: dict[bytes, tuple[bytes, int, int]] = {}
+        # One thread: batches never overlap, and the page stays live while one is on its way.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._lock = asyncio.Lock()
+
+    def set_vault(self, vault: Vault) -> None:
+        """Follow the vault when someone provisioned."""
+        self._gateways = {gateway.id: gateway for gateway in vault.gateways()}
+        self._receipts.forget_keys()
+        self.ingest.set_gateways(vault.gateways())
+        self._ward.set_gateways(vault.gateways())
+
+    def close(self) -> None:
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    async def write_story(self) -> None:
+        """Store the story lines that no batch has taken along."""
+        if self._ward.unwritten and not self._lock.locked():
+            await self.handle(())
+
+    async def handle(self, messages: Sequence[Message]) -> list[Publish]:
+        """Store what the messages carry and return the receipts, when both are done.
+
+        Tries for ever: while the store refuses nothing is acknowledged and nothing receipted.
+        """
+        async with self._lock:
+            runs, beats = self._sort(messages)
+            try:
+                batch = await self._commit(runs, beats)
+                answers = await self._retry(lambda: self._answers(batch, beats))
+            except BaseException:
+                # What was applied in memory may not be in the store: start from there again.
+                self.ingest.forget()
+                raise
+            self.ingest.trim()
+            return answers
+
+    def _sort(self, messages: Sequence[Message]) -> tuple[list[Run], list[Heartbeat]]:
+        runs: list[Run] = []
+        beats: dict[bytes, Heartbeat] = {}
+        now_ms = utc_now_ms()
+        for message in messages:
+            found = self.ingest.parse(message.topic, message.payload)
+            if isinstance(found, Run):
+                runs.append(found)
+            elif isinstance(found, Heartbeat):
+                if not self._sessions.setdefault(found.gateway, Session()).hear(found):
+                    self.ingest.counters["heartbeat_late"] += 1
+                    continue
+                self._ward.hear(found, now_ms)
+                asked = beats.get(found.gateway)
+                if asked is None or found.ask or not asked.ask or found.nonce != asked.nonce:
+                    beats[found.gateway] = found
+        return runs, list(beats.values())
+
+    async def _commit(self, runs: list[Run], beats: list[Heartbeat]) -> Batch:
+        batch: Batch | None = None
+        while True:
+            if batch is None:
+                batch = await self._retry(lambda: self._prepare(runs))
+                self._note(batch, beats)
+            if batch.is_empty():
+                return batch
+            started = asyncio.get_running_loop().time()
+            try:
+                await self._retry(partial(self._store.commit, batch))
+            except StaleError:
+                # Another hub wrote this gateway: its bytes are as good as ours.
+                self.ingest.counters["stale"] += 1
+                self.ingest.forget()
+                batch = None
+                await asyncio.sleep(random.uniform(0, _STALE_S))  # let one of the two be first
+                continue
+            self.commit_ms = (asyncio.get_running_loop().time() - started) * 1000
+            self.batches += 1
+            written = {id(row) for row in batch.story}
+            self._ward.unwritten = [r for r in self._ward.unwritten if id(r) not in written]
+            self._ward.stored(batch.rows, batch.now_ms)
+            return batch
+
+    async def _retry(self, job: Callable[[], T]) -> T:
+        """Run a job on the worker until the store does it; says why while it does not."""
+        loop = asyncio.get_running_loop()
+        delay = _RETRY_FIRST_S
+        while True:
+            try:
+                result = await loop.run_in_executor(self._worker, job)
+            except StoreError as error:
+                self._refused(str(error))
+            else:
+                self._accepted()
+                return result
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _RETRY_MAX_S)
+
+    def _refused(self, reason: str) -> None:
+        self.ingest.counters["store_refusals"] += 1
+        if self.receipting or reason != self.reason:
+            log.error("not receipting: %s", reason)
+            self._ward.say(utc_now_ms(), None, "bad", f"Not receipting: {reason}")
+        self.receipting, self.reason = False, reason
+
+    def _accepted(self) -> None:
+        if not self.receipting:
+            log.warning("receipting again")
+            self._ward.say(utc_now_ms(), None, "good", "Receipting again")
+        self.receipting, self.reason = True, ""
+
+    # --- on the worker ---
+
+    def _prepare(self, runs: list[Run]) -> Batch:
+        ingest, store = self.ingest, self._store
+        streams = ingest.missing_streams(runs)
+        if streams:
+            for stream, highest in store.highest(streams).items():
+                ingest.load_stream(stream, highest)
+        places = ingest.missing([run.place for run in runs])
+        if places:
+            for place, stored in store.load(places).items():
+                ingest.load(place, stored)
+        batch = Batch(utc_now_ms())
+        for run in runs:
+            ingest.take(run, batch)
+        ingest.finish(batch)
+        return batch
+
+    def _answers(self, batch: Batch, beats: list[Heartbeat]) -> list[Publish]:
+        now_ms = utc_now_ms()
+        answers: list[Publish] = []
+        for (gateway, of_log), places in batch.touched.items():
+            session = self._sessions.get(gateway)
+            if session is None or session.beat is None or session.beat.log != of_log:
+                continue  # its heartbeat comes soon, and with it a nonce
+            known, nonce = self._gateways[gateway], session.beat.nonce
+            touched = [self.ingest.sector(place) for place in places]
+            for payload in self._receipts.stored(known, of_log, nonce, touched, now_ms):
+                answers.append((wire.topic(gateway, "receipt"), payload))
+        for beat in beats:
+            answers.append((wire.topic(beat.gateway, "receipt"), self._answer(beat, now_ms)))
+        return answers
+
+    def _answer(self, beat: Heartbeat, now_ms: int) -> bytes:
+        gateway = self._gateways[beat.gateway]
+        if not beat.ask:
+            return self._receipts.answer(gateway, beat, now_ms)
+        maps, places = survey(beat, self._store.states)
+        missing = self.ingest.missing(places, neighbours=False)
+        if missing:
+            for place, stored in self._store.load(missing).items():
+                self.ingest.load(place, stored)
+        entries = [entry(self.ingest.sector(place)) for place in places]
+        return self._receipts.answer(gateway, beat, now_ms, maps, entries)
+
+    # --- notes ---
+
+    def _note(self, batch: Batch, beats: list[Heartbeat]) -> None:
+        """Add to a batch what is not bytes of a log: heads, alarms of the hub, its story."""
+        for beat in beats:
+            log_id, boot, at_ms = self._heads_ms.get(beat.gateway, (b"", -1, 0))
+            news = (log_id, boot) != (beat.log, beat.boot)
+            if news or batch.now_ms - at_ms >= _HEADS_EVERY_MS:
+                self._heads_ms[beat.gateway] = (beat.log, beat.boot, batch.now_ms)
+                batch.heads[beat.gateway] = _heads_row(beat, batch.now_ms)
+        for gateway, text in batch.alarms[:_ALARMS_TOLD_MAX]:
+            log.warning("%s", text)
+            self._ward.say(batch.now_ms, gateway, "bad", text)
+        batch.story = list(self._ward.unwritten)
+
+
+def _heads_row(beat: Heartbeat, now_ms: int) -> dict[str, Any]:
+    return {
+        "gateway": beat.gateway,
+        "log": beat.log,
+        "boot": beat.boot,
+        "mono_ms": beat.mono_ms,
+        "fields": json.dumps({"heads": beat.heads, "clock": beat.clock, "utc": beat.utc_ms}),
+        "at_ms": now_ms,
+    }

@@ -1,0 +1,152 @@
+"""The live page: read-only HTTP. Static files, two JSON views, and server-sent events.
+
+Each browser has a bounded queue; one that does not keep up is dropped and reconnects by itself,
+which costs it one snapshot and the ward nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable
+from importlib.resources import files
+from typing import Any, Protocol
+
+from sse_starlette.sse import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+QUEUE_MAX = 64  # events a browser may be behind
+CLIENTS_MAX = 64
+ACCOUNT_MINUTES_MAX = 24 * 60
+_PING_S = 10
+_SEND_S = 10.0
+
+_HEADERS = {
+    # Nothing from elsewhere, no inline code, in no frame: the page is shown next to patients.
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+_FILES = {
+    "index.html": "text/html; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+}
+
+Event = tuple[str, str]
+
+
+class View(Protocol):
+    """What the page asks of the hub."""
+
+    def snapshot(self) -> dict[str, Any]: ...
+    def health(self) -> dict[str, Any]: ...
+    def account(self, minutes: int) -> Awaitable[dict[str, Any]]: ...
+
+
+def dumps(value: Any) -> str:
+    """Return JSON as browsers read it: NaN would break their parser, so it is an error here."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+class Feed:
+    """Events to every connected browser."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._queues: set[asyncio.Queue[Event | None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def publish(self, event: str, value: Any) -> None:
+        """Queue an event for everyone; who has no room for it is cut off."""
+        if not self._queues:
+            return
+        item = (event, dumps(value))
+        for queue in list(self._queues):
+            try:
+                queue.put_nowait(item)
+            except asyncio.QueueFull:
+                self.dropped += 1
+                self._end(queue)
+
+    def join(self) -> asyncio.Queue[Event | None]:
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUE_MAX)
+        self._queues.add(queue)
+        return queue
+
+    def leave(self, queue: asyncio.Queue[Event | None]) -> None:
+        self._queues.discard(queue)
+
+    def close(self) -> None:
+        """End every stream."""
+        for queue in list(self._queues):
+            self._end(queue)
+
+    def _end(self, queue: asyncio.Queue[Event | None]) -> None:
+        self._queues.discard(queue)
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)
+
+
+def make_app(view: View, feed: Feed) -> Starlette:
+    """Return the ASGI application."""
+    folder = files("vitalkeep.hub") / "page"
+    contents = {name: (folder / name).read_bytes() for name in _FILES}
+
+    def static(name: str) -> Route:
+        async def send(_: Request) -> Response:
+            return Response(contents[name], media_type=_FILES[name], headers=_HEADERS)
+
+        return Route("/" if name == "index.html" else f"/{name}", send, methods=["GET"])
+
+    async def ward(_: Request) -> Response:
+        return JSONResponse(view.snapshot(), headers=_HEADERS)
+
+    async def health(_: Request) -> Response:
+        found = view.health()
+        return JSONResponse(found, 200 if found["receipting"] else 503, headers=_HEADERS)
+
+    async def account(request: Request) -> Response:
+        try:
+            minutes = int(request.query_params.get("minutes", "60"))
+        except ValueError:
+            minutes = 0
+        if not 1 <= minutes <= ACCOUNT_MINUTES_MAX:
+            text = f"minutes: want 1 to {ACCOUNT_MINUTES_MAX}\n"
+            return PlainTextResponse(text, 400, headers=_HEADERS)
+        return JSONResponse(await view.account(minutes), headers=_HEADERS)
+
+    async def events(_: Request) -> Response:
+        if len(feed) >= CLIENTS_MAX:
+            return PlainTextResponse("too many viewers\n", 503, headers=_HEADERS)
+        queue = feed.join()
+        first = dumps(view.snapshot())
+
+        async def stream() -> AsyncIterator[dict[str, str]]:
+            try:
+                yield {"event": "snapshot", "data": first}
+                while (item := await queue.get()) is not None:
+                    yield {"event": item[0], "data": item[1]}
+            finally:
+                feed.leave(queue)
+
+        return EventSourceResponse(
+            stream(), ping=_PING_S, send_timeout=_SEND_S, headers={"cache-control": "no-store"}
+        )
+
+    return Starlette(
+        routes=[
+            *(static(name) for name in _FILES),
+            Route("/events", events, methods=["GET"]),
+            Route("/api/ward", ward, methods=["GET"]),
+            Route("/api/health", health, methods=["GET"]),
+            Route("/api/account", account, methods=["GET"]),
+        ]
+    )

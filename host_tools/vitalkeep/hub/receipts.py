@@ -1,0 +1,131 @@
+"""Receipts: what this site says to a gateway of what it has durably stored. Pure.
+
+Nothing here may be called for bytes whose commit has not returned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+from bridge.core import wire
+from vitalkeep.hub import sectors
+from vitalkeep.hub.heartbeat import Heartbeat
+from vitalkeep.hub.ingest import Stream
+from vitalkeep.hub.sectors import Place, Sector
+from vitalkeep.keys import derive
+from vitalkeep.keys.vault import Gateway
+
+COPIES = 1  # this site's own; other sites' are not counted until they were read back
+
+Entry = tuple[int, int, int, bytes]  # class, sector, length, digest
+Map = tuple[int, int, int, bytes]  # class, first sector, count, bits
+
+
+def entry(sector: Sector) -> Entry:
+    """Return the receipt entry for a sector's prefix."""
+    length = len(sector.data)
+    digest = hashlib.sha256(sector.data).digest()[:8]
+    return sector.place.cls, sector.place.sector, length, digest
+
+
+class Receipts:
+    """Writes the receipts of one site.
+
+    site, epoch  8 bytes each
+    """
+
+    def __init__(self, site: bytes, epoch: bytes) -> None:
+        self.site = site
+        self.epoch = epoch
+        self._keys: dict[bytes, bytes] = {}
+
+    def _pack(
+        self,
+        gateway: Gateway,
+        log: bytes,
+        nonce: bytes,
+        utc_ms: int,
+        *,
+        entries: Sequence[Entry] = (),
+        maps: Sequence[Map] = (),
+        have: bool = False,
+        echo_ms: int = 0,
+    ) -> bytes:
+        key = self._keys.get(gateway.id)
+        if key is None:
+            key = derive.receipt_key(gateway.root, gateway.id, self.site)
+            self._keys[gateway.id] = key
+        receipt = wire.Receipt(self.site, self.epoch, gateway.id, log, nonce)
+        receipt.utc_ms, receipt.echo_ms = utc_ms, echo_ms
+        receipt.copies, receipt.have = COPIES, have
+        receipt.entries, receipt.maps = list(entries), list(maps)
+        return bytes(wire.pack_receipt(receipt, key))
+
+    def forget_keys(self) -> None:
+        self._keys.clear()
+
+    def stored(
+        self,
+        gateway: Gateway,
+        log: bytes,
+        nonce: bytes,
+        touched: Iterable[Sector],
+        utc_ms: int,
+    ) -> list[bytes]:
+        """Return the receipts for sectors that a commit touched."""
+        entries = [entry(sector) for sector in touched if sector.data]
+        step = wire.ENTRIES_MAX
+        return [
+            self._pack(gateway, log, nonce, utc_ms, entries=entries[at : at + step])
+            for at in range(0, len(entries), step)
+        ]
+
+    def answer(
+        self,
+        gateway: Gateway,
+        beat: Heartbeat,
+        utc_ms: int,
+        maps: Sequence[Map] = (),
+        entries: Sequence[Entry] = (),
+    ) -> bytes:
+        """Return the receipt that answers a heartbeat; maps and entries when it asked."""
+        return self._pack(
+            gateway,
+            beat.log,
+            beat.nonce,
+            utc_ms,
+            maps=maps,
+            entries=entries,
+            have=beat.ask,
+            echo_ms=beat.mono_ms,
+        )
+
+
+def survey(
+    beat: Heartbeat, states: Callable[[Stream, int, int], list[tuple[int, int, int]]]
+) -> tuple[list[Map], list[Place]]:
+    """Return (maps, places of partly stored sectors) that answer "what do you have".
+
+    states   returns (sector, length, state) of a log's sectors first to last
+    The open sectors come first: a gateway goes on with them, and there is room for few.
+    """
+    maps: list[Map] = []
+    opened: list[Place] = []
+    others: list[Place] = []
+    for cls, (first, newest, _) in sorted(beat.heads.items()):
+        if first < 0 or newest < first:
+            continue
+        count = min(newest - first + 1, wire.MAP_SECTORS_MAX)
+        bits = bytearray((count + 7) // 8)
+        stream = (beat.gateway, beat.log, cls)
+        for number, length, state in states(stream, first, newest):
+            if state == sectors.PROVEN and number < first + count:
+                bits[(number - first) >> 3] |= 1 << ((number - first) & 7)
+            elif length and state != sectors.BROKEN:
+                # Whole and not yet proven goes as an entry: its digest speaks for it.
+                place = Place(beat.gateway, beat.log, cls, number)
+                (opened if number == newest else others).append(place)
+        maps.append((cls, first, count, bytes(bits)))
+    others.sort(key=lambda place: place.sector, reverse=True)
+    return maps, (opened + others)[: wire.ENTRIES_MAX]

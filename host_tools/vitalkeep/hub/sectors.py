@@ -1,0 +1,150 @@
+"""One sector of a log as it grows at a site, and the chain keys that prove it. No I/O."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bridge.core.errors import FormatError
+from bridge.core.journal import layout
+from bridge.core.journal.reader import SectorReader
+from bridge.core.journal.seal import next_chain_key
+from vitalkeep.hub.spans import Spans
+
+# States of a sector
+OPEN = 0
+WHOLE = 1  # every byte is here; the sector before, to which its seal is chained, is not yet
+PROVEN = 2
+BROKEN = 3  # every byte is here and the seal does not fit the sector before
+
+STATE_NAMES = ("open", "whole", "proven", "broken")
+
+PENDING_BYTES_MAX = 8192  # of one sector, held in memory until what lies before them comes
+_CHECKPOINT_EVERY = 1024
+_RECENT_KEYS_MAX = 16
+_BLANK = b"\xff"
+
+# What a run means to a prefix
+APPEND = 0
+DUPLICATE = 1
+BEYOND = 2  # something before it is missing
+CONFLICT = 3  # it contradicts what is stored
+
+
+class Place(NamedTuple):
+    """Which sector: `sector` counts upward for ever within (gateway, log, class)."""
+
+    gateway: bytes
+    log: bytes
+    cls: int
+    sector: int
+
+    def __str__(self) -> str:
+        return f"{self.gateway.hex()} {layout.CLASSES[self.cls]} sector {self.sector}"
+
+
+class Stored(NamedTuple):
+    """What the store has of a sector: its prefix and one of the states above."""
+
+    data: bytes
+    state: int
+
+
+def normalised(offset: int, data: bytes) -> bytes:
+    """Return a run's bytes with the released mark as it was when the sector was written."""
+    at = layout.RELEASED_AT - offset
+    if 0 <= at < len(data) and data[at] != layout.BLANK:
+        return data[:at] + _BLANK + data[at + 1 :]
+    return data
+
+
+def fit(prefix: bytes | bytearray, offset: int, data: bytes) -> tuple[int, bytes]:
+    """Say what bytes at `offset` mean to a prefix: (verdict, bytes to append behind it)."""
+    have = len(prefix)
+    if offset > have:
+        if offset == layout.SEAL_AT and len(data) == layout.SEAL_SIZE:
+            sealed = layout.parse_seal(data, 0)
+            if sealed and layout.HEADER_SIZE <= sealed[0] <= have:
+                # All from the seal's `end` to its place is blank and never travels.
+                if prefix[sealed[0] :].strip(_BLANK):
+                    return CONFLICT, b""
+                return APPEND, _BLANK * (layout.SEAL_AT - have) + data
+        return BEYOND, b""
+    both = min(have - offset, len(data))
+    if prefix[offset : offset + both] != data[:both]:
+        return CONFLICT, b""
+    return (APPEND, data[both:]) if both < len(data) else (DUPLICATE, b"")
+
+
+class Sector:
+    """The prefix of one sector and what waits behind a hole in it.
+
+    stored  what the store has, empty for a sector never heard of
+    """
+
+    def __init__(self, place: Place, stored: Stored | None) -> None:
+        self.place = place
+        self.data = bytearray(stored.data if stored else b"")
+        self.state = stored.state if stored else OPEN
+        self.pending: list[tuple[int, bytes]] = []
+        self.reader: SectorReader | None = None
+        self.undecodable = False
+        self.spans = Spans(place.cls)
+
+    @property
+    def whole(self) -> bool:
+        return bool(len(self.data) == layout.SECTOR_SIZE)
+
+    def tag(self) -> bytes | None:
+        """Return the tag to which the next sector is chained, None while it is not here."""
+        sealed = layout.parse_seal(self.data) if self.whole else None
+        return sealed[1] if sealed else None
+
+    def hold(self, offset: int, data: bytes) -> bool:
+        """Keep bytes that lie behind a hole; False when there is no room for them."""
+        size = len(data)
+        for known_at, known in self.pending:
+            at = offset - known_at
+            if at >= 0 and known[at : at + size] == data:
+                return True
+        if size + sum(len(known) for _, known in self.pending) > PENDING_BYTES_MAX:
+            return False
+        self.pending.append((offset, data))
+        self.pending.sort()
+        return True
+
+
+def check_header(place: Place, data: bytes | bytearray) -> str:
+    """Return what is wrong with the header that opens `data`, "" when it names this place."""
+    try:
+        header = layout.parse_header(data)
+    except FormatError as error:
+        return str(error)
+    found = Place(header.gateway, header.log_id, header.cls, header.number)
+    return "" if found == place else f"header of {found} in {place}"
+
+
+class KeyChain:
+    """The chain keys of one class of one log, from key 0, with checkpoints on the way."""
+
+    def __init__(self, first: bytes) -> None:
+        self._checkpoints = {0: first}
+        self._recent: dict[int, bytes] = {}
+
+    def key(self, number: int) -> bytes:
+        """Return the chain key of sector `number`; the caller bounds how far ahead that is."""
+        at = number // _CHECKPOINT_EVERY * _CHECKPOINT_EVERY
+        while at not in self._checkpoints:
+            at -= _CHECKPOINT_EVERY
+        key = self._checkpoints[at]
+        for near, known in self._recent.items():
+            if at < near <= number:
+                at, key = near, known
+        while at < number:
+            key = next_chain_key(key)
+            at += 1
+            if at % _CHECKPOINT_EVERY == 0:
+                self._checkpoints[at] = key
+        self._recent[number] = key
+        while len(self._recent) > _RECENT_KEYS_MAX:
+            del self._recent[next(iter(self._recent))]
+        return key

@@ -1,0 +1,312 @@
+"""What the page shows: beds, devices, values, links, the story. Fed after each commit; no I/O.
+
+Times are the hub's UTC in milliseconds. An age is never shown from an arrival time: a backlog's
+values are old even when they have just come.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.core.journal.layout import CLASSES
+from vitalkeep.hub.clocks import Anchor, best_offsets
+from vitalkeep.hub.decode import Row
+from vitalkeep.hub.heartbeat import Heartbeat
+from vitalkeep.keys.vault import Gateway
+
+LINK_DOWN_MS = 6_000  # without a heartbeat
+# Seconds after which a value is late and lost, by class: half of the RPO, and the RPO.
+STALE_S = {"A": (5, 10), "B": (30, 60), "C": (150, 300)}
+
+_TREND = 90
+_STORY = 200
+_ALARMS_MAX = 32
+_DEVICES_MAX = 64
+_BOOTS = 15  # whose clocks are remembered, besides the current one
+_CLOCK_NAMES = ("unknown", "estimated", "from a site")
+_PRIORITIES = ("none", "low", "medium", "high")
+
+_EVENTS = {
+    "boot": ("warn", "Gateway started: {}"),
+    "identity": ("info", "{}"),
+    "site-up": ("good", "Gateway sees site {}"),
+    "site-down": ("warn", "Gateway lost site {}"),
+    "link-up": ("good", "Link up {}"),
+    "link-down": ("bad", "Link down {}"),
+    "device-silent": ("bad", "{} is silent"),
+    "device-back": ("good", "{} is back"),
+    "set-aside": ("bad", "Unreadable flash was set aside: {}"),
+}
+
+Position = tuple[int, int, int]  # sector, offset, index
+
+
+@dataclass
+class _Device:
+    name: str
+    protocol: str
+    cls: int
+    log: bytes
+    position: Position
+    boot: int
+    mono_ms: int
+    values: dict[str, list[Any]]
+    trends: dict[str, deque[float]] = field(default_factory=dict)
+    alarms: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+
+
+@dataclass
+class _Bed:
+    gateway: Gateway
+    link: str = "never"
+    beat: Heartbeat | None = None
+    heard_ms: int = 0
+    down_since_ms: int = 0
+    anchor: Anchor = field(default_factory=Anchor)
+    clocks: list[Row] = field(default_factory=list)
+    devices: dict[str, _Device] = field(default_factory=dict)
+    rates: dict[int, tuple[int, int, float]] = field(default_factory=dict)
+    account: dict[str, Any] = field(default_factory=dict)
+
+    def offset(self, boot: int) -> int | None:
+        anchored = self.anchor.offset(boot)
+        if anchored is not None:
+            return anchored
+        best = best_offsets(self.clocks).get(boot)
+        return best[0] if best else None
+
+
+class Ward:
+    """All beds of a site, and which of them changed since the page was last told."""
+
+    def __init__(self, gateways: Iterable[Gateway]) -> None:
+        self.dirty: set[bytes] = set()
+        self.story: deque[dict[str, Any]] = deque(maxlen=_STORY)
+        self.story_news: list[dict[str, Any]] = []
+        self.unwritten: list[Row] = []  # story lines of the hub that the store does not have yet
+        self._beds: dict[bytes, _Bed] = {}
+        self.set_gateways(gateways)
+
+    def set_gateways(self, gateways: Iterable[Gateway]) -> None:
+        """Follow the vault: new gateways appear, beds may be renamed."""
+        for gateway in gateways:
+            bed = self._beds.get(gateway.id)
+            if bed is None:
+                self._beds[gateway.id] = _Bed(gateway)
+            else:
+                bed.gateway = gateway
+            self.dirty.add(gateway.id)
+
+    def gateways(self) -> list[bytes]:
+        return list(self._beds)
+
+    def name(self, gateway: bytes) -> str:
+        """Return the bed at which a gateway stands."""
+        return self._beds[gateway].gateway.bed
+
+    # --- what happened ---
+
+    def hear(self, beat: Heartbeat, now_ms: int) -> None:
+        """Take an authenticated heartbeat."""
+        bed = self._beds[beat.gateway]
+        before = bed.beat
+        bed.anchor.hear(beat.boot, beat.mono_ms, now_ms)
+        self._rate(bed, beat, now_ms)
+        if bed.link == "down":
+            away_s = (now_ms - bed.down_since_ms) / 1000
+            rebooted = before is not None and before.boot != beat.boot
+            why = "it was without power" if rebooted else "the network was cut"
+            self.say(now_ms, beat.gateway, "good", f"Heartbeats again after {away_s:.0f} s: {why}")
+        elif bed.link == "never":
+            self.say(now_ms, beat.gateway, "good", "First heartbeat since the hub started")
+        bed.link, bed.beat, bed.heard_ms = "up", beat, now_ms
+        self.dirty.add(beat.gateway)
+
+    def tick(self, now_ms: int, hearing: bool) -> None:
+        """Notice silence; `hearing` is False while the hub itself cannot hear anyone."""
+        for gateway, bed in self._beds.items():
+            silent = now_ms - bed.heard_ms > LINK_DOWN_MS
+            if bed.link == "up" and silent:
+                bed.link = "down" if hearing else "unknown"
+                bed.down_since_ms = bed.heard_ms
+                if hearing:
+                    text = f"No heartbeat for {LINK_DOWN_MS // 1000} s: network cut or power lost"
+                    self.say(now_ms, gateway, "bad", text)
+                self.dirty.add(gateway)
+            elif bed.link == "unknown" and hearing:
+                # One more period to be heard in, now that we listen again.
+                bed.link, bed.heard_ms = "up", now_ms
+                self.dirty.add(gateway)
+
+    def stored(self, rows: Mapping[str, Iterable[Row]], now_ms: int) -> None:
+        """Take the rows of a commit that has returned."""
+        for row in rows.get("clocks", ()):
+            if row["gateway"] in self._beds:
+                self._clock(self._beds[row["gateway"]], row)
+        for row in rows.get("observations", ()):
+            self._observation(row)
+        for row in rows.get("alarms", ()):
+            self._alarm(row, now_ms)
+        for row in rows.get("events", ()):
+            self._event(row)
+        for row in rows.get("gaps", ()):
+            name, first, last = CLASSES[row["gap_cls"]], row["first"], row["last"]
+            text = f"Class {name}: sectors {first} to {last} were overwritten before their receipt"
+            self.tell(self.utc(row), row["gateway"], "bad", text)
+
+    def say(self, now_ms: int, gateway: bytes | None, tone: str, text: str) -> None:
+        """Add a line of the hub's own to the story; tone is info, good, warn or bad."""
+        row = {"at_ms": now_ms, "gateway": gateway, "tone": tone, "text": text}
+        self.unwritten.append(row)
+        del self.unwritten[:-_STORY]
+        self.tell(now_ms, gateway, tone, text)
+
+    def tell(self, at_ms: int | None, gateway: bytes | None, tone: str, text: str) -> None:
+        """Add a line to the story that the store already has."""
+        bed = self._beds.get(gateway) if gateway else None
+        line = {"at": at_ms, "bed": bed.gateway.bed if bed else None, "tone": tone, "text": text}
+        self.story.append(line)
+        self.story_news.append(line)
+        del self.story_news[:-_STORY]
+
+    @staticmethod
+    def _clock(bed: _Bed, row: Row) -> None:
+        same = [known for known in bed.clocks if known["boot"] == row["boot"]]
+        others = [known for known in bed.clocks if known["boot"] != row["boot"]]
+        best = max([*same, row], key=lambda known: (known["quality"], known["mono_ms"]))
+        bed.clocks = [*others[-_BOOTS:], best]
+
+    def utc(self, row: Row) -> int | None:
+        """Return when a record was made, None while nobody can know."""
+        bed = self._beds.get(row["gateway"])
+        offset = bed.offset(row["boot"]) if bed else None
+        return None if offset is None else offset + int(row["mono_ms"])
+
+    def _observation(self, row: Row) -> None:
+        bed = self._beds.get(row["gateway"])
+        if bed is None:
+            return
+        position = (row["sector"], row["offset"], row["idx"])
+        device = bed.devices.get(row["device"])
+        if device is not None:
+            current = bed.beat.log if bed.beat else None
+            if device.log != row["log"] and row["log"] != current:
+                return  # of a log that the gateway no longer writes
+            if device.log == row["log"] and position <= device.position:
+                return  # of the backlog: stored, but not news
+        elif len(bed.devices) >= _DEVICES_MAX:
+            return
+        values = json.loads(row["readings"])
+        if device is None:
+            device = _Device("", "", 0, b"", (0, 0, 0), 0, 0, {})
+            bed.devices[row["device"]] = device
+        same = device.boot == row["boot"]
+        device.name, device.protocol, device.cls = row["device"], row["protocol"], row["cls"]
+        device.log, device.position = row["log"], position
+        device.boot, device.mono_ms = row["boot"], row["mono_ms"]
+        # Groups of one device come in turn: each refreshes its own labels, each has its own age.
+        dated = {label: [*value, row["mono_ms"]] for label, value in values.items()}
+        device.values = device.values | dated if same else dated
+        for label, (text, _, _) in values.items():
+            if text is not None:
+                device.trends.setdefault(label, deque(maxlen=_TREND)).append(float(text))
+        self.dirty.add(row["gateway"])
+
+    def _alarm(self, row: Row, now_ms: int) -> None:
+        bed = self._beds.get(row["gateway"])
+        device = bed.devices.get(row["device"]) if bed else None
+        word = "Alarm" if row["active"] else "Alarm over"
+        tone = ("bad" if row["priority"] >= 2 else "warn") if row["active"] else "info"
+        self.tell(self.utc(row), row["gateway"], tone, f"{row['device']}: {word}: {row['text']}")
+        if device is None:
+            return
+        key = (row["page"], row["code"])
+        device.alarms.pop(key, None)
+        if row["active"] and len(device.alarms) < _ALARMS_MAX:
+            device.alarms[key] = (row["priority"], row["text"])
+        self.dirty.add(row["gateway"])
+
+    def _event(self, row: Row) -> None:
+        if row["name"] == "boot" and row["cls"]:
+            return  # said in every class's log; once is enough for people
+        tone, text = _EVENTS.get(row["name"], ("info", row["name"] + " {}"))
+        self.tell(self.utc(row), row["gateway"], tone, text.format(row["text"]).strip())
+
+    @staticmethod
+    def _rate(bed: _Bed, beat: Heartbeat, now_ms: int) -> None:
+        """Keep the backlog's shrinking in bytes a second, smoothed, by class."""
+        for cls, size in beat.backlog.items():
+            at_ms, before, rate = bed.rates.get(cls, (now_ms, size, 0.0))
+            if now_ms - at_ms < 1000 and cls in bed.rates:
+                continue
+            if now_ms > at_ms:
+                rate += 0.4 * ((before - size) * 1000 / (now_ms - at_ms) - rate)
+            bed.rates[cls] = (now_ms, size, rate)
+
+    # --- what the page gets ---
+
+    def bed(self, gateway: bytes, trends: bool) -> dict[str, Any]:
+        """Return one bed as JSON; `trends` adds the recent past of each value."""
+        bed = self._beds[gateway]
+        beat = bed.beat
+        classes = {}
+        for cls, name in enumerate(CLASSES):
+            size = beat.backlog.get(cls, 0) if beat else 0
+            rate = bed.rates.get(cls, (0, 0, 0.0))[2]
+            eta = round(size / rate, 1) if size and rate > 1 else None
+            classes[name] = {"backlog": size, "eta_s": eta}
+        return {
+            "id": gateway.hex(),
+            "bed": bed.gateway.bed,
+            "link": bed.link,
+            "heard": bed.heard_ms or None,
+            "classes": classes,
+            "clock": _CLOCK_NAMES[beat.clock] if beat else "unknown",
+            "hours_left": beat.hours_left if beat else None,
+            "firmware": beat.firmware if beat else "",
+            "counters": beat.counters if beat else {},
+            "devices": self._devices(bed, trends),
+            "account": bed.account,
+        }
+
+    def _devices(self, bed: _Bed, trends: bool) -> list[dict[str, Any]]:
+        states = dict(bed.beat.lines) if bed.beat else {}
+        found = []
+        for device in sorted(bed.devices.values(), key=lambda device: (device.cls, device.name)):
+            offset = bed.offset(device.boot)
+            values = [
+                [label, text, state, unit, None if offset is None else offset + mono_ms]
+                for label, (text, state, unit, mono_ms) in device.values.items()
+            ]
+            entry: dict[str, Any] = {
+                "name": device.name,
+                "protocol": device.protocol,
+                "cls": CLASSES[device.cls],
+                "state": states.pop(device.name, "unknown"),
+                "at": None if offset is None else offset + device.mono_ms,
+                "values": values,
+                "alarms": [
+                    [_PRIORITIES[min(priority, 3)], text]
+                    for priority, text in sorted(device.alarms.values(), reverse=True)
+                ],
+            }
+            if trends:
+                entry["trends"] = {name: list(past) for name, past in device.trends.items()}
+            found.append(entry)
+        for name, state in states.items():
+            # Configured and never heard: it must not be missing from the page.
+            found.append({"name": name, "cls": None, "state": state, "at": None, "values": []})
+        return found
+
+    def set_account(self, gateway: bytes, account: dict[str, Any]) -> None:
+        self._beds[gateway].account = account
+        self.dirty.add(gateway)
+
+    def facts(self, gateway: bytes) -> tuple[Heartbeat | None, bool, Anchor]:
+        """Return (last heartbeat, link is up, anchor) for the account."""
+        bed = self._beds[gateway]
+        return bed.beat, bed.link == "up", bed.anchor

@@ -1,0 +1,53 @@
+"""What some tests need of the machine they run on, and how to get it.
+
+A test that needs something is skipped without it, and says so; where VITALKEEP_REQUIRE names the
+need ("mosquitto postgres browser"), it fails instead, so that no build passes by skipping.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing; `find` returns its path, or None; `remedy` is what to do about that."""
+
+    find: Callable[[], str | None]
+    remedy: str
+
+
+def find_program(*names: str) -> str | None:
+    """Return the path of the first program of these that is there, also among root's own."""
+    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin:/usr/local/sbin"
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def find_postgres() -> str | None:
+    """Return the folder with initdb and postgres, of the newest version."""
+    folders = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = sorted(folders, key=lambda file: float(file.parts[-3]))
+    if newest:
+        return str(newest[-1].parent)
+    found = find_program("initdb")
+    return str(Path(found).parent) if found else None
+
+
+def find_chromium() -> str | None:
+    if find_program("chromedriver") is None:
+        return None
+    return find_program("chromium", "chromium-browser", "google-chrome")
+
+
+NEEDS = {
+    "mosquitto": Need(lambda: find_program("mosquitto"), "apt-get install mosquitto"),
+    "postgres": Need(find_postgres, "apt-get install postgresql"),
+    "browser": Need(find_chromium, "apt-get install chromium chromium-driver"),
+}
+
+
+def required() -> set[str]:
+    """Return the needs whose absence is a failure."""
+    return set(os.environ.get("VITALKEEP_REQUIRE", "").replace(",", " ").split())

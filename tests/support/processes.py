@@ -1,0 +1,84 @@
+"""Servers of a test run: started, waited for, stopped, and killed when the run is killed."""
+
+import contextlib
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_READY_S = 30
+_STOP_S = 10
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
+    """Return whether somebody listens on a TCP port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _die_with_the_run() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str],
+    log: Path,
+    ready: Callable[[], bool],
+    user: str | None = None,
+    stop: signal.Signals = signal.SIGTERM,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server while the block runs.
+
+    log    file for what it says
+    ready  whether it serves by now
+    user   whom it runs as, None for ourselves; takes root
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            user=user,
+            group=user and _group_of(user),
+            extra_groups=[] if user else None,
+            preexec_fn=_die_with_the_run,
+        )
+    try:
+        until = time.monotonic() + _READY_S
+        while not ready():
+            if process.poll() is not None or time.monotonic() > until:
+                said = log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{command[0]} did not start:\n{said}")
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _group_of(user: str) -> int:
+    import pwd  # not on Windows, where the tests that need no server run as well
+
+    return pwd.getpwnam(user).pw_gid

@@ -21,8 +21,8 @@ $(STAMP): pyproject.toml
 			>&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]' || { \
-		echo "make setup could not install the packages above; it needs a package index, such as" \
-			"https://pypi.org or the one in PIP_INDEX_URL." >&2; exit 1; }
+		echo "make setup could not install the packages above; it needs a package index." \
+			>&2; exit 1; }
 	@touch $@
 	@echo "Ready. Next: make run"
 

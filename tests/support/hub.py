@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
 
 from bridge.core import mqtt, wire
 from bridge.core.events import VALID, Alarm, Observation
@@ -333,3 +339,80 @@ class Client:
 
     def close(self) -> None:
         self.sock.close()
+
+
+class HubProcess:
+    """`vitalkeep hub` as a child, as a rig starts it. `with` it."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self._arguments = arguments
+
+    def __enter__(self) -> HubProcess:
+        command = [sys.executable, "-m", "vitalkeep", "hub", "--json", "--data", str(self.folder)]
+        command += ["--http", "127.0.0.1:0", "--broker-port", "0", *self._arguments]
+        self.errors = (self.folder / "hub.err").open("a+")
+        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors)
+        line = self.child.stdout.readline()
+        if not line:
+            self.errors.seek(0)
+            raise RuntimeError(self.errors.read())
+        self.where = json.loads(line)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it and return its exit code; what it said on stderr is in `errors`."""
+        if self.child.poll() is None:
+            self.child.send_signal(number)
+        try:
+            return self.child.wait(10)
+        finally:
+            self.child.kill()
+            self.child.stdout.close()
+            self.errors.close()
+
+    @property
+    def broker(self) -> tuple[str, int]:
+        host, port = self.where["broker"].removeprefix("mqtt://").split(":")
+        return host, int(port)
+
+    def get(self, path: str) -> dict[str, object]:
+        """Return the JSON of an address of the page."""
+        with urlopen(self.where["http"] + path, timeout=5) as answer:
+            return json.load(answer)
+
+
+class Online:
+    """A FakeGateway on a broker: pumps runs up and receipts down while a test watches."""
+
+    def __init__(self, gateway: FakeGateway, broker: tuple[str, int]) -> None:
+        self.gateway = gateway
+        self.client = Client(*broker, "vk-" + gateway.id.hex())
+        self.client.subscribe(wire.topic(gateway.id, "receipt"))
+        self.receipts: list[wire.Receipt] = []
+
+    def beat(self, ask: bool = False) -> None:
+        self.client.publish(*self.gateway.heartbeat(ask))
+
+    def talk(self, until: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Serve until a condition holds; raises TimeoutError."""
+        deadline = time.monotonic() + seconds
+        beat_at = 0.0
+        while not until():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(self.receipts)} receipts")
+            if time.monotonic() > beat_at:
+                self.beat(ask=not self.gateway.sender.ready)
+                beat_at = time.monotonic() + 0.5
+            for run in self.gateway.next_runs():
+                self.client.publish(*run)
+            for packet in self.client.pump(0.02):
+                self.receipts.append(self.gateway.take(packet.payload))
+
+    def settled(self) -> bool:
+        """True when everything that was recorded is receipted."""
+        sender = self.gateway.sender
+        return sender.ready and not sender.in_flight and not sender.news()

@@ -26,7 +26,9 @@ _SEND_S = 10.0
 
 _HEADERS = {
     # Nothing from elsewhere, no inline code, in no frame: the page is shown next to patients.
-    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+    ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",

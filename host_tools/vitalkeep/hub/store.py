@@ -227,7 +227,9 @@ class Store:
     def _read(self, query: sa.Select[Any]) -> list[Row]:
         try:
             with self.readers.begin() as connection:
-                return [dict(row) for row in connection.execute(query).mappings()]
+                names = query.selected_columns.keys()
+                rows = connection.execute(query)
+                return [dict(zip(names, row, strict=True)) for row in rows]
         except SQLAlchemyError as error:
             raise StoreError(_why(error)) from error
 

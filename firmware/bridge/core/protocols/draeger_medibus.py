@@ -266,7 +266,6 @@ class MedibusDecoder:
         """Answer the device: whatever it asks, or it drops the link."""
         if code == _IDENTITY:
             self._answers.append(_framed(_SOH, bytes((code,)) + _OUR_IDENTITY))
-            self._due = [self._now_ms + _SETTLE_MS] * len(self._due)
         else:
             self._answers.append(_framed(_SOH, bytes((code,))))
         if code == _ICC:
@@ -284,7 +283,11 @@ class MedibusDecoder:
         self._now_ms = now_ms
         if self._answers:
             self._said_ms = now_ms
-            return self._answers.pop(0)
+            reply = self._answers.pop(0)
+            if reply[1] == _IDENTITY:
+                # Polls that follow too soon are ignored.
+                self._due = [now_ms + _SETTLE_MS] * len(self._due)
+            return reply
         if self._open:
             if now_ms - self._open_ms < (_ICC_MS if self._open == _ICC else _ANSWER_MS):
                 return None

@@ -24,18 +24,18 @@ _LINE_MAX = const(240)
 _EXC_NO_VALUE = const(0xEB)  # no or bad sensor, searching, off the patient, light, unrecognised
 _EXC_QUESTIONABLE = const(0x414)  # low perfusion, interference, low signal
 
-# key, parameter of codes.py, highest number in digits as they stand on the wire, decimals
+# key, parameter of codes.py, highest number in digits as they stand on the wire, digits, decimals
 _KEYS = (
-    (b"SPO2", 1, 100, 0),
-    (b"BPM", 2, 300, 0),
-    (b"PI", 3, 2000, 2),
-    (b"SPCO", 7, 1000, 1),
-    (b"SPMET", 8, 1000, 1),
-    (b"SPHB", 9, 300, 1),
-    (b"SPOC", 10, 99, 0),
-    (b"PVI", 11, 100, 0),
-    (b"DESAT", 12, 99, 0),
-    (b"PIDELTA", 13, 99, 0),
+    (b"SPO2", 1, 100, 3, 0),
+    (b"BPM", 2, 300, 3, 0),
+    (b"PI", 3, 2000, 4, 2),
+    (b"SPCO", 7, 1000, 3, 1),
+    (b"SPMET", 8, 1000, 3, 1),
+    (b"SPHB", 9, 300, 3, 1),
+    (b"SPOC", 10, 99, 2, 0),
+    (b"PVI", 11, 100, 3, 0),
+    (b"DESAT", 12, 99, 2, 0),
+    (b"PIDELTA", 13, 99, 2, 0),
 )
 _MUST_HAVE = const(3)  # SPO2 and BPM: bits of the first two keys
 _SILENT_KEYS = (b"SN", b"RESVD", b"EXC1")
@@ -144,7 +144,7 @@ class MasimoDecoder:
 
     def _value(self, data, start, stop, index):
         """Add the value of one key, "097%", "02.35%", "+00" or dashes; False for other shapes."""
-        _, parameter, highest, decimals = _KEYS[index]
+        _, parameter, highest, width, decimals = _KEYS[index]
         if data[stop - 1] == 0x25:
             stop -= 1
         if start < stop and data[start] == 0x2B:
@@ -162,7 +162,7 @@ class MasimoDecoder:
             else:
                 return False
         places = stop - 1 - point if point else 0
-        if (digits and dashes) or not 1 <= digits + dashes <= 5 or places != decimals:
+        if (digits and dashes) or digits + dashes != width or places != decimals:
             return False
         if dashes:
             return self._observation.add(parameter, 0, decimals, NO_VALUE)

@@ -11,7 +11,7 @@ from hil.simulators.line import SerialLine
 from hil.vitals import Sample
 
 # The product's defaults, save class C: a minute's story cannot wait half of it for one commit.
-COMMIT_MS = {"A": 100, "B": 5000, "C": 10000}
+COMMIT_MS = {"A": 100, "B": 5000, "C": 6000}
 
 CLASS_OF = {"ventilator": "A", "oximeter": "A", "warmer": "B", "gas-panel": "C"}
 

@@ -141,17 +141,11 @@ class Story:
         back_ms = self.ward.restore_network()
         length_s = (back_ms - cut_ms) / 1000
         self._tell(f"the network is back after {length_s:.1f} s, {kept} observations behind it")
-        live = await self._live_again(back_ms, CLASSES)
-        self._tell(f"live values of class A are back {live['A']:.2f} s later")
-        caught_up = await self._wait("the backlog at the hub", lambda: self._nothing_open(back_ms))
-        self._tell(f"the backlog is filled in, {caught_up:.1f} s after that")
+        live = await self._live_again(back_ms)
+        await self._wait("the backlog at the hub", lambda: not self._lost(back_ms))
+        self._tell("the backlog is filled in beside them")
         self.report.outages.append(
             {"kind": "network", "beds": "all", "seconds": length_s, "back_s": live}
-        )
-
-    def _nothing_open(self, until_ms: int) -> bool:
-        return not any(
-            outcome.lost for outcome in self._compare(until_ms - COMMIT_MS["C"]).values()
         )
 
     async def _power_cut(self) -> None:
@@ -160,8 +154,7 @@ class Story:
         self._tell(f"{bed.name}'s gateway loses power in the midst of a flash write")
         cut = await self.ward.cut_power(bed, _POWER_OFF * self._length_s, seed=2)
         self._tell(f"{bed.name} has power again after {(cut.back_ms - cut.cut_ms) / 1000:.1f} s")
-        live = await self._live_again(cut.back_ms, CLASSES, bed.name)
-        self._tell(f"{bed.name} is live again {live['A']:.2f} s later")
+        live = await self._live_again(cut.back_ms, bed.name)
         self.report.power_cuts.append(
             {
                 "bed": bed.name,
@@ -178,7 +171,7 @@ class Story:
         await asyncio.sleep(_SETTLE_S)
         with_loss = None
         try:
-            await self._wait("the rest at the hub", lambda: self._nothing_open_at_all(until_ms))
+            await self._wait("the rest at the hub", lambda: not self._lost(until_ms))
         except RigError as error:
             with_loss = error  # then the account says what is missing
         report = self.report
@@ -196,8 +189,8 @@ class Story:
         if with_loss:
             self._tell(with_loss.message)
 
-    def _nothing_open_at_all(self, until_ms: int) -> bool:
-        return not any(outcome.lost for outcome in self._compare(until_ms).values())
+    def _lost(self, until_ms: int) -> int:
+        return sum(outcome.lost for outcome in self._compare(until_ms).values())
 
     # --- measuring ---
 
@@ -210,27 +203,22 @@ class Story:
             await asyncio.sleep(_POLL_S)
         return time.monotonic() - start
 
-    async def _live_again(
-        self, back_ms: int, classes: str, bed: str | None = None
-    ) -> dict[str, float]:
+    async def _live_again(self, back_ms: int, bed: str | None = None) -> dict[str, float]:
         """Return, by class, when the slowest bed's first live value was committed."""
-        beds = [known for known in self.ward.beds if bed is None or known.name == bed]
+        beds = [known for known in self.ward.beds if bed in (None, known.name)]
         found: dict[str, float] = {}
 
         def look() -> bool:
-            for cls in classes:
-                times = [
-                    recovery_ms(self._records.of_class(known.gateway, CLASSES.index(cls)), back_ms)
-                    for known in beds
-                ]
-                if all(value is not None for value in times):
-                    found.setdefault(
-                        cls, max(value for value in times if value is not None) / 1000
-                    )
-            return len(found) == len(classes)
+            for number, cls in enumerate(CLASSES):
+                rows = [self._records.of_class(known.gateway, number) for known in beds]
+                times = [recovery_ms(stored, back_ms) for stored in rows]
+                if cls not in found and None not in times:
+                    found[cls] = max(time for time in times if time is not None) / 1000
+                    self._tell(f"live values of class {cls} are back after {found[cls]:.2f} s")
+            return len(found) == len(CLASSES)
 
         await self._wait("live values", look)
-        return {cls: round(found[cls], 3) for cls in classes}
+        return {cls: round(found[cls], 3) for cls in CLASSES}
 
     def _worst_recovery(self) -> dict[str, float | None]:
         breaks = self.report.outages + self.report.power_cuts

@@ -25,10 +25,9 @@ class Plug:
 
     async def say(self, message: bytes, group: int, values: Mapping[str, str | None]) -> None:
         """Send a message that carries an observation, and note it once it has left."""
-        if await self.line.send(message):
-            self.ledger.record(self.bed, self.device, group, values)
-        else:
-            self.ledger.damaged += 1
+        whole = await self.line.send(message)
+        note = self.ledger.record if whole else self.ledger.record_damaged
+        note(self.bed, self.device, group, values)
 
 
 class Pace:
@@ -39,5 +38,9 @@ class Pace:
         self._due = time.monotonic()
 
     def next_s(self) -> float:
+        """Return the seconds until the next tick; ticks that a busy host missed are left out."""
+        now = time.monotonic()
         self._due += self._period_s
-        return max(0.0, self._due - time.monotonic())
+        if now - self._due > self._period_s:
+            self._due = now
+        return max(0.0, self._due - now)

@@ -181,3 +181,36 @@ def test_authentic_nonsense_is_survived(tmp_path: Path) -> None:
             assert not any(name.startswith("restart") for name in site.counters())
 
     asyncio.run(story())
+
+
+def test_broker_that_vanishes_in_mid_publish_loses_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        port = free_port()
+        broker = Broker(port=port)
+        broker.start()
+        bed = Bed(tmp_path, port, receipt_wait_ms=1500, heartbeat_ms=500)
+        site = SiteClient(port)
+        try:
+            await site.start()
+            await bed.board.start()
+            await bed.board.wait_for("listening")
+            await site.until(lambda: site.statuses)
+            expected = []
+            for spo2 in range(80, 100):
+                if spo2 == 90:
+                    broker.stop()
+                if spo2 == 95:
+                    await site.close()
+                    broker = Broker(port=port)
+                    broker.start()
+                    await site.start()
+                bed.say(spo2)
+                expected.append(spo2)
+                await asyncio.sleep(0.12)
+            await site.until(lambda: site.values() == expected)
+        finally:
+            await site.close()
+            await bed.board.close()
+            broker.stop()
+
+    asyncio.run(story())

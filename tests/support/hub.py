@@ -1,20 +1,12 @@
-"""A gateway in memory and a small MQTT client, for tests of the hub."""
+"""A gateway in memory and a hub's write path without a broker, for tests of the hub."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from urllib.request import urlopen
+from collections.abc import Iterator
 
-from bridge.core import mqtt, wire
+from bridge.core import wire
 from bridge.core.events import VALID, Alarm, Observation
 from bridge.core.journal import layout, records
 from bridge.core.journal.keyring import KeyRing
@@ -270,149 +262,7 @@ class WritePath:
 
     def send(self, *messages: tuple[str, bytes]) -> list[bytes]:
         """Return the receipts for a batch of (topic, payload)."""
-        return [payload for _, payload in asyncio.run(self.asend(*messages))]
+        return [payload for _, payload in asyncio.run(self.send_async(*messages))]
 
-    async def asend(self, *messages: tuple[str, bytes]) -> list[tuple[str, bytes]]:
+    async def send_async(self, *messages: tuple[str, bytes]) -> list[tuple[str, bytes]]:
         return await self.intake.handle([Message(*message) for message in messages])
-
-
-class Client:
-    """A blocking MQTT client for tests."""
-
-    def __init__(self, host: str, port: int, name: str) -> None:
-        self.sock = socket.create_connection((host, port), 5)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.decoder = mqtt.Decoder(65536)
-        self.inbox: list[mqtt.Packet] = []
-        self.acked: set[int] = set()
-        self._id = 0
-        self.sock.sendall(mqtt.connect(name, 60))
-        assert self._wait(mqtt.CONNACK, 5).code == 0
-
-    def subscribe(self, *filters: str) -> None:
-        self._id += 1
-        self.sock.sendall(mqtt.subscribe(self._id, [(text, 1) for text in filters]))
-        self._wait(mqtt.SUBACK, 5)
-
-    def publish(self, topic: str, payload: bytes, retain: bool = False) -> int:
-        self._id += 1
-        self.sock.sendall(mqtt.publish(topic, payload, 1, self._id, retain))
-        return self._id
-
-    def pump(self, seconds: float) -> list[mqtt.Packet]:
-        """Read for a while; returns and forgets the publishes that came."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self._read(left)
-            if self.inbox:
-                break
-        found, self.inbox = self.inbox, []
-        return found
-
-    def _wait(self, kind: int, seconds: float) -> mqtt.Packet:
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            for packet in self._read(left):
-                if packet.type == kind:
-                    return packet
-        raise TimeoutError(f"no packet {kind} in {seconds} s")
-
-    def _read(self, seconds: float) -> list[mqtt.Packet]:
-        self.sock.settimeout(seconds)
-        try:
-            data = self.sock.recv(65536)
-        except TimeoutError:
-            return []
-        if not data:
-            raise EOFError("closed by the broker")
-        self.decoder.feed(data)
-        found = []
-        while (packet := self.decoder.next_packet()) is not None:
-            found.append(packet)
-            if packet.type == mqtt.PUBLISH:
-                self.inbox.append(packet)
-                if packet.qos:
-                    self.sock.sendall(mqtt.puback(packet.packet_id))
-            elif packet.type == mqtt.PUBACK:
-                self.acked.add(packet.packet_id)
-        return found
-
-    def close(self) -> None:
-        self.sock.close()
-
-
-class HubProcess:
-    """`vitalkeep hub` as a child, as a rig starts it. `with` it."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.folder = folder
-        self._arguments = arguments
-
-    def __enter__(self) -> HubProcess:
-        command = [sys.executable, "-m", "vitalkeep", "hub", "--json", "--data", str(self.folder)]
-        command += ["--http", "127.0.0.1:0", "--broker-port", "0", *self._arguments]
-        self.errors = (self.folder / "hub.err").open("a+")
-        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors)
-        line = self.child.stdout.readline()
-        if not line:
-            self.errors.seek(0)
-            raise RuntimeError(self.errors.read())
-        self.where = json.loads(line)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it and return its exit code; what it said on stderr is in `errors`."""
-        if self.child.poll() is None:
-            self.child.send_signal(number)
-        try:
-            return self.child.wait(10)
-        finally:
-            self.child.kill()
-            self.child.stdout.close()
-            self.errors.close()
-
-    @property
-    def broker(self) -> tuple[str, int]:
-        host, port = self.where["broker"].removeprefix("mqtt://").split(":")
-        return host, int(port)
-
-    def get(self, path: str) -> dict[str, object]:
-        """Return the JSON of an address of the page."""
-        with urlopen(self.where["http"] + path, timeout=5) as answer:
-            return json.load(answer)
-
-
-class Online:
-    """A FakeGateway on a broker: pumps runs up and receipts down while a test watches."""
-
-    def __init__(self, gateway: FakeGateway, broker: tuple[str, int]) -> None:
-        self.gateway = gateway
-        self.client = Client(*broker, "vk-" + gateway.id.hex())
-        self.client.subscribe(wire.topic(gateway.id, "receipt"))
-        self.receipts: list[wire.Receipt] = []
-
-    def beat(self, ask: bool = False) -> None:
-        self.client.publish(*self.gateway.heartbeat(ask))
-
-    def talk(self, until: Callable[[], bool], seconds: float = 10.0) -> None:
-        """Serve until a condition holds; raises TimeoutError."""
-        deadline = time.monotonic() + seconds
-        beat_at = 0.0
-        while not until():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(self.receipts)} receipts")
-            if time.monotonic() > beat_at:
-                self.beat(ask=not self.gateway.sender.ready)
-                beat_at = time.monotonic() + 0.5
-            for run in self.gateway.next_runs():
-                self.client.publish(*run)
-            for packet in self.client.pump(0.02):
-                self.receipts.append(self.gateway.take(packet.payload))
-
-    def settled(self) -> bool:
-        """True when everything that was recorded is receipted."""
-        sender = self.gateway.sender
-        return sender.ready and not sender.in_flight and not sender.news()

@@ -73,6 +73,8 @@ def hub(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    # What the hub writes is about patients: for its own user alone.
+    os.umask(0o077)
     address = None if no_page else parse_http(http)
     data = data_dir or data_home()
     vault = _open_vault(vault_dir or data / "vault", new_vault)

@@ -151,10 +151,15 @@ class _Line:
             if span.end_ms >= end_ms:
                 last, end_ms = span, span.end_ms
         found.append(Segment(start_ms, end_ms, STORED))
-        if now_ms > end_ms:
+        if now_ms > end_ms and not self._is_gone():
             kind, cause = self._tail(now_ms - end_ms > hole_ms, last)
             found.append(Segment(end_ms, now_ms, kind, cause))
         return found
+
+    def _is_gone(self) -> bool:
+        """True when the gateway lists its devices and no longer this one: nothing is owed."""
+        beat = self._facts.beat
+        return bool(beat and beat.lines and self._device not in dict(beat.lines))
 
     def _between(self, before: _Span, after: _Span) -> tuple[str, str]:
         """Name a hole between two stored spans."""
@@ -195,8 +200,8 @@ class _Line:
             return COMING, BACKLOG
         if beat.boot != last.boot:
             return GAP, NO_POWER
-        states = dict(beat.lines)
-        return (GAP, SILENT) if states.get(self._device) != "live" else (COMING, UNDERWAY)
+        silent = dict(beat.lines).get(self._device) != "live"
+        return (GAP, SILENT) if silent else (COMING, UNDERWAY)
 
 
 def _cut(found: Iterable[Segment], start_ms: int, end_ms: int) -> list[Segment]:

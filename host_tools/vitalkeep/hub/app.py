@@ -116,9 +116,12 @@ class Hub:
         if server is not None:
             server.should_exit = True
             await asyncio.wait([tasks.pop()], timeout=_STOP_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        waiting: set[asyncio.Task[None]] = set(tasks)
+        while waiting:
+            # Again and again: before Python 3.12 wait_for may swallow a cancellation.
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=_STOP_S)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self.intake.close)
         self._reader.shutdown(wait=True, cancel_futures=True)
@@ -197,11 +200,12 @@ class Hub:
     async def _account(self, gateway: bytes, minutes: int) -> dict[str, Any] | None:
         beat, link_up, anchor = self.ward.facts(gateway)
         now_ms = utc_now_ms()
+        anchored = anchor.offset(beat.boot) if beat else None
 
         def work() -> dict[str, Any]:
             clocks = self.store.clocks(gateway)
             offsets = {boot: best[0] for boot, best in best_offsets(clocks).items()}
-            if beat is not None and (anchored := anchor.offset(beat.boot)) is not None:
+            if beat is not None and anchored is not None:
                 offsets.setdefault(beat.boot, anchored)
             facts = account.Facts(
                 self.store.spans(gateway, now_ms - _DAY_MS),

@@ -101,6 +101,7 @@ class Consumer:
         self._in_flight: set[int] = set()
         self._heard = 0.0
         self._busy = False
+        self._draining_since: float | None = None
 
     async def run(self) -> None:
         """Connect, serve, connect again; ends only by cancellation."""
@@ -227,7 +228,12 @@ class Consumer:
         for topic, payload in answers:
             out += mqtt.publish(topic, payload, 1, self._identifier())
         writer.write(out)
-        await asyncio.wait_for(writer.drain(), _WRITE_S)
+        # No wait_for here: before Python 3.12 it may swallow a cancellation. `_ping` watches.
+        self._draining_since = time.monotonic()
+        try:
+            await writer.drain()
+        finally:
+            self._draining_since = None
 
     def _identifier(self) -> int:
         """Return a packet identifier that is not in flight (MQTT 3.1.1, 2.3.1)."""
@@ -242,7 +248,10 @@ class Consumer:
     async def _ping(self, writer: asyncio.StreamWriter) -> None:
         while True:
             await asyncio.sleep(_PING_S)
-            if not self._busy and time.monotonic() - self._heard > _SILENT_S:
+            now = time.monotonic()
+            since = self._draining_since
+            stalled = since is not None and now - since > _WRITE_S
+            if stalled or (not self._busy and now - self._heard > _SILENT_S):
                 log.warning("broker %s: silent for %.0f s", self.address, _SILENT_S)
                 writer.transport.abort()
                 return

@@ -88,6 +88,7 @@ class Ward:
         self.story: deque[dict[str, Any]] = deque(maxlen=_STORY)
         self.story_news: list[dict[str, Any]] = []
         self.unwritten: list[Row] = []  # story lines of the hub that the store does not have yet
+        self._told = 0
         self._beds: dict[bytes, _Bed] = {}
         self.set_gateways(gateways)
 
@@ -168,7 +169,9 @@ class Ward:
     def tell(self, at_ms: int | None, gateway: bytes | None, tone: str, text: str) -> None:
         """Add a line to the story that the store already has."""
         bed = self._beds.get(gateway) if gateway else None
-        line = {"at": at_ms, "bed": bed.gateway.bed if bed else None, "tone": tone, "text": text}
+        self._told += 1  # a line's number: a browser may get it with the snapshot and again
+        line = {"n": self._told, "at": at_ms, "tone": tone, "text": text}
+        line["bed"] = bed.gateway.bed if bed else None
         self.story.append(line)
         self.story_news.append(line)
         del self.story_news[:-_STORY]

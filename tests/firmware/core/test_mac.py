@@ -30,7 +30,7 @@ class TestHmac(unittest.TestCase):
 
     def test_same_compares_every_byte(self):
         self.assertTrue(same(b"abc", b"abc"))
-        self.assertFalse(same(b"abc", b"abd"))
+        self.assertFalse(same(b"abc", b"abx"))
         self.assertFalse(same(b"abc", b"ab"))
 
 

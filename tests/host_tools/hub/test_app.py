@@ -13,7 +13,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.support.hub import FakeGateway, HubProcess, Online
+from tests.support.hub import FakeGateway
+from tests.support.hub_process import HubProcess, Online
 from vitalkeep.hub.consume import Address
 
 

@@ -185,7 +185,7 @@ def test_full_disk_stops_receipts_says_why_and_resumes(tmp_path, vault, gateway)
     runs = [run for number in range(5) for run in gateway.sector_runs(0, number)]
 
     async def story():
-        sending = asyncio.create_task(path.asend(*runs))
+        sending = asyncio.create_task(path.send_async(*runs))
         while path.intake.receipting:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
@@ -216,3 +216,24 @@ def test_forged_messages_leave_the_store_empty(path, store, gateway):
     assert asyncio.run(path.intake.handle([Message(*m) for m in messages])) == []
     assert store.count("sectors") == 0
     assert path.intake.ingest.counters["unknown_gateway"] == 1
+
+
+@pytest.mark.postgres
+def test_cut_database_connection_is_made_again(postgres, vault, gateway):
+    store, killer = Store(postgres), Store(postgres)
+    store.open()
+    path = WritePath(vault, store)
+    path.send(gateway.heartbeat())
+    gateway.observe()
+    with killer.readers.begin() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+    (receipt,) = [gateway.take(p) for p in path.send(*gateway.sector_runs(0, 0))]
+    assert receipt.entries[0][2] == gateway.journal.newest(0)[1]
+    assert path.intake.ingest.counters["store_refusals"] >= 1
+    assert path.intake.receipting
+    path.intake.close()
+    for made in (store, killer):
+        made.close()

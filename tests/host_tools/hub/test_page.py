@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.support.hub import FakeGateway, HubProcess, Online
+from tests.support.hub import FakeGateway
+from tests.support.hub_process import HubProcess, Online
 from vitalkeep.hub.page import QUEUE_MAX, Feed
 
 _SECONDS = 10

@@ -4,6 +4,8 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const TREND_MAX = 90;
+const BAR_MIN_MS = 120000;
+const UNITS = { Cel: "\u00B0C", "{beats}/min": "/min" }; // UCUM as people write it
 const STORY_MAX = 200;
 const LINKS = {
   up: ["good", "\u25CF link up"],
@@ -145,7 +147,7 @@ class Card {
       }
       value.at = at;
       put(value.number, text === null ? "--" : text);
-      put(value.unit, unit || "");
+      put(value.unit, UNITS[unit] || unit || "");
       put(value.state, STATES[state] || "");
       this.trend(`${device.name}\n${label}`, device, label, text, at, value);
     }
@@ -211,8 +213,10 @@ class Card {
     if (text === this.accountText) return;
     this.accountText = text;
     const end = now();
-    const start = end - accountMinutes * 60000;
     const lines = Object.entries(account || {}).map(([name, found]) => {
+      // A bed that is new today fills its bar from its first value on.
+      const first = found.segments.length ? found.segments[0][0] : end;
+      const start = Math.max(end - accountMinutes * 60000, Math.min(first, end - BAR_MIN_MS));
       const line = make("div", "account-line");
       const bar = make("div", "bar");
       let at = start;
@@ -367,7 +371,8 @@ function showCounters() {
 }
 
 function showStory(lines, fresh) {
-  story = fresh ? lines.slice() : story.concat(lines);
+  const known = new Set(story.map((line) => line.n));
+  story = fresh ? lines.slice() : story.concat(lines.filter((line) => !known.has(line.n)));
   story.sort((a, b) => (b.at ?? Infinity) - (a.at ?? Infinity) || 0);
   story = story.slice(0, STORY_MAX);
   $("story").replaceChildren(
@@ -393,7 +398,7 @@ function listen() {
     stale = data.stale_s;
     accountMinutes = data.account_minutes;
     put($("site"), data.site);
-    put($("window"), `Bars: the last ${accountMinutes} minutes`);
+    put($("window"), `Bars: the last ${accountMinutes} minutes, or since the first value`);
     const ids = new Set(data.beds.map((bed) => bed.id));
     for (const [id, card] of cards) {
       if (!ids.has(id)) {

@@ -94,8 +94,7 @@ class Ward:
         command += ["--vault", str(self.folder / "vault"), "--data", str(self.folder)]
         command += ["--database", self.database]
         command += ["--http", self._http] if self._http else ["--no-page"]
-        if self._broker:
-            command += ["--broker", self._broker]
+        command += ["--broker", self._broker] if self._broker else ["--broker-port", "0"]
         log = (self.folder / "hub.log").open("wb")
         self._hub = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log

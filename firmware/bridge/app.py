@@ -212,6 +212,7 @@ class App:
             "heads": heads,
             "pool": (self.journal.pool.count, ready + unknown),
             "backlog": backlog,
+            "hours_left": self.journal.hours_left(),
             "counters": self.counters.values,
             "lines": lines,
             "micropython": sys.version,

@@ -143,7 +143,9 @@ class _Line:
         last = known[0]
         start_ms, end_ms = last.start_ms, last.end_ms
         for span in known[1:]:
-            if span.start_ms - end_ms > hole_ms:
+            # A device may be slow; a boot between two values is a hole, however short.
+            hole = span.start_ms - end_ms
+            if hole > hole_ms or (hole > 0 and span.boot != last.boot):
                 found.append(Segment(start_ms, end_ms, STORED))
                 kind, cause = self._between(last, span)
                 found.append(Segment(end_ms, span.start_ms, kind, cause))

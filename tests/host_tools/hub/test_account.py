@@ -98,6 +98,13 @@ def test_holes_have_names(rows, options, kind, cause):
     assert found[2] == (STORED, "", 599)
 
 
+def test_boot_between_two_values_is_a_hole_however_short():
+    found, _ = made(row(0, vent=[(1, 0, 100), (2, 103, 999)]))
+    assert found[1] == (GAP, account.NO_POWER, 3)
+    found, _ = made(row(0, vent=[(1, 0, 100), (1, 103, 999)]))
+    assert found[0] == (STORED, "", 999)
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "cause"),
     [

@@ -15,6 +15,7 @@ from bridge.core.journal.seal import Counter, next_chain_key, resume_key, seal_t
 from bridge.core.journal.writer import RecordWriter
 
 _SEALED_AFTER_MS = const(3600000)
+_FORECAST_AFTER_MS = const(60000)
 _GAP_RESERVE = const(32)  # room every open sector keeps for one gap record
 
 
@@ -49,6 +50,7 @@ class Journal:
         self.keys = keys
         self.clock = clock
         self.commits = 0
+        self.programmed = 0  # bytes of commits since boot
         self.lost_parameters = 0  # of observations with more parameters than a shape holds
         self._medium = medium
         self._cipher = cipher
@@ -263,6 +265,7 @@ class Journal:
         writer.size = 0
         log.since_ms = -1
         self.commits += 1
+        self.programmed += total
         return total
 
     # --- reading and giving up ---
@@ -294,6 +297,14 @@ class Journal:
         self._medium.readblocks(sector, seal, SEAL_AT)
         sealed = layout.parse_seal(seal, 0)
         return sealed[0] if sealed else -1
+
+    def hours_left(self):
+        """Return for how many hours the blank sectors last at the rate since boot, or None."""
+        now_ms = self.clock.mono_ms()
+        if now_ms < _FORECAST_AFTER_MS or not self.programmed:
+            return None  # too early to tell
+        blank = sum(self.pool.blanks()) * (SEAL_AT - HEADER_SIZE)
+        return blank * now_ms // self.programmed / 3600000
 
     def release(self, cls, number):
         """Say that a closed sector's receipts are in: it may be overwritten when need be."""

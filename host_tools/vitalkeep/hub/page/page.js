@@ -5,7 +5,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const TREND_MAX = 90;
 const BAR_MIN_MS = 120000;
-const UNITS = { Cel: "\u00B0C", "{beats}/min": "/min" }; // UCUM as people write it
+const UNITS = { Cel: "\u00B0C", "mm[Hg]": "mmHg", "mbar.s/L": "mbar/(L/s)", 1: "" }; // UCUM as people write it
 const STORY_MAX = 200;
 const LINKS = {
   up: ["good", "\u25CF link up"],
@@ -147,7 +147,7 @@ class Card {
       }
       value.at = at;
       put(value.number, text === null ? "--" : text);
-      put(value.unit, UNITS[unit] || unit || "");
+      put(value.unit, UNITS[unit] ?? unit ?? "");
       put(value.state, STATES[state] || "");
       this.trend(`${device.name}\n${label}`, device, label, text, at, value);
     }

@@ -235,6 +235,20 @@ class TestPool(unittest.TestCase):
         self.assertEqual(bytes(sector), b"another firmware's data")
         self.assertEqual(len(stored(journal)), 600)
 
+    def test_hours_left_follow_from_the_rate_since_boot(self):
+        flash = Flash(sectors=40)
+        journal, clock = flash.boot()
+        fill(journal, clock, 30)
+        self.assertIsNone(journal.hours_left())
+        fill(journal, clock, 300, first=30)
+        hours = journal.hours_left()
+        blank = sum(journal.pool.blanks())
+        self.assertGreater(blank, 30)
+        rate = journal.programmed / 330
+        self.assertLess(abs(hours - blank * 4006 / rate / 3600), 0.01)
+        fill(journal, clock, 600, first=330)
+        self.assertLess(journal.hours_left(), hours)
+
     def test_sector_an_hour_old_is_sealed(self):
         journal, clock = Flash().boot()
         fill(journal, clock, 5)

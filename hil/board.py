@@ -52,10 +52,10 @@ def read_partitions(board: str) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _die_with_the_rig() -> None:
-    """Have the kernel kill a board whose rig was killed itself (Linux only).
+def die_with_the_rig() -> None:
+    """Have the kernel kill a process whose rig was killed itself (Linux only).
 
-    The kernel watches the thread that started the board: start boards where the rig lives.
+    The kernel watches the thread that started it: start processes where the rig lives.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -205,7 +205,7 @@ class VirtualBoard:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            preexec_fn=_die_with_the_rig,
+            preexec_fn=die_with_the_rig,
         )
         return self._process
 

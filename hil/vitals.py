@@ -27,10 +27,6 @@ _REST_RR, _MORE_RR = 14.0, 6.0
 _MAYER_HZ = 0.1  # blood pressure waves that the heart rate follows
 _INSPIRATION_S = 0.9
 
-# The finger sensor comes off in some cycles, well after the recovery.
-_OFF_AT_S = 112.0
-_OFF_CHANCE = 0.3
-
 # How far each value moves by itself, and how many times slower than the heart rate does
 _WANDER = {
     "RR": (0.6, 1),
@@ -86,7 +82,6 @@ class VitalsModel:
 
     def __init__(self, seed: int) -> None:
         draw = random.Random(seed)
-        self._seed = seed
         self._patient = _Patient(
             heart=draw.uniform(66, 84),
             weight=draw.uniform(58, 88),
@@ -113,11 +108,10 @@ class VitalsModel:
         heart = p.heart + 26 * hypoxia + moved["HR"]
         heart += 1.5 * math.sin(2 * math.pi * self._breaths(t))
         heart += 0.8 * math.sin(2 * math.pi * _MAYER_HZ * t)
-        on = not self._sensor_is_off(t)
         return {
-            "SpO2": min(100.0, 97.4 - 11.5 * hypoxia + moved["SpO2"]) if on else None,
-            "PR": heart + moved["PR"] if on else None,
-            "PI": max(0.2, 2.4 - 1.5 * hypoxia + moved["PI"]) if on else None,
+            "SpO2": min(100.0, 97.4 - 11.5 * hypoxia + moved["SpO2"]),
+            "PR": heart + moved["PR"],
+            "PI": max(0.2, 2.4 - 1.5 * hypoxia + moved["PI"]),
             "HR": heart,
             "RR": rate,
             "VT": volume,
@@ -143,12 +137,6 @@ class VitalsModel:
         cycles, rest_s = divmod(t, _CYCLE_S)
         worse_s = cycles * _plateau_integral(_CYCLE_S) + _plateau_integral(rest_s)
         return (_REST_RR * t + _MORE_RR * worse_s + self._wander["RR"].integral(t)) / 60
-
-    def _sensor_is_off(self, t: float) -> bool:
-        cycle, rest_s = divmod(t, _CYCLE_S)
-        draw = random.Random(f"{self._seed} {cycle:.0f}")
-        length_s = draw.uniform(4, 15) if draw.random() < _OFF_CHANCE else 0.0
-        return _OFF_AT_S <= rest_s < _OFF_AT_S + length_s
 
 
 def _plateau(t: float, soft_s: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hil.board import VirtualBoard
+from hil.board import VirtualBoard, die_with_the_rig
 from hil.devices import bed_config, plug_devices
 from hil.errors import RigError
 from hil.ledger import Ledger
@@ -97,7 +97,11 @@ class Ward:
         command += ["--broker", self._broker] if self._broker else ["--broker-port", "0"]
         log = (self.folder / "hub.log").open("wb")
         self._hub = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            preexec_fn=die_with_the_rig,
         )
         log.close()
         assert self._hub.stdout is not None

@@ -166,9 +166,13 @@ class App:
             await asyncio.sleep_ms(_IDLE_MS)
 
     async def _watch(self, beat):
+        up = False
         while True:
             beat()
             self.recorder.watch()
+            if up != self.link.is_up():
+                up = not up
+                self.journal.event(0, records.LINK_UP if up else records.LINK_DOWN, self.link.name)
             late = self.watchdog.feed()
             if late:
                 self.counters.add("late_" + late)
@@ -213,8 +217,21 @@ class App:
             "pool": (self.journal.pool.count, ready + unknown),
             "backlog": backlog,
             "hours_left": self.journal.hours_left(),
-            "counters": self.counters.values,
+            "counters": self._counts(sender),
+            "last_error": self.counters.last_error,
             "lines": lines,
             "micropython": sys.version,
             "firmware": VERSION,
         }
+
+    def _counts(self, sender):
+        counts = dict(self.counters.values)
+        for name, count in (
+            ("forced_erases", self.journal.pool.forced_erases),
+            ("set_aside", self.journal.pool.set_aside),
+            ("lost_parameters", self.journal.lost_parameters),
+            ("receipt_mismatch", sender.mismatches),
+        ):
+            if count:
+                counts[name] = count
+        return counts

@@ -55,7 +55,7 @@ def _burst(data: bytes, at: int, draw: random.Random) -> bytes:
 
 
 def _half(data: bytes, at: int, draw: random.Random) -> bytes:
-    return data[:at]
+    return data[: at or 1]
 
 
 def _spoilt(data: bytes, faults: Faults, draw: random.Random) -> bytes:

@@ -127,8 +127,8 @@ def test_site_that_withholds_receipts_gets_the_runs_again(tmp_path: Path) -> Non
             site.receipting = False
             bed.say(92)
             await site.until(lambda: site.values() == [92])
-            site.sectors.clear()
-            site.epoch = b"epoch--2"  # the store is lost and starts anew
+            site.store.sectors.clear()
+            site.store.epoch = b"epoch--2"  # the store is lost and starts anew
             await asyncio.sleep(2)
             site.receipting = True
             await site.until(lambda: site.values() == [92])
@@ -169,7 +169,7 @@ def test_power_cut_in_mid_write_loses_at_most_the_last_commit(tmp_path: Path) ->
 def test_authentic_nonsense_is_survived(tmp_path: Path) -> None:
     async def story() -> None:
         async with bedside(tmp_path) as (bed, site, _):
-            made = wire.Receipt(SITE, site.epoch, GATEWAY, LOG_ID, bytes(8))
+            made = wire.Receipt(SITE, site.store.epoch, GATEWAY, LOG_ID, bytes(8))
             made.nonce = bytes.fromhex(site.statuses[-1]["nonce"])
             made.have = True
             made.maps = [(9, 0, 8, b"\xff"), (0, 4000000, 8, b"\xff"), (1, 0, 900, b"\xff" * 113)]

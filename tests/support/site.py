@@ -8,15 +8,20 @@ from tests.support.gateway import GATEWAY, LOG_ID, RECEIPT_KEY, SITE, UPLINK_KEY
 
 
 class SmallSite:
-    """Takes runs as a hub would; `sectors` is {(class, number): bytearray}."""
+    """Takes runs as a hub would; `sectors` is {(class, number): bytearray}.
 
-    def __init__(self, epoch=b"epoch--1"):
+    epoch  of its store; change it and clear `sectors` to lose everything
+    """
+
+    def __init__(self, epoch=b"epoch--1", uplink_key=UPLINK_KEY, receipt_key=RECEIPT_KEY):
         self.epoch = epoch
         self.sectors = {}
+        self._uplink_key = uplink_key
+        self._receipt_key = receipt_key
 
     def take(self, payload, cls):
         """Store one run and return its position."""
-        run = wire.parse_run(payload, UPLINK_KEY, GATEWAY, cls)
+        run = wire.parse_run(payload, self._uplink_key, GATEWAY, cls)
         prefix = self.sectors.setdefault((cls, run.sector), bytearray())
         if run.offset == layout.SEAL_AT and len(prefix) < run.offset:
             prefix.extend(b"\xff" * (run.offset - len(prefix)))
@@ -51,5 +56,5 @@ class SmallSite:
 
     def through_the_wire(self, receipt):
         """Return the receipt as the gateway parses it."""
-        payload = wire.pack_receipt(receipt, RECEIPT_KEY)
-        return wire.parse_receipt(payload, RECEIPT_KEY, GATEWAY)
+        payload = wire.pack_receipt(receipt, self._receipt_key)
+        return wire.parse_receipt(payload, self._receipt_key, GATEWAY)

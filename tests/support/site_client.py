@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import socket
 import time
@@ -14,14 +13,13 @@ from bridge.core.journal import layout, records
 from bridge.core.journal.reader import SectorReader
 from bridge.core.journal.seal import next_chain_key
 from hil.board import VirtualBoard
+from tests.support.gateway import GATEWAY, LOG_ID, SITE
+from tests.support.site import SmallSite
 from vitalkeep.keys import derive
 from vitalkeep.keys.cipher import Aes256
 from vitalkeep.keys.provision import key_region
 
 ROOT = b"R" * 32
-GATEWAY = b"gateway1"
-LOG_ID = b"logid--1"
-SITE = b"site---1"
 UPLINK_KEY = derive.uplink_key(ROOT, GATEWAY)
 RECEIPT_KEY = derive.receipt_key(ROOT, GATEWAY, SITE)
 
@@ -60,18 +58,16 @@ class Bed:
 class SiteClient:
     """Stores what a gateway sends and answers it.
 
+    store       what it has
     receipting  whether receipts go out at all
-    epoch       of its store; clear `sectors` and change it to lose everything
+    statuses    the heartbeats so far
     """
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.store = SmallSite(b"epoch--1", UPLINK_KEY, RECEIPT_KEY)
         self.receipting = True
-        self.epoch = b"epoch--1"
-        self.sectors: dict[tuple[int, int], bytearray] = {}
         self.statuses: list[dict[str, Any]] = []
-        self.runs: list[wire.Run] = []
-        self.states: list[bytes] = []
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -103,49 +99,26 @@ class SiteClient:
         if packet.qos:
             self._writer.write(mqtt.puback(packet.packet_id))
         _, leaf = wire.parse_topic(packet.topic)
-        if leaf == "state":
-            self.states.append(packet.payload)
-        elif leaf == "health":
+        if leaf == "health":
             status = wire.parse_status(packet.payload, UPLINK_KEY, GATEWAY)
             self.statuses.append(status)
             self._answer(status)
-        else:
-            cls = layout.CLASSES.index(leaf[4:])
-            run = wire.parse_run(packet.payload, UPLINK_KEY, GATEWAY, cls)
-            self.runs.append(run)
-            prefix = self.sectors.setdefault((cls, run.sector), bytearray())
-            if run.offset == layout.SEAL_AT and len(prefix) < run.offset:
-                prefix.extend(b"\xff" * (run.offset - len(prefix)))
-            if run.offset <= len(prefix):
-                prefix.extend(run.data[len(prefix) - run.offset :])
-            self.send(self.receipt([(cls, run.sector)]))
+        elif leaf.startswith("log/"):
+            place = self.store.take(packet.payload, layout.CLASSES.index(leaf[4:]))
+            self.send(self.receipt([place]))
 
     def _answer(self, status: dict[str, Any]) -> None:
         made = self.receipt([])
+        if status["ask"]:
+            heads = status["heads"]
+            spans = {cls: heads[name][:2] for cls, name in enumerate(layout.CLASSES)}
+            made = self.store.have(made.nonce, spans)
         made.utc_ms, made.echo_ms = round(time.time() * 1000), status["mono"]
-        made.have = status["ask"]
-        if made.have:
-            for cls, name in enumerate(layout.CLASSES):
-                first, newest, _ = status["heads"][name]
-                bits = bytearray((newest - first + 8) // 8)
-                for number in range(first, newest + 1):
-                    size = len(self.sectors.get((cls, number), b""))
-                    if size == layout.SECTOR_SIZE:
-                        bits[number - first >> 3] |= 1 << (number - first & 7)
-                    elif size:
-                        made.entries.append(self.entry(cls, number))
-                made.maps.append((cls, first, newest - first + 1, bytes(bits)))
         self.send(made)
-
-    def entry(self, cls: int, number: int) -> tuple[int, int, int, bytes]:
-        prefix = self.sectors[(cls, number)]
-        return cls, number, len(prefix), hashlib.sha256(prefix).digest()[:8]
 
     def receipt(self, places: list[tuple[int, int]]) -> wire.Receipt:
         nonce = bytes.fromhex(self.statuses[-1]["nonce"]) if self.statuses else bytes(8)
-        made = wire.Receipt(SITE, self.epoch, GATEWAY, LOG_ID, nonce)
-        made.entries = [self.entry(*place) for place in places]
-        return made
+        return self.store.receipt(nonce, places)
 
     def send(self, receipt: wire.Receipt, key: bytes = RECEIPT_KEY) -> None:
         if self.receipting:
@@ -161,9 +134,10 @@ class SiteClient:
         """Return the SpO2 of every observation stored, in the log's order."""
         found = []
         key = derive.chain_key(ROOT, GATEWAY, LOG_ID, 0)
-        numbers = [number for cls, number in self.sectors if cls == 0]
+        sectors = self.store.sectors
+        numbers = [number for cls, number in sectors if cls == 0]
         for number in range(max(numbers, default=-1) + 1):
-            prefix = self.sectors.get((0, number), bytearray())
+            prefix = sectors.get((0, number), bytearray())
             for record in SectorReader(Aes256, key).feed(bytes(prefix)):
                 if record.kind == records.OBSERVATION:
                     found.append(record.values[0].value)

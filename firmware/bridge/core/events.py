@@ -81,15 +81,12 @@ class Identity:
 
 
 class Damage:
-    """Bytes that made no sense; `kind` is one of DAMAGE_KINDS, `count` is in bytes.
+    """Bytes that made no sense: `kind` is noise, check, length or format, `count` is in bytes.
 
-    For "timeout" and "refused" the count is of requests: polls that were not answered, or were
+    Two more kinds count requests: "timeout", polls that were not answered, and "refused", those
     answered with an exception or a NAK.
     """
 
     def __init__(self):
         self.kind = ""
         self.count = 0
-
-
-DAMAGE_KINDS = ("noise", "check", "length", "format", "timeout", "refused")

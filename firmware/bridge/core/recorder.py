@@ -22,7 +22,6 @@ class Recorder:
         self.names = []
         self.classes = []
         self.heard_ms = []  # when each device's last observation came, -1 while it is silent
-        self.observations = 0
         for number, line in enumerate(lines):
             for device in line["devices"]:
                 self._places[(number, device["unit"])] = len(self.names)
@@ -46,7 +45,6 @@ class Recorder:
                 self._say(cls, records.DEVICE_BACK, self.names[device])
             self.heard_ms[device] = now_ms
             self._journal.observation(cls, device, event, now_ms)
-            self.observations += 1
         elif isinstance(event, Alarm):
             self._journal.alarm(cls, device, event, self._clock.mono_ms())
         elif isinstance(event, Identity):

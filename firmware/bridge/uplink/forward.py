@@ -83,7 +83,7 @@ class Forwarder:
                 await self._serve(session, beat)
             except (OSError, ProtocolError, asyncio.TimeoutError) as error:
                 self._counters.add("session_broken")
-                self._counters.last_error = "site %s: %r" % (self.site.name, error)
+                self._counters.note("site %s: %r" % (self.site.name, error))
             finally:
                 self._set_up(False)
                 await session.close(False)

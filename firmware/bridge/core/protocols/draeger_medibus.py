@@ -13,6 +13,7 @@ no command from here that changes anything: see _MAY_SEND.
 from micropython import const
 
 from bridge.core.checks import sum8
+from bridge.core.digits import hex_number
 from bridge.core.events import NO_VALUE, VALID, Alarm, Damage, Identity, Observation
 from bridge.core.protocols import medibus_codes as codes
 from bridge.core.rxbuf import RxBuffer
@@ -142,7 +143,7 @@ class MedibusDecoder:
         if end - start < 4:
             return False
         total = sum8(data, start, end - 2)
-        return _hex(data, end - 2, 2) == total
+        return hex_number(data, end - 2, end) == total
 
     def _embedded(self, start, end):
         """Take a whole command out of the middle of a response; False when it is not one."""
@@ -195,7 +196,7 @@ class MedibusDecoder:
             return self._spoilt("format", end - 2)
         self._observation.begin(0, group)
         for at in range(2, end, row):
-            code = _hex(self.rx.data, at, 2)
+            code = hex_number(self.rx.data, at, at + 2)
             if code < 0:
                 return self._spoilt("format", end - 2)
             parameter, factor = codes.find(table, code)
@@ -237,7 +238,7 @@ class MedibusDecoder:
         data = self.rx.data
         now = []
         for at in range(2, end, _ALARM_ROW):
-            code = _hex(data, at + 1, 2)
+            code = hex_number(data, at + 1, at + 3)
             if code >= 0 and len(now) < _ACTIVE_MAX:
                 now.append(
                     (page, code, _priority(data[at] - 0x30), _printable(data, at + 3, at + 15))
@@ -337,19 +338,6 @@ def _priority(level):
     if level >= 11:
         return 2
     return 1 if level >= 7 else 0
-
-
-def _hex(data, at, count):
-    number = 0
-    for index in range(at, at + count):
-        byte = data[index]
-        if 0x30 <= byte <= 0x39:
-            number = number << 4 | byte - 0x30
-        elif 0x41 <= byte <= 0x46:
-            number = number << 4 | byte - 0x37
-        else:
-            return -1
-    return number
 
 
 def _printable(data, start, end):

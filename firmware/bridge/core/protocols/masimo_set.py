@@ -11,6 +11,7 @@ sources, ALARM bits by one, found by experiment.
 
 from micropython import const
 
+from bridge.core.digits import hex_number
 from bridge.core.events import NO_VALUE, QUESTIONABLE, VALID, Alarm, Damage, Observation
 from bridge.core.rxbuf import RxBuffer
 
@@ -226,15 +227,4 @@ def _is_silent(data, start, stop):
 
 def _hex(data, start, stop, low, high):
     """Return the number that low to high hex digits say, -1 when they are no such thing."""
-    if not low <= stop - start <= high:
-        return -1
-    number = 0
-    for at in range(start, stop):
-        byte = data[at]
-        if 0x30 <= byte <= 0x39:
-            number = number << 4 | byte - 0x30
-        elif 0x41 <= byte <= 0x46:
-            number = number << 4 | byte - 0x37
-        else:
-            return -1
-    return number
+    return hex_number(data, start, stop) if low <= stop - start <= high else -1

@@ -3,13 +3,9 @@
 An id never changes its meaning and is never used again. A code of 0 means that only the name is
 established. `certainty` says how the MDC code is known: 2 = two independent public decoders
 agree, 1 = one, 0 = name only or from the engineer's knowledge: check before you rely on it.
-Protocols keep their own ids' meaning in their files; the numbers there are those of this table.
+Boards do not import this table: a gateway handles ids, and those who show them look here. A change
+that gives an old id another meaning is not allowed; a new row raises layout.TABLE_VERSION.
 """
-
-from micropython import const
-
-TABLE_VERSION = const(1)
-FIRST_CONFIGURED = const(0x8000)  # ids from here up are spelled out in each sector's dictionary
 
 # id, label, MDC reference id, context-free code, UCUM unit, certainty
 PARAMETERS = (

@@ -11,9 +11,8 @@ The file on the board is `config.json`. Besides the fields it has `bed`, `sites`
 A line with "rs485": true drives the transceiver's enable pin that the board's wiring names.
 """
 
-from bridge.core.codes import FIRST_CONFIGURED
 from bridge.core.errors import ConfigError
-from bridge.core.journal.layout import CLASSES
+from bridge.core.journal.layout import CLASSES, FIRST_CONFIGURED
 
 # name, default, low, high, unit
 FIELDS = (

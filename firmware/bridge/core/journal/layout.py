@@ -29,6 +29,11 @@ COMMIT_OVERHEAD = const(4)  # length and check at their longest
 
 CLASSES = "ABC"
 
+# Parameters are two-byte ids: those of codes.py in this version of its table, and from
+# FIRST_CONFIGURED up the ones that each sector's dictionary spells out.
+TABLE_VERSION = const(1)
+FIRST_CONFIGURED = const(0x8000)
+
 # Clock states, in headers, resumes and clock records
 CLOCK_UNKNOWN = const(0)
 CLOCK_ESTIMATED = const(1)  # continued from the last time in the log

@@ -2,7 +2,6 @@
 
 import struct
 
-from bridge.core.codes import FIRST_CONFIGURED
 from bridge.core.errors import FormatError, TagError
 from bridge.core.events import NO_VALUE
 from bridge.core.journal import layout, records
@@ -80,7 +79,7 @@ class RecordReader:
             parameter = self._unpack("<H")[0]
             decimals = self._byte()
             label = unit = None
-            if parameter >= FIRST_CONFIGURED:
+            if parameter >= layout.FIRST_CONFIGURED:
                 label, unit = self._text(), self._text()
             shape.channels.append(records.Value(parameter, label, unit, 0, decimals, NO_VALUE))
 

@@ -6,7 +6,6 @@ append starts an erase: `idle` keeps blank sectors ahead. Recovery erases nothin
 
 from micropython import const
 
-from bridge.core.codes import TABLE_VERSION
 from bridge.core.errors import KeyLost, MediumError
 from bridge.core.journal import layout
 from bridge.core.journal.layout import COMMIT_MAX, HEADER_SIZE, SEAL_AT, SECTOR_SIZE
@@ -130,7 +129,7 @@ class Journal:
             keys.log_id,
             slot.number,
             slot.epoch,
-            TABLE_VERSION,
+            layout.TABLE_VERSION,
             clock.boot,
             mono_ms,
             clock.utc_ms(),

@@ -9,10 +9,9 @@ from array import array
 
 from micropython import const
 
-from bridge.core.codes import FIRST_CONFIGURED
 from bridge.core.events import NO_VALUE
 from bridge.core.journal import records
-from bridge.core.journal.layout import COMMIT_MAX
+from bridge.core.journal.layout import COMMIT_MAX, FIRST_CONFIGURED
 
 _TEXT_MAX = const(96)
 _VALUE_MAX = const(8)  # gap, state and a zigzag varint of 33 bits

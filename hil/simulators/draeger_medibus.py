@@ -3,15 +3,30 @@
     command   ESC code [argument] CK CK CR        response  SOH code [data] CK CK CR
     CK CK: sum of all bytes before, modulo 256, two upper-case hex digits
 
+Both sides command and answer. A command may stand inside a response; bytes with bit 7 are realtime
+data and may stand anywhere. Suspend, resume and abort (DC1, DC3, CAN) are not simulated.
+
 Source: Draeger MEDIBUS protocol definition 90 28 258 rev 4.03; MEDIBUS for intensive care devices
 90 28 329.
 """
 
 import asyncio
+import random
 import time
+from dataclasses import dataclass
 
 from hil.simulators.device import Plug
-from hil.vitals import Vitals
+from hil.simulators.medibus_data import (
+    IDENTITY,
+    TEXT,
+    Limits,
+    Said,
+    alarms,
+    date_and_time,
+    measured,
+    settings,
+)
+from hil.simulators.medibus_waves import Waves
 
 BAUD = 19200
 CHARACTER_BITS = 11
@@ -19,17 +34,23 @@ GROUP_MEASURED, GROUP_SETTINGS = 0x24, 0x29
 
 _ESC, _SOH, _CR, _NAK = 0x1B, 0x01, 0x0D, 0x15
 _MEASURED, _ALARMS_1, _ALARMS_2, _SETTINGS, _TEXT = 0x24, 0x27, 0x2E, 0x29, 0x2A
-_DATE, _NOP, _ICC, _IDENTITY, _STOP = 0x28, 0x30, 0x51, 0x52, 0x55
+_DATE, _NOP, _CHOOSE_DATA, _ICC, _IDENTITY, _STOP = 0x28, 0x30, 0x4A, 0x51, 0x52, 0x55
+_REALTIME, _CHOOSE_REALTIME = 0x53, 0x54
 _FRAME_MAX = 256
+_TICK_S, _WAVE_TICK_S = 0.1, 0.03
 
-_ICC_EVERY_S = 3.0
-_SESSION_S = 3.0  # without a byte from the host, it is over
-_ANSWER_S = 10.0
-_NOP_EVERY_S = 7.0
-_TURN_S = 0.01
 
-_NAME = b"8240'Evita 4'04.12:04.00"
-_PAW_LIMIT, _MV_LIMIT = 40.0, 3.0
+@dataclass(frozen=True)
+class Timing:
+    """The device's patience, in seconds; tests have less of it."""
+
+    icc_s: float = 3.0  # between two ICC while nobody answers
+    session_s: float = 3.0  # without slow bytes from the host, a session is over
+    answer_s: float = 10.0  # until an unanswered command is repeated
+    repeats: int = 3  # then the session is over too
+    nop_s: float = 7.0  # between two commands of our own
+    turn_s: float = 0.01
+    settle_s: float = 0.2  # after the identification, before which 4AH is ignored
 
 
 def framed(start: int, body: bytes) -> bytes:
@@ -38,110 +59,115 @@ def framed(start: int, body: bytes) -> bytes:
     return data + f"{sum(data) & 0xFF:02X}".encode() + b"\r"
 
 
-def measured(vitals: Vitals) -> tuple[bytes, dict[str, str | None]]:
-    """Return the data of a 24H response and what it says; what is not measured is not sent."""
-    out = b""
-    said: dict[str, str | None] = {}
-
-    def put(code: int, text: str, label: str, exact: str | None = None) -> None:
-        nonlocal out
-        out += f"{code:02X}".encode() + text.encode()
-        said[label] = exact or text.strip()
-
-    def whole(code: int, label: str) -> None:
-        value = vitals[label]
-        if value is not None:
-            put(code, f"{value:.0f}".rjust(3) + " ", label)
-
-    compliance, resistance = vitals["Cdyn"], vitals["Raw"]
-    if compliance is not None:
-        if compliance < 99.95:
-            put(0x06, f"{compliance:4.1f}", "Cdyn")
-        else:
-            put(0x07, f" {compliance:3.0f}", "Cdyn")
-    if resistance is not None:
-        if resistance < 99.95:
-            put(0x0B, f"{resistance:4.1f}", "Raw")
-        else:
-            put(0x08, f"{resistance:3.0f} ", "Raw")
-    whole(0x73, "Pmean")
-    whole(0x74, "Pplat")
-    whole(0x78, "PEEP")
-    whole(0x7D, "PIP")
-    volume = vitals["VT"]
-    if volume is not None:
-        if volume < 999.5:
-            put(0x88, f" {volume:3.0f}", "VT")
-        else:
-            text = f"{volume / 1000:4.2f}"
-            put(0x82, text, "VT", f"{float(text) * 1000:.0f}")
-    minute = vitals["MV"]
-    if minute is not None:
-        if minute < 0.995:
-            put(0xB8, f"{minute:4.2f}", "MV")
-        else:
-            put(0xB9, f"{minute:4.1f}", "MV")
-    whole(0xD6, "RR")
-    whole(0xF0, "FiO2")
-    return out, said
-
-
-def settings(vitals: Vitals) -> tuple[bytes, dict[str, str | None]]:
-    """Return the data of a 29H response and what it says."""
-    oxygen, peep = f"{vitals['FiO2'] or 21:.0f}", f"{vitals['PEEP'] or 5:.1f}"
-    out = b"01" + f" {oxygen:>3} ".encode() + b"0A" + b" 15.0" + b"0B" + f" {peep:>4}".encode()
-    return out, {"FiO2 set": oxygen, "RR set": "15.0", "PEEP set": peep}
-
-
 class MedibusVentilator:
-    """One ventilator and its session with the gateway."""
+    """One ventilator and its session with the gateway.
 
-    def __init__(self, plug: Plug) -> None:
+    embeds  its own commands come in the midst of its responses, as the protocol allows
+    """
+
+    def __init__(
+        self,
+        plug: Plug,
+        limits: Limits | None = None,
+        timing: Timing | None = None,
+        embeds: bool = False,
+        seed: int = 0,
+    ) -> None:
         self.sessions = 0
         self._plug = plug
+        self._limits = limits or Limits()
+        self._timing = timing or Timing()
+        self._embeds = embeds
+        self._random = random.Random(seed)
+        self._waves = Waves()
+        self._wanted: dict[int, set[int]] = {}
         self._up = False
         self._heard_s = 0.0
-        self._asked: tuple[int, float] | None = None  # our open command, and since when
+        self._settled_s = 0.0
+        self._asked: tuple[int, float, int] | None = None  # our open command, since when, repeats
         self._next_s = 0.0
-        self._frame = bytearray()
+        self._embedded = b""
+        self._frames = {_ESC: bytearray(), _SOH: bytearray()}  # that are coming in
+        self._inner = 0  # which of the two takes the next byte
 
     async def run(self) -> None:
         """Speak MEDIBUS, for ever."""
         while True:
             await self._mind_the_session()
+            records = self._records()
+            if records:
+                await self._plug.line.send(b"".join(records))
+            tick_s = _WAVE_TICK_S if self._waves.running else _TICK_S
             try:
-                data = await asyncio.wait_for(self._plug.line.read(), 0.2)
+                data = await asyncio.wait_for(self._plug.line.read(), tick_s)
             except asyncio.TimeoutError:
                 continue
             for byte in data:
                 await self._take(byte)
 
+    # --- the session ---
+
     async def _mind_the_session(self) -> None:
-        now = time.monotonic()
-        unanswered = self._asked is not None and now - self._asked[1] > _ANSWER_S
-        if self._up and (now - self._heard_s > _SESSION_S or unanswered):
-            self._up = False
-            self._asked = None
-            self._next_s = now
-        if now >= self._next_s:
+        now, timing = time.monotonic(), self._timing
+        if self._up and now - self._heard_s > timing.session_s:
+            self._end()
+        if self._up and self._asked is not None:
+            code, since, repeats = self._asked
+            if now - since > timing.answer_s and repeats >= timing.repeats:
+                self._end()
+            elif now - since > timing.answer_s:
+                await self._ask(code, repeats + 1)
+        elif now >= self._next_s:
             await self._ask(_NOP if self._up else _ICC)
 
-    async def _ask(self, code: int) -> None:
-        self._next_s = time.monotonic() + (_NOP_EVERY_S if self._up else _ICC_EVERY_S)
-        self._asked = (code, time.monotonic())
-        await self._plug.line.send(framed(_ESC, bytes((code,))))
+    def _end(self) -> None:
+        self._up = False
+        self._asked = None
+        self._embedded = b""
+        self._waves.stop()
+        self._next_s = time.monotonic()
+
+    async def _begin(self) -> None:
+        self._up = True
+        self.sessions += 1
+        self._wanted.clear()
+        self._waves.stop()
+        await self._ask(_IDENTITY)
+
+    async def _ask(self, code: int, repeats: int = 0) -> None:
+        now = time.monotonic()
+        self._next_s = now + (self._timing.nop_s if self._up else self._timing.icc_s)
+        self._asked = (code, now, repeats)
+        frame = framed(_ESC, bytes((code,)))
+        if self._embeds and code == _NOP:
+            self._embedded = frame
+        else:
+            await self._plug.line.send(self._woven(frame))
+
+    # --- what comes in ---
 
     async def _take(self, byte: int) -> None:
-        if byte in (_ESC, _SOH):
-            self._frame = bytearray((byte,))
-        elif self._frame and byte != _CR:
-            self._frame.append(byte)
-            if len(self._frame) > _FRAME_MAX:
-                self._frame.clear()
-        elif self._frame:
-            frame, self._frame = bytes(self._frame), bytearray()
-            if len(frame) >= 4:
-                await self._frame_came(frame)
+        if byte & 0x80:
+            self._waves.take(byte)
+        elif byte in (_ESC, _SOH):
+            self._inner = byte
+            self._frames[byte] = bytearray((byte,))
+            if byte == _SOH:
+                self._frames[_ESC].clear()
+        elif self._inner:
+            frame = self._frames[self._inner]
+            if byte != _CR:
+                frame.append(byte)
+                if len(frame) > _FRAME_MAX:
+                    frame.clear()
+                    self._inner = 0
+                return
+            whole = bytes(frame)
+            frame.clear()
+            # After a command the response that it stood in goes on.
+            self._inner = _SOH if self._frames[_SOH] else 0
+            if len(whole) >= 4:
+                await self._frame_came(whole)
 
     async def _frame_came(self, frame: bytes) -> None:
         self._heard_s = time.monotonic()
@@ -153,54 +179,80 @@ class MedibusVentilator:
                 self._asked = None
                 if code == _ICC:
                     await self._begin()
+                elif code == _IDENTITY:
+                    self._settled_s = self._heard_s + self._timing.settle_s
             return
-        await asyncio.sleep(_TURN_S)
-        if not right:
-            await self._plug.line.send(framed(_SOH, bytes((_NAK,))))
-            return
-        await self._answer(code)
+        await asyncio.sleep(self._timing.turn_s)
+        if right:
+            await self._answer(code, body[2:])
+        else:
+            await self._send(bytes((_NAK,)))
 
-    async def _begin(self) -> None:
-        self._up = True
-        self.sessions += 1
-        await self._ask(_IDENTITY)
+    # --- what goes out ---
 
-    async def _answer(self, code: int) -> None:
-        echo = bytes((code,))
+    async def _answer(self, code: int, argument: bytes) -> None:
         if code == _ICC:
-            await self._plug.line.send(framed(_SOH, echo))
+            await self._send(bytes((code,)))
             await self._begin()
         elif not self._up:
             return
         elif code == _MEASURED:
-            data, said = measured(self._plug.measure())
-            await self._plug.say(framed(_SOH, echo + data), GROUP_MEASURED, said)
+            data = measured(self._plug.measure(), self._wanted.get(code))
+            await self._say(code, data, GROUP_MEASURED)
         elif code == _SETTINGS:
-            data, said = settings(self._plug.measure())
-            await self._plug.say(framed(_SOH, echo + data), GROUP_SETTINGS, said)
+            data = settings(self._plug.measure(), self._wanted.get(code))
+            await self._say(code, data, GROUP_SETTINGS)
         else:
-            await self._plug.line.send(framed(_SOH, echo + self._other(code)))
+            await self._send(bytes((code,)) + self._other(code, argument))
             if code == _STOP:
-                self._up = False
+                self._end()
+                self._next_s = time.monotonic() + self._timing.icc_s
 
-    def _other(self, code: int) -> bytes:
-        if code == _IDENTITY:
-            return _NAME
-        if code == _DATE:
-            return time.strftime("%H:%M:%S%d-%b-%y", time.gmtime()).upper().encode()
-        if code == _TEXT:
-            return b"06" + bytes((0x30 + 9,)) + b"Mode SIMV" + b"\x03"
-        if code == _ALARMS_1:
-            return self._alarms()
-        return b""
+    def _other(self, code: int, argument: bytes) -> bytes:
+        """Return the data of a response that carries no observation, empty for most."""
+        if code in (_ALARMS_1, _ALARMS_2):
+            return alarms(self._plug.measure(), self._limits)[code == _ALARMS_2]
+        if code == _CHOOSE_DATA and time.monotonic() >= self._settled_s:
+            self._choose(argument)
+        elif code == _CHOOSE_REALTIME:
+            self._waves.choose(argument)
+        elif code == _REALTIME:
+            return self._waves.config()
+        elif code == _DATE:
+            return date_and_time(time.time())
+        return {_IDENTITY: IDENTITY, _TEXT: TEXT}.get(code, b"")
 
-    def _alarms(self) -> bytes:
-        vitals = self._plug.measure()
-        out = b""
-        if (vitals["PIP"] or 0) > _PAW_LIMIT:
-            out += bytes((0x30 + 30,)) + b"10" + b"PAW HIGH".ljust(12)
-        if vitals["MV"] is not None and vitals["MV"] < _MV_LIMIT:
-            out += bytes((0x30 + 30,)) + b"19" + b"MV LOW".ljust(12)
-        if (vitals["SpO2"] or 100) < 90:
-            out += bytes((0x30 + 14,)) + b"07" + b"SPO2 LOW".ljust(12)
-        return out
+    def _choose(self, argument: bytes) -> None:
+        """Take the argument of a 4AH command: a data type and the codes wanted, none for all."""
+        try:
+            codes = set(bytes.fromhex(argument[1:].decode()))
+        except ValueError:
+            return
+        if argument:
+            self._wanted.pop(argument[0], None)
+        if codes:
+            self._wanted[argument[0]] = codes
+
+    async def _send(self, body: bytes) -> None:
+        await self._plug.line.send(self._woven(framed(_SOH, body)))
+
+    async def _say(self, code: int, data: tuple[bytes, Said], group: int) -> None:
+        frame = framed(_SOH, bytes((code,)) + data[0])
+        if self._embedded:
+            at = self._random.randrange(2, len(frame) - 3)
+            frame, self._embedded = frame[:at] + self._embedded + frame[at:], b""
+        await self._plug.say(self._woven(frame), group, data[1])
+
+    def _records(self) -> list[bytes]:
+        if not self._waves.running:
+            return []
+        return self._waves.due(time.monotonic(), self._plug.measure())
+
+    def _woven(self, frame: bytes) -> bytes:
+        """Return the frame with the realtime records that are due between its bytes."""
+        records = self._records()
+        places = sorted(self._random.randrange(len(frame) + 1) for _ in records)
+        # From the back: a record's own bytes stay together.
+        for at, record in reversed(list(zip(places, records, strict=True))):
+            frame = frame[:at] + record + frame[at:]
+        return frame

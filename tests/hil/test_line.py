@@ -1,10 +1,26 @@
 """The devices' end of a serial line: speed, deafness, faults."""
 
 import asyncio
+import contextlib
 import os
 import tty
+from collections.abc import Iterator
+
+import pytest
 
 from hil.simulators.line import Faults, SerialLine
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """Yield both ends of a pseudo-terminal."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    for end in (master, slave):
+        os.set_blocking(end, False)
+    yield master, slave
+    os.close(master)
+    os.close(slave)
 
 
 def test_bytes_arrive_and_the_line_takes_its_time() -> None:
@@ -62,5 +78,62 @@ def test_spoilt_messages_are_told_from_good_ones() -> None:
         assert 10 < good < 40
         os.close(master)
         os.close(slave)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("fault", ["flip", "drop", "double", "burst", "half"])
+def test_every_kind_of_damage_is_told(fault: str) -> None:
+    async def story() -> None:
+        with terminal() as (master, slave):
+            line = SerialLine(master, 10_000_000, 10, Faults(**{fault: 1.0}, seed=3))
+            assert not await line.send(bytes(range(1, 60)))
+            await asyncio.sleep(0.05)
+            assert os.read(slave, 200) != bytes(range(1, 60))
+
+    asyncio.run(story())
+
+
+def test_noise_comes_before_a_message_that_stays_whole() -> None:
+    async def story() -> None:
+        with terminal() as (master, slave):
+            line = SerialLine(master, 10_000_000, 10, Faults(noise=1.0, seed=3))
+            assert await line.send(b"message")
+            await asyncio.sleep(0.05)
+            heard = os.read(slave, 200)
+            assert heard.endswith(b"message")
+            assert len(heard) > len(b"message")
+
+    asyncio.run(story())
+
+
+def test_two_who_send_at_once_take_turns() -> None:
+    async def story() -> None:
+        with terminal() as (master, slave):
+            line = SerialLine(master, 115_200)
+            await asyncio.gather(line.send(b"a" * 40), line.send(b"b" * 40))
+            await asyncio.sleep(0.05)
+            assert os.read(slave, 200) == b"a" * 40 + b"b" * 40
+
+    asyncio.run(story())
+
+
+def test_line_that_nobody_holds_is_waited_for_and_closes() -> None:
+    async def story() -> None:
+        master, slave = os.openpty()
+        name = os.ttyname(slave)
+        os.set_blocking(master, False)
+        os.close(slave)
+        line = SerialLine(master, 115_200)
+        reading = asyncio.create_task(line.read())
+        await asyncio.sleep(0.1)
+        slave = os.open(name, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(slave)
+        os.write(slave, b"back")
+        assert await asyncio.wait_for(reading, 5) == b"back"
+        os.close(slave)
+        line.close()
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(master)
 
     asyncio.run(story())

@@ -1,6 +1,7 @@
 """The patients' model moves as vital signs move, and traces are replayed as they are."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,56 @@ def test_every_label_of_the_ventilator_and_oximeter_is_in_the_table() -> None:
     labels = {row[1] for row in PARAMETERS}
     configured = {"Tskin", "Warmer power", "O2 supply", "Air supply", "Vacuum"}
     assert set(VitalsModel(1).sample(0)) - configured <= labels
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_compliance_is_volume_by_pressure(seed: int) -> None:
+    for second in range(0, 160, 7):
+        vitals = {label: value or 0 for label, value in VitalsModel(seed).sample(second).items()}
+        assert vitals["PEEP"] < vitals["Pplat"] < vitals["PIP"]
+        assert vitals["VT"] / (vitals["Pplat"] - vitals["PEEP"]) == pytest.approx(vitals["Cdyn"])
+
+
+def test_breath_does_not_jump_however_long_it_goes_on() -> None:
+    model = VitalsModel(4)
+    for start in (0, 149, 86_400):
+        rates = [model.sample(start + tenth / 10)["HR"] or 0 for tenth in range(40)]
+        assert max(abs(b - a) for a, b in pairwise(rates)) < 1
+        assert max(rates) - min(rates) > 0.5
+
+
+def test_temperature_drifts_slowly() -> None:
+    model = VitalsModel(2)
+    for second in range(0, 1000, 10):
+        here, later = model.sample(second)["Temp"] or 0, model.sample(second + 10)["Temp"] or 0
+        assert abs(later - here) < 0.05
+
+
+def test_unit_of_a_column_is_heeded(tmp_path: Path) -> None:
+    fallback = VitalsModel(1).sample
+    path = write(tmp_path, "time_s,EtCO2[%],EtCO2[kPa],VT[L],PIP[cmH2O]\n0,5,4,0.48,20\n")
+    vitals = TraceVitals(path, fallback).sample(0)
+    assert vitals["EtCO2"] == pytest.approx(30.0, abs=0.1)
+    assert vitals["VT"] == pytest.approx(480)
+    assert vitals["PIP"] == pytest.approx(19.6, abs=0.1)
+    with pytest.raises(TraceError, match="its unit is not %") as caught:
+        TraceVitals(write(tmp_path, "time_s,SpO2[1]\n0,0.97\n"), fallback)
+    assert (caught.value.line, caught.value.path.name) == (1, "trace.csv")
+
+
+def test_volume_rate_and_minute_volume_stay_in_step(tmp_path: Path) -> None:
+    trace = TraceVitals(write(tmp_path, "time_s,RR[/min]\n0,10\n1,\n"), VitalsModel(1).sample)
+    vitals = trace.sample(0)
+    assert vitals["MV"] == pytest.approx((vitals["VT"] or 0) / 100)
+    assert trace.sample(1)["MV"] is None
+
+
+def test_zero_of_an_unconnected_sensor_is_missing(tmp_path: Path) -> None:
+    path = write(tmp_path, "time_s,SpO2[%],PULSE[bpm],RESP[/min]\n0,0,0,0\n")
+    vitals = TraceVitals(path, VitalsModel(1).sample).sample(0)
+    assert (vitals["SpO2"], vitals["PR"], vitals["RR"]) == (None, None, 0)
+
+
+def test_number_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="line 2: a value is not a finite number"):
+        TraceVitals(write(tmp_path, "time_s,SpO2[%]\n0,nan\n"), VitalsModel(1).sample)

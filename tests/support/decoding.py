@@ -1,82 +1,121 @@
-"""Runs decoders over captures, on both interpreters."""
+"""What the decoders' tests share: captures, streams cut anywhere, events as plain values.
+
+A capture is a file of bytes beside a .json of the events they mean. In .hex files "<" opens a line
+of bytes from the device, ">" one of bytes to it, "#" a comment; .txt files are lines that end with
+CR LF on the wire.
+"""
 
 import json
 
+from bridge.core.codes import PARAMETERS
 from bridge.core.events import Alarm, Damage, Identity, Observation
 
-
-def capture(path):
-    """Return (bytes, events) of tests/captures/<path>.hex and .json."""
-    base = __file__.rsplit("/", 2)[0] + "/captures/" + path
-    with open(base + ".hex") as file:
-        data = bytes(int(word, 16) for word in file.read().split())
-    with open(base + ".json") as file:
-        return data, json.load(file)
+_CAPTURES = __file__.rsplit("/", 2)[0] + "/captures/"
+_LABELS = {row[0]: row[1] for row in PARAMETERS}
+_STATES = ("valid", "no value", "questionable", "over range", "under range")
 
 
-def facts(event):
-    """Return what an event says as plain lists, before the decoder fills it anew."""
+def capture(name):
+    """Return (bytes from the device, bytes to it, expected) of a capture such as "model/data"."""
+    with open(_CAPTURES + name + ".json") as file:
+        expected = json.load(file)
+    received = sent = b""
+    try:
+        with open(_CAPTURES + name + ".txt") as file:
+            return file.read().replace("\n", "\r\n").encode(), b"", expected
+    except OSError:
+        pass
+    with open(_CAPTURES + name + ".hex") as file:
+        for line in file.read().split("\n"):
+            if line.startswith("<"):
+                received += bytes.fromhex(line[1:].strip())
+            elif line.startswith(">"):
+                sent += bytes.fromhex(line[1:].strip())
+    return received, sent, expected
+
+
+def decimal(value, decimals):
+    if not decimals:
+        return str(value)
+    digits = str(abs(value))
+    digits = "0" * (decimals + 1 - len(digits)) + digits
+    return ("-" if value < 0 else "") + digits[:-decimals] + "." + digits[-decimals:]
+
+
+def plain(event):
+    """Return an event as a list of plain values, as captures spell it."""
     if isinstance(event, Observation):
-        rows = []
+        values = []
         for index in range(event.count):
-            rows.append(
-                [
-                    event.parameters[index],
-                    event.values[index],
-                    event.decimals[index],
-                    event.states[index],
-                ]
-            )
-        return ["observation", event.unit, event.group, rows]
+            parameter = event.parameters[index]
+            state = _STATES[event.states[index]]
+            text = None
+            if state != "no value":
+                text = decimal(event.values[index], event.decimals[index])
+            values.append([_LABELS.get(parameter, parameter), text, state])
+        return ["observation", event.unit, event.group, values]
     if isinstance(event, Alarm):
-        return ["alarm", event.page, event.code, event.priority, event.active, event.text]
+        facts = [event.unit, event.page, event.code, event.priority, event.active, event.text]
+        facts.insert(0, "alarm")
+        return facts
     if isinstance(event, Identity):
-        return ["identity", event.text]
-    assert isinstance(event, Damage)
+        return ["identity", event.unit, event.text]
+    assert isinstance(event, Damage), event
     return ["damage", event.kind, event.count]
 
 
 def drain(decoder):
-    """Return the facts of every event that is ready."""
+    """Return all events that the bytes already there mean."""
     found = []
     event = decoder.next_event()
     while event is not None:
-        found.append(facts(event))
+        found.append(plain(event))
         event = decoder.next_event()
     return found
 
 
-def feed(decoder, data, size=None):
-    """Feed bytes in pieces of `size` and return the facts of all events."""
+def decode(decoder, data, size=None):
+    """Feed data in pieces of `size` bytes, as they fit, and return all events."""
     found = []
-    size = size or max(1, len(data))
-    for start in range(0, len(data), size):
-        piece = data[start : start + size]
-        while piece:
-            taken = decoder.rx.feed(piece)
-            piece = piece[taken:]
-            found += drain(decoder)
+    at = 0
+    while at < len(data):
+        end = len(data) if size is None else min(at + size, len(data))
+        taken = decoder.rx.feed(data[at:end])
+        assert taken, "stuck with a full buffer"
+        at += taken
+        found += drain(decoder)
     return found
 
 
-def observations(events):
-    return [event for event in events if event[0] == "observation"]
+def readings(events):
+    return [event for event in events if event[0] != "damage"]
 
 
-def damaged(events):
-    """Return the number of damaged bytes."""
-    return sum(event[2] for event in events if event[0] == "damage")
+def damage(events):
+    """Return {kind: total} of the damage among events."""
+    totals = {}
+    for event in events:
+        if event[0] == "damage":
+            totals[event[1]] = totals.get(event[1], 0) + event[2]
+    return totals
 
 
-class Random:
-    """Repeatable bytes, the same on both interpreters."""
+class Noise:
+    """Bytes from a fixed seed, the same on both interpreters (xorshift32)."""
 
     def __init__(self, seed):
-        self._state = seed or 1
+        self._state = seed
 
-    def below(self, limit):
-        self._state = (self._state * 1103515245 + 12345) & 0x3FFFFFFF
-        return (self._state >> 8) % limit
+    def number(self, below):
+        state = self._state
+        state ^= state << 13 & 0xFFFFFFFF
+        state ^= state >> 17
+        state ^= state << 5 & 0xFFFFFFFF
+        self._state = state
+        return state % below
 
     def bytes(self, count):
-        return bytes(self.below(256) for _ in range(count))
+        out = bytearray(count)
+        for index in range(count):
+            out[index] = self.number(256)
+        return bytes(out)

@@ -23,6 +23,7 @@ PARAMETERS = (
     (11, "PVI", "", 0, "%", 0),
     (12, "DESAT", "", 0, "1", 0),
     (13, "PI delta", "", 0, "1", 0),
+    (14, "SpHb mmol", "", 0, "mmol/L", 0),
     # Ventilators: pressures
     (32, "Paw", "MDC_PRESS_AWAY", 151792, "mbar", 2),
     (33, "PIP", "MDC_PRESS_AWAY_INSP_MAX", 151817, "mbar", 2),
@@ -135,4 +136,18 @@ PARAMETERS = (
     (188, "Pinsp set", "", 0, "mbar", 0),
     (189, "Plow set", "", 0, "mbar", 0),
     (190, "Phigh set", "", 0, "mbar", 0),
+    (191, "PEEPint set", "", 0, "mbar", 0),
+    (192, "Tlow set", "", 0, "s", 0),
+    (193, "Thigh set", "", 0, "s", 0),
+    (194, "Tapnoea set", "", 0, "s", 0),
+    (195, "RRtachy set", "", 0, "/min", 0),
+    (196, "Ttachy set", "", 0, "s", 0),
+    (197, "Pause set", "", 0, "%", 0),
+    (198, "Flowtrig set", "", 0, "L/min", 0),
+    (199, "Ramp set", "", 0, "s", 0),
+    (200, "Freshgas set", "", 0, "mL/min", 0),
+    (201, "RRmin set", "", 0, "/min", 0),
+    # what it was told about the patient
+    (202, "Age", "", 0, "a", 0),
+    (203, "Weight", "", 0, "kg", 0),
 )

@@ -5,341 +5,388 @@
     CK CK: sum of all bytes from ESC or SOH on, modulo 256, two upper-case hex digits
 
 Slow bytes are 7-bit; bytes with bit 7 set are the realtime extension and may stand between any two
-of them. Speed and parity are set at the device: 19200 8E1 is common, 9600 8E1 on Primus.
-Source: Draeger MEDIBUS protocol definition 90 28 258 rev 4.03, devices 90 28 329. The device takes
-no command from here that changes anything: see _MAY_SEND.
+of them. A command of the device may stand inside its response. DC1 asks us to be quiet, DC3 to go
+on: the reverse of XON/XOFF. Three seconds without a slow byte end the session. Speed and parity
+are set at the device: 19200 8E1 is common, 9600 8E1 on Primus.
+Source: Draeger MEDIBUS protocol definition 90 28 258 rev 4.03, intensive care devices 90 28 329.
 """
 
 from micropython import const
 
 from bridge.core.checks import sum8
-from bridge.core.digits import hex_number
-from bridge.core.events import NO_VALUE, VALID, Alarm, Damage, Identity, Observation
-from bridge.core.protocols import medibus_codes as codes
+from bridge.core.digits import hex_digit, hex_pair
+from bridge.core.errors import ConfigError
+from bridge.core.events import Damage, Identity
+from bridge.core.protocols.medibus_alarms import ActiveAlarms, are_alarms
+from bridge.core.protocols.medibus_data import (
+    DATA_AT,
+    MEASURED,
+    SETTINGS,
+    ValueReader,
+    text_of,
+)
 from bridge.core.rxbuf import RxBuffer
 
-_ESC = const(0x1B)
 _SOH = const(0x01)
 _CR = const(0x0D)
+_DC1 = const(0x11)
+_DC3 = const(0x13)
 _NAK = const(0x15)
+_CAN = const(0x18)
+_ESC = const(0x1B)
 
-MEASURED = const(0x24)
 _ALARMS_1 = const(0x27)
 _ALARMS_2 = const(0x2E)
-SETTINGS = const(0x29)
 _NOP = const(0x30)
 _ICC = const(0x51)
 _IDENTITY = const(0x52)
+_STOP = const(0x55)
 
-# All that this driver can ever ask: reads, the session's start, and "I am here".
-_MAY_SEND = (MEASURED, _ALARMS_1, _ALARMS_2, SETTINGS, _NOP, _ICC, _IDENTITY)
-_OUR_IDENTITY = b"0161'VITALKEEP'01.00:04.00"
+# All that this driver can ever ask: reads, "I am here", and the session's start. Its end is apart.
+COMMANDS = {
+    0x24: b"\x1b$3F\r",  # measured data, code page 1
+    0x27: b"\x1b'42\r",  # alarms, code page 1
+    0x29: b"\x1b)44\r",  # settings
+    0x2E: b"\x1b.49\r",  # alarms, code page 2
+    0x30: b"\x1b04B\r",  # NOP
+    0x51: b"\x1bQ6C\r",  # ICC, initialise communication
+    0x52: b"\x1bR6D\r",  # identification
+}
+_GOODBYE = b"\x1bU70\r"
+_POLLS = b"$'.)"  # codes of what is asked again and again
 
-_DATA_MAX = const(640)  # 24H with every code there is: 105 values of 6 characters
-_FRAME_MAX = const(2 + 640 + 3)
+# All that it answers: who it is, and to any other command an echo without data.
+IDENTITY_ANSWER = b"\x01R0161'VITALKEEP'01.00:04.0029\r"
 
 _ANSWER_MS = const(10000)
 _ICC_MS = const(3000)
-_NOP_MS = const(2000)
-_SETTLE_MS = const(200)  # after our identification, before the first poll
+_IDLE_MS = const(2000)
+_SETTLE_MS = const(200)  # after start and identification: some devices ignore what comes sooner
+_STALL_MS = const(1000)  # a response that pauses for so long has lost its end
+_HOLD_MS = const(3000)
 _ALARMS_MS = const(2000)
 _SETTINGS_MS = const(10000)
-_ACTIVE_MAX = const(32)
 
-_MEASURED_ROW = const(6)
-_SETTINGS_ROW = const(7)
-_ALARM_ROW = const(15)
-
-
-def _framed(start, body):
-    data = bytes((start,)) + body
-    return data + b"%02X\r" % sum8(data, 0, len(data))
-
-
-COMMANDS = {code: _framed(_ESC, bytes((code,))) for code in _MAY_SEND}
+_RX_SIZE = const(512)
+_RESPONSE_MAX = const(2 + 3840 + 2)  # without CR
+_COMMAND_MAX = const(2 + 251 + 2)
+_WAITING_MAX = const(4)  # device commands not yet answered
 
 
 class MedibusDecoder:
     """One session with one device.
 
-    options  {"poll_ms": milliseconds between two readings of the measured data, default 1000}
+    options  {"poll_ms": time between two readings of the measured data, default 1000}
     """
 
     def __init__(self, options):
-        self.rx = RxBuffer(2 * _FRAME_MAX)
-        self._poll_ms = options.get("poll_ms", 1000)
-        self._observation = Observation(96)
-        self._alarm = Alarm()
+        for name in options:
+            if name != "poll_ms":
+                raise ConfigError("draeger_medibus: %s: no such option" % name)
+        poll_ms = options.get("poll_ms", 1000)
+        if not isinstance(poll_ms, int) or not 200 <= poll_ms <= 60000:
+            raise ConfigError("draeger_medibus: poll_ms is %r, want 200 to 60000" % (poll_ms,))
+        self.rx = RxBuffer(_RX_SIZE)
+        self._at = 0  # bytes of rx that are taken
+        self._noise = 0
+        self._response = bytearray(_RESPONSE_MAX)
+        self._response_size = 0  # 0 while none is coming in
+        self._command = bytearray(_COMMAND_MAX)
+        self._command_size = 0
+        self._values = ValueReader()
+        self._alarms = ActiveAlarms()
+        self._identity = Identity(0, "")
         self._damage = Damage()
+        self._missed = 0  # timeouts not yet told
+        self._torn = 0  # bytes of frames without an end, not yet told
+
         self._up = False
+        self._closed = False
+        self._identified = False
         self._open = 0  # our command that waits for its answer
-        self._open_ms = 0
-        self._said_ms = 0
-        self._due = [0, 0, 0, 0]  # of _POLLS
+        self._asked_ms = -_ICC_MS
+        self._heard = False  # slow bytes since the last turn
+        self._heard_ms = 0
+        self._hold = False
+        self._hold_ms = None
+        self._waiting = bytearray(_WAITING_MAX)  # codes of commands to answer
+        self._waiting_count = 0
+        self._answer = bytearray(b"\x01?00\r")
+        self._periods_ms = (poll_ms, _ALARMS_MS, _ALARMS_MS, _SETTINGS_MS)
+        self._due_ms = [0] * len(_POLLS)
+        self._settled_ms = 0
         self._now_ms = 0
-        self._answers = []  # to the device's own commands
-        self._identify = False
-        # Alarms by (page, code): those told as active, and those of the answer at hand
-        self._active = []
-        self._changes = []
-        self._missed = 0  # answers that never came
-
-    # --- what the line has said ---
-
-    def next_event(self):
-        """Return the next event, or None until more bytes arrive. Raises nothing."""
-        if self._changes:
-            return self._changed_alarm()
-        if self._missed:
-            self._missed -= 1
-            return self._spoilt("timeout", 1)
-        rx = self.rx
-        while True:
-            start = self._find_start()
-            if start:
-                rx.drop(start)
-                return self._spoilt("noise", start)
-            if not rx.count:
-                return None
-            end = rx.find(_CR)
-            again = self._find_start(1)
-            if again < rx.count and (end < 0 or again < end):
-                # A command of the device inside a response it was sending: that one comes first.
-                if rx.data[again] == _ESC and end > again and self._embedded(again, end):
-                    continue
-                rx.drop(again)
-                return self._spoilt("length", again)
-            if end < 0:
-                if rx.count > _FRAME_MAX:
-                    rx.drop(1)
-                    return self._spoilt("length", 1)
-                return None
-            if not self._is_right(0, end):
-                rx.drop(1)  # one byte only: a real frame may start inside
-                return self._spoilt("check", 1)
-            event = self._frame(end)
-            rx.drop(end + 1)
-            if event is not None:
-                return event
-            if self._changes:
-                return self._changed_alarm()
-
-    def _find_start(self, at=0):
-        """Drop realtime bytes behind `at` and return where the next frame starts, or the end."""
-        data, count = self.rx.data, self.rx.count
-        put = at
-        for index in range(at, count):
-            if data[index] < 0x80:
-                data[put] = data[index]
-                put += 1
-        self.rx.count = count = put
-        for index in range(at, count):
-            if data[index] == _ESC or data[index] == _SOH:
-                return index
-        return count
-
-    def _is_right(self, start, end):
-        data = self.rx.data
-        if end - start < 4:
-            return False
-        total = sum8(data, start, end - 2)
-        return hex_number(data, end - 2, end) == total
-
-    def _embedded(self, start, end):
-        """Take a whole command out of the middle of a response; False when it is not one."""
-        if not self._is_right(start, end):
-            return False
-        self._command(self.rx.data[start + 1])
-        data, count = self.rx.data, self.rx.count
-        for index in range(end + 1, count):
-            data[start + index - end - 1] = data[index]
-        self.rx.count = count - (end + 1 - start)
-        return True
-
-    def _spoilt(self, kind, count):
-        self._damage.kind = kind
-        self._damage.count = count
-        return self._damage
-
-    def _frame(self, end):
-        """Handle the good frame in rx[:end]; returns an event or None."""
-        data = self.rx.data
-        code = data[1]
-        if data[0] == _ESC:
-            self._command(code)
-            return None
-        if code == _NAK and self._open:
-            self._open = 0
-            return self._spoilt("refused", 1)
-        if code != self._open:
-            return None  # late: we had given it up
-        self._open = 0
-        if code == _ICC:
-            self._begin()
-            return None
-        if code == MEASURED:
-            return self._values(end - 2, MEASURED, _MEASURED_ROW)
-        if code == SETTINGS:
-            return self._values(end - 2, SETTINGS, _SETTINGS_ROW)
-        if code == _ALARMS_1 or code == _ALARMS_2:
-            return self._alarms(end - 2, 1 if code == _ALARMS_1 else 2)
-        if code == _IDENTITY and end > 4:
-            return Identity(0, _printable(data, 2, end - 2))
-        return None
-
-    # --- data ---
-
-    def _values(self, end, group, row):
-        """Turn rows of a two-digit hex code and a number into the observation."""
-        table = codes.MEASURED if group == MEASURED else codes.SETTINGS
-        if (end - 2) % row:
-            return self._spoilt("format", end - 2)
-        self._observation.begin(0, group)
-        for at in range(2, end, row):
-            code = hex_number(self.rx.data, at, at + 2)
-            if code < 0:
-                return self._spoilt("format", end - 2)
-            parameter, factor = codes.find(table, code)
-            if parameter:
-                self._add(parameter, factor, at + 2, at + row)
-        return self._observation if self._observation.count else None
-
-    def _add(self, parameter, factor, start, end):
-        """Add the number in the characters start to end; spaces and dashes are no value."""
-        data = self.rx.data
-        number = digits = decimals = point = 0
-        negative = False
-        for at in range(start, end):
-            byte = data[at]
-            if 0x30 <= byte <= 0x39:
-                number = 10 * number + byte - 0x30
-                digits += 1
-                decimals += point
-            elif byte == 0x2E and not point:
-                point = 1
-            elif byte == 0x2D and not digits:
-                negative = True
-            elif byte != 0x20:
-                digits = 0  # stars and words: the device has no number to give
-                break
-        if not digits:
-            self._observation.add(parameter, 0, 0, NO_VALUE)
-            return
-        number *= factor
-        while factor > 1 and decimals and number % 10 == 0:
-            number //= 10
-            decimals -= 1
-        self._observation.add(parameter, -number if negative else number, decimals, VALID)
-
-    def _alarms(self, end, page):
-        """Compare the alarms of one page with those known; the changes become events."""
-        if (end - 2) % _ALARM_ROW:
-            return self._spoilt("format", end - 2)
-        data = self.rx.data
-        now = []
-        for at in range(2, end, _ALARM_ROW):
-            code = hex_number(data, at + 1, at + 3)
-            if code >= 0 and len(now) < _ACTIVE_MAX:
-                now.append(
-                    (page, code, _priority(data[at] - 0x30), _printable(data, at + 3, at + 15))
-                )
-        told = {entry[:2] for entry in self._active}
-        there = {entry[:2] for entry in now}
-        for entry in now:
-            if entry[:2] not in told:
-                self._changes.append((entry, True))
-        for entry in self._active:
-            if entry[0] == page and entry[:2] not in there:
-                self._changes.append((entry, False))
-        self._active = [entry for entry in self._active if entry[0] != page] + now
-        return None
-
-    def _changed_alarm(self):
-        (page, code, priority, text), active = self._changes.pop(0)
-        alarm = self._alarm
-        alarm.page, alarm.code, alarm.priority = page, code, priority
-        alarm.active, alarm.text = active, text
-        return alarm
 
     # --- the session ---
 
-    def _command(self, code):
-        """Answer the device: whatever it asks, or it drops the link."""
-        if code == _IDENTITY:
-            self._answers.append(_framed(_SOH, bytes((code,)) + _OUR_IDENTITY))
-        else:
-            self._answers.append(_framed(_SOH, bytes((code,))))
-        if code == _ICC:
+    def next_request(self, now_ms):
+        """Return the bytes to send now, or None. Valid until the next call."""
+        self._now_ms = now_ms
+        if self._closed or self._is_held(now_ms):
+            return None
+        if self._waiting_count:
+            return self._next_answer()
+        if self._open:
+            self._look_at_open()
+        if self._open:
+            return None
+        if self._up:
+            return self._poll(now_ms)
+        return self._ask(_ICC) if now_ms - self._asked_ms >= _ICC_MS else None
+
+    def goodbye(self):
+        """Return the STOP that ends the session; nothing is sent after it.
+
+        Without it a ventilator raises a communication alarm when the line goes silent.
+        """
+        self._closed = True
+        self._up = False
+        return _GOODBYE
+
+    def _is_held(self, now_ms):
+        if not self._hold:
+            self._hold_ms = None
+            return False
+        if self._hold_ms is None:
+            self._hold_ms = now_ms
+        self._hold = now_ms - self._hold_ms < _HOLD_MS
+        return self._hold
+
+    def _look_at_open(self):
+        """Close our command when its answer has lost its end, or has not come for too long."""
+        now_ms = self._now_ms
+        if self._heard:
+            self._heard = False
+            self._heard_ms = now_ms
+        torn = self._response_size + self._command_size
+        if torn and now_ms - self._heard_ms >= _STALL_MS:
+            self._torn += torn
+            self._response_size = self._command_size = 0
             self._open = 0
-            self._begin()
+        elif self._open == _ICC:
+            if now_ms - self._asked_ms >= _ICC_MS:
+                self._open = 0  # nobody is there yet
+        elif now_ms - self._asked_ms >= _ANSWER_MS:
+            self._missed += 1
+            self._open = 0
+            self._up = False
+
+    def _poll(self, now_ms):
+        if now_ms < self._settled_ms:
+            return None
+        due = 0
+        for index in range(1, len(_POLLS)):
+            if self._due_ms[index] < self._due_ms[due]:
+                due = index
+        if self._due_ms[due] > now_ms:
+            return self._ask(_NOP) if now_ms - self._asked_ms >= _IDLE_MS else None
+        if not self._identified:
+            self._identified = True
+            return self._ask(_IDENTITY)
+        # From the time it was due, so that readings keep their pace.
+        late_ms = now_ms - self._due_ms[due]
+        period_ms = self._periods_ms[due]
+        self._due_ms[due] = now_ms + period_ms - (late_ms if late_ms < period_ms else 0)
+        return self._ask(_POLLS[due])
+
+    def _ask(self, code):
+        self._open = code
+        self._asked_ms = self._heard_ms = self._now_ms
+        return COMMANDS[code]
 
     def _begin(self):
         self._up = True
-        self._identify = True
-        self._active = []
-        self._due = [self._now_ms + _SETTLE_MS] * len(self._due)
+        self._identified = False
+        self._open = 0
+        self._settled_ms = self._now_ms + _SETTLE_MS
 
-    def next_request(self, now_ms):
-        """Return the bytes to send now, or None."""
-        self._now_ms = now_ms
-        if self._answers:
-            self._said_ms = now_ms
-            reply = self._answers.pop(0)
-            if reply[1] == _IDENTITY:
-                # Polls that follow too soon are ignored.
-                self._due = [now_ms + _SETTLE_MS] * len(self._due)
-            return reply
-        if self._open:
-            if now_ms - self._open_ms < (_ICC_MS if self._open == _ICC else _ANSWER_MS):
-                return None
-            self._give_up()
-        if not self._up:
-            return self._ask(_ICC, now_ms)
-        if self._identify and now_ms >= self._due[0]:
-            self._identify = False
-            return self._ask(_IDENTITY, now_ms)
-        for index in range(len(_POLLS)):
-            if now_ms >= self._due[index]:
-                code, period_ms = _POLLS[index]
-                period_ms = period_ms or self._poll_ms
-                # From the time it was due, so that readings keep their pace.
-                self._due[index] = max(self._due[index] + period_ms, now_ms + period_ms // 2)
-                return self._ask(code, now_ms)
-        if now_ms - self._said_ms >= _NOP_MS:
-            return self._ask(_NOP, now_ms)
+    def _next_answer(self):
+        """Return the answer to the oldest command of the device."""
+        code = self._waiting[0]
+        self._waiting_count -= 1
+        for index in range(self._waiting_count):
+            self._waiting[index] = self._waiting[index + 1]
+        if code == _IDENTITY:
+            self._settled_ms = self._now_ms + _SETTLE_MS
+            return IDENTITY_ANSWER
+        answer = self._answer
+        answer[1] = code
+        total = (_SOH + code) & 0xFF
+        answer[2] = hex_digit(total >> 4)
+        answer[3] = hex_digit(total & 15)
+        return answer
+
+    # --- frames ---
+
+    def next_event(self):
+        """Return the next event, or None until more bytes arrive. Raises nothing."""
+        if self._missed:
+            self._missed -= 1
+            return self._damaged("timeout", 1)
+        if self._torn:
+            count = self._torn
+            self._torn = 0
+            return self._damaged("format", count)
+        if self._values.strange:
+            count = self._values.strange
+            self._values.strange = 0
+            return self._damaged("format", count)
+        event = self._alarms.next_change(self._response)
+        if event is not None:
+            return event
+        if self._alarms.lost:
+            count = self._alarms.lost
+            self._alarms.lost = 0
+            return self._damaged("length", count)
+        rx = self.rx
+        data = rx.data
+        while self._at < rx.count:
+            byte = data[self._at]
+            event = None
+            if byte in (_ESC, _SOH):
+                event = self._cut(byte)
+                if event is not None:
+                    return event  # the byte stays: it starts a frame next time
+                self._start(byte)
+            elif byte < 0x80:
+                event = self._take(byte)
+            self._at += 1
+            if event is not None:
+                return event
+        if self._at:
+            self._at = 0
+            rx.drop(rx.count)
+        return self._end_noise()
+
+    def _cut(self, byte):
+        """Return the damage of what must have lost its end when a new frame starts, or None."""
+        if self._noise:
+            return self._end_noise()
+        if self._command_size:
+            count = self._command_size
+            self._command_size = 0
+            return self._damaged("format", count)
+        if byte == _SOH and self._response_size:
+            count = self._response_size
+            self._response_size = 0
+            return self._damaged("format", count)
         return None
 
-    def _give_up(self):
-        """The answer did not come: the device is gone, and a new session begins."""
-        if self._open != _ICC:
+    def _start(self, byte):
+        self._heard = True
+        if byte == _ESC:
+            self._command[0] = byte
+            self._command_size = 1
+        else:
+            self._response[0] = byte
+            self._response_size = 1
+
+    def _take(self, byte):
+        """Put one byte where it belongs; return the event that it completes, or None."""
+        if byte in (_DC1, _DC3):
+            self._hold = byte == _DC1
+            return None
+        if byte == _CAN:
+            return self._refused() if self._open else None
+        self._heard = True
+        if self._command_size:
+            if byte == _CR:
+                return self._end_command()
+            if self._command_size == _COMMAND_MAX:
+                self._command_size = 0
+                return self._damaged("length", _COMMAND_MAX + 1)
+            self._command[self._command_size] = byte
+            self._command_size += 1
+        elif self._response_size:
+            if byte == _CR:
+                return self._end_response()
+            if self._response_size == _RESPONSE_MAX:
+                self._response_size = 0
+                return self._damaged("length", _RESPONSE_MAX + 1)
+            self._response[self._response_size] = byte
+            self._response_size += 1
+        else:
+            self._noise += 1
+            if byte == _CR:
+                self._open = 0  # the end of an answer whose start was lost: ask again
+        return None
+
+    def _end_command(self):
+        size = self._command_size
+        self._command_size = 0
+        code = self._command[1]
+        if not _is_right(self._command, size) or code < 0x20:
+            # An ESC that is noise has swallowed the end of the response around it.
+            size += self._response_size + 1
+            if self._response_size:
+                self._response_size = self._open = 0
+            return self._damaged("check", size)
+        for index in range(self._waiting_count):
+            if self._waiting[index] == code:
+                return None  # asked again before we could answer
+        if self._waiting_count == _WAITING_MAX:
+            return self._damaged("length", size + 1)
+        self._waiting[self._waiting_count] = code
+        self._waiting_count += 1
+        if code == _ICC:
+            self._begin()
+        elif code == _STOP:
             self._up = False
-            self._missed += 1
+            self._open = 0
+        return None
+
+    def _end_response(self):
+        size = self._response_size
+        self._response_size = 0
+        response = self._response
+        if not _is_right(response, size):
+            self._open = 0  # it was the answer, and it is spoilt: ask again
+            return self._damaged("check", size + 1)
+        code = response[1]
+        if code == _NAK:
+            return self._refused() if self._open else None
+        if code == self._open:
+            self._open = 0
+        end = size - 2
+        if code == MEASURED:
+            return self._read_values(end, MEASURED)
+        if code == SETTINGS:
+            return self._read_values(end, SETTINGS)
+        if code == _ALARMS_1:
+            return self._read_alarms(end, 1)
+        if code == _ALARMS_2:
+            return self._read_alarms(end, 2)
+        if code == _IDENTITY and end > DATA_AT:
+            self._identity.text = text_of(response, DATA_AT, min(end, DATA_AT + 64))
+            return self._identity
+        if code == _ICC:
+            self._begin()
+        return None
+
+    def _read_values(self, end, group):
+        event = self._values.read(self._response, end, group)
+        return self._damaged("format", end - DATA_AT) if event is None else event
+
+    def _read_alarms(self, end, page):
+        if not are_alarms(self._response, end):
+            return self._damaged("format", end - DATA_AT)
+        return self._alarms.compare(self._response, page, end)
+
+    def _refused(self):
         self._open = 0
+        return self._damaged("refused", 1)
 
-    def _ask(self, code, now_ms):
-        self._open = code
-        self._open_ms = self._said_ms = now_ms
-        return COMMANDS[code]
+    def _end_noise(self):
+        count = self._noise
+        self._noise = 0
+        return self._damaged("noise", count) if count else None
 
-
-# code and period in ms, 0 for the configured one; in this order when several are due
-_POLLS = (
-    (MEASURED, 0),
-    (_ALARMS_1, _ALARMS_MS),
-    (_ALARMS_2, _ALARMS_MS),
-    (SETTINGS, _SETTINGS_MS),
-)
+    def _damaged(self, kind, count):
+        damage = self._damage
+        damage.kind = kind
+        damage.count = count
+        return damage
 
 
-def _priority(level):
-    """Return the priority of a MEDIBUS level, 1 to 31 with 31 most urgent."""
-    if level >= 25:
-        return 3
-    if level >= 11:
-        return 2
-    return 1 if level >= 7 else 0
-
-
-def _printable(data, start, end):
-    """Return the text in data[start:end] without what is not ASCII print."""
-    return "".join(chr(byte) for byte in data[start:end] if 0x20 <= byte < 0x7F).strip()
+def _is_right(frame, size):
+    return size >= 4 and hex_pair(frame, size - 2) == sum8(frame, 0, size - 2)

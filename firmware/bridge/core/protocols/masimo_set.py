@@ -3,228 +3,275 @@
     MM/DD/YY HH:MM:SS SN=nnnnnnnnnn SPO2=nnn% BPM=nnn PI=nn.nn% ... ALARM=hhhh EXC=hhhhhh CR LF
 
 Keys and their order differ by model, so a line is split on spaces and "="; no value is dashes in
-the same shape. There is no checksum: a line counts only when it is whole, every key and value has
-its shape, and every number is in its range. A digit that became another digit goes unseen.
+the same shape. There is no checksum: a line counts only when it is whole, when it has the stamp,
+SN, SPO2, BPM, ALARM and EXC, when it has no key twice and none that we do not know, and when each
+value has exactly its digits and lies in its range. What nobody can see: a digit that became
+another digit of the same range, the loss of a whole optional "KEY=value" with its space, or of
+all between one key and a later value of the same shape, and the loss of one digit of an EXC that
+has seven where others have six.
 Speed 9600 bit/s 8N1. Source: Masimo Rad-8 and Rad-87 operator's manuals; EXC bits by four public
 sources, ALARM bits by one, found by experiment.
 """
 
 from micropython import const
 
-from bridge.core.digits import hex_number
+from bridge.core.digits import hex_value
+from bridge.core.errors import ConfigError
 from bridge.core.events import NO_VALUE, QUESTIONABLE, VALID, Alarm, Damage, Observation
 from bridge.core.rxbuf import RxBuffer
 
 _LF = const(0x0A)
 _CR = const(0x0D)
 _SPACE = const(0x20)
+_PERCENT = const(0x25)
+_PLUS = const(0x2B)
 _DASH = const(0x2D)
-_POINT = const(0x2E)
-_LINE_MAX = const(240)
+_RX_SIZE = const(256)
+_LINE_MAX = const(240)  # the longest documented line has 190
 
 _EXC_NO_VALUE = const(0xEB)  # no or bad sensor, searching, off the patient, light, unrecognised
 _EXC_QUESTIONABLE = const(0x414)  # low perfusion, interference, low signal
+_ALARM_BITS = const(0x0F)
+_ALARM_COUNT = const(4)
 
-# key, parameter of codes.py, highest number in digits as they stand on the wire, digits, decimals
-_KEYS = (
-    (b"SPO2", 1, 100, 3, 0),
-    (b"BPM", 2, 300, 3, 0),
-    (b"PI", 3, 2000, 4, 2),
-    (b"SPCO", 7, 1000, 3, 1),
-    (b"SPMET", 8, 1000, 3, 1),
-    (b"SPHB", 9, 300, 3, 1),
-    (b"SPOC", 10, 99, 2, 0),
-    (b"PVI", 11, 100, 3, 0),
-    (b"DESAT", 12, 99, 2, 0),
-    (b"PIDELTA", 13, 99, 2, 0),
+# Shapes: d digit, s sign, h hex digit, ? hex digit that older software leaves out, % may be absent
+_STAMP_DATE = b"dd/dd/dd"
+_STAMP_TIME = b"dd:dd:dd"
+_STAMP_SIZE = const(17)
+
+# key, shape, parameter of codes.py (0 is checked and not used), decimals, highest in digits
+_FIELDS = (
+    (b"SPO2=", b"ddd%", 1, 0, 100),
+    (b"BPM=", b"ddd%", 2, 0, 300),  # Rad-8 writes "---%"
+    (b"ALARM=", b"hhhh??", 0, 0, 0xFFFFFF),
+    (b"EXC=", b"hhhhhh?", 0, 0, 0xFFFFFF),
+    (b"SN=", b"dddddddddd", 0, 0, 0xFFFFFF),
+    (b"PI=", b"dd.dd%", 3, 2, 2000),
+    (b"SPCO=", b"dd.d%", 7, 1, 999),
+    (b"SPMET=", b"dd.d%", 8, 1, 999),
+    (b"SPHB=", b"dd.d", 9, 1, 300),
+    (b"SPOC=", b"dd", 10, 0, 99),
+    (b"PVI=", b"ddd", 11, 0, 100),
+    (b"DESAT=", b"dd", 12, 0, 99),
+    (b"PIDELTA=", b"sdd", 13, 0, 99),
+    (b"RESVD=", b"ddd", 0, 0, 999),
+    (b"EXC1=", b"hhhhhhhh", 0, 0, 0xFFFFFF),
 )
-_MUST_HAVE = const(3)  # SPO2 and BPM: bits of the first two keys
-_SILENT_KEYS = (b"SN", b"RESVD", b"EXC1")
+_SPO2 = const(0)
+_BPM = const(1)
+_ALARM = const(2)
+_EXC = const(3)
+_REQUIRED = const(0x1F)  # bits of the first five
+_SPHB = const(9)
+_SPHB_MMOL = const(14)
 
 # bit of ALARM: phrase, priority
-_ALARMS = (("SPO2 HIGH", 2), ("SPO2 LOW", 3), ("PULSE HIGH", 2), ("PULSE LOW", 2))
+_ALARMS = (("SPO2 HIGH", 2), ("SPO2 LOW", 3), ("BPM HIGH", 2), ("BPM LOW", 2))
 
 
 class MasimoDecoder:
-    """Lines to observations; takes no options."""
+    """Lines to observations.
+
+    options  {"sphb_mmol": true when the device shows haemoglobin in mmol/L, default false}: the
+             line does not say its unit
+    """
 
     def __init__(self, options):
-        self.rx = RxBuffer(2 * _LINE_MAX)
-        self._observation = Observation(len(_KEYS))
+        for name in options:
+            if name != "sphb_mmol":
+                raise ConfigError("masimo_set: %s: no such option" % name)
+        sphb_mmol = options.get("sphb_mmol", False)
+        if not isinstance(sphb_mmol, bool):
+            raise ConfigError("masimo_set: sphb_mmol is %r, want true or false" % (sphb_mmol,))
+        self.rx = RxBuffer(_RX_SIZE)
+        self._at = 0  # bytes of rx that are in the line already
+        self._line = bytearray(_LINE_MAX)
+        self._size = 0
+        self._skipped = 0  # bytes of a line too long to be one
+        self._sphb = _SPHB_MMOL if sphb_mmol else _SPHB
+        self._value = 0
+        self._observation = Observation(len(_FIELDS))
         self._alarm = Alarm()
         self._damage = Damage()
-        self._alarms = 0  # bits that are active at the device, as last told
-        self._told = 0  # and as last reported
-        self._exc = 0
-        self._number = 0
-        self._digits = 0
+        self._alarms_now = 0
+        self._alarms_told = 0
 
     def next_request(self, now_ms):
         """Return None: the device speaks by itself."""
 
     def next_event(self):
         """Return the next event, or None until more bytes arrive. Raises nothing."""
-        if self._told != self._alarms:
+        if self._alarms_now != self._alarms_told:
             return self._next_alarm()
         rx = self.rx
-        while True:
-            end = rx.find(_LF)
-            if end < 0:
-                return self._broken(rx.count) if rx.count > _LINE_MAX else None
-            size = end + 1
-            if end and rx.data[end - 1] == _CR:
-                end -= 1
-            if end:
-                break
-            rx.drop(size)  # an empty line may follow each line
-        if size > _LINE_MAX or not self._parse(rx.data, end):
-            return self._broken(size)
-        rx.drop(size)
+        data = rx.data
+        line = self._line
+        while self._at < rx.count:
+            byte = data[self._at]
+            self._at += 1
+            if byte in (_LF, _CR):
+                event = self._end_line()
+                if event is not None:
+                    return event
+            elif self._skipped:
+                self._skipped += 1
+            elif self._size == _LINE_MAX:
+                self._skipped = _LINE_MAX + 1
+                self._size = 0
+            else:
+                line[self._size] = byte
+                self._size += 1
+        rx.drop(rx.count)
+        self._at = 0
+        return None
+
+    def _end_line(self):
+        """Return what the line that has just ended says; None for an empty one."""
+        size = self._size
+        skipped = self._skipped
+        self._size = 0
+        self._skipped = 0
+        if skipped:
+            return self._damaged("length", skipped)
+        if not size:
+            return None  # between CR and LF, and the empty line that may follow each line
+        if not self._parse(size):
+            return self._damaged("format", size)
         return self._observation
 
-    def _broken(self, count):
-        self.rx.drop(count)
-        self._damage.kind = "format"
-        self._damage.count = count
-        return self._damage
+    def _damaged(self, kind, count):
+        damage = self._damage
+        damage.kind = kind
+        damage.count = count
+        return damage
 
     def _next_alarm(self):
-        changed = self._told ^ self._alarms
+        changed = self._alarms_now ^ self._alarms_told
         bit = 0
         while not changed >> bit & 1:
             bit += 1
-        self._told ^= 1 << bit
+        self._alarms_told ^= 1 << bit
         alarm = self._alarm
         alarm.code = bit
         alarm.text, alarm.priority = _ALARMS[bit]
-        alarm.active = bool(self._alarms >> bit & 1)
+        alarm.active = self._alarms_now >> bit & 1 == 1
         return alarm
 
     # --- one line ---
 
-    def _parse(self, data, end):
-        """Fill the observation from data[:end]; False when anything is out of shape."""
-        if not _is_stamp(data, end):
+    def _parse(self, end):
+        """Fill the observation from line[:end]; False when anything is out of shape."""
+        line = self._line
+        while end and line[end - 1] == _SPACE:
+            end -= 1
+        if not self._is_stamp(end):
             return False
-        self._observation.begin(0, 0)
-        self._exc = -1
-        alarms = -1
-        seen = 0
-        at = 18
+        observation = self._observation
+        observation.begin(0, 0)
+        seen = alarms = exc = 0
+        at = _STAMP_SIZE
         while at < end:
-            equals = at
-            while equals < end and data[equals] != 0x3D:
-                equals += 1
-            stop = equals + 1
-            while stop < end and data[stop] != _SPACE:
-                stop += 1
-            if equals >= end or stop == equals + 1:
+            if line[at] != _SPACE:
                 return False
-            index = _key_index(data, at, equals)
-            if index >= 0:
-                if seen >> index & 1 or not self._value(data, equals + 1, stop, index):
-                    return False
-                seen |= 1 << index
-            elif _equal(data, at, equals, b"EXC"):
-                self._exc = _hex(data, equals + 1, stop, 6, 7)
-                if self._exc < 0:
-                    return False
-            elif _equal(data, at, equals, b"ALARM"):
-                alarms = _hex(data, equals + 1, stop, 4, 6)
-                if alarms < 0:
-                    return False
-            elif not _is_silent(data, at, equals):
+            at += 1
+            stop = line.find(b" ", at, end)
+            if stop < 0:
+                stop = end
+            index = self._field(at, stop)
+            if index < 0 or seen >> index & 1:
                 return False
-            at = stop + 1
-        # A line that was cut ends before EXC.
-        if seen & _MUST_HAVE != _MUST_HAVE or alarms < 0 or self._exc < 0:
+            seen |= 1 << index
+            key, shape, parameter, decimals, highest = _FIELDS[index]
+            state = self._match(shape, at + len(key), stop)
+            value = self._value
+            if state < 0 or not -highest <= value <= highest:
+                return False
+            if index == _ALARM:
+                if (stop - at - len(key)) & 1:
+                    return False  # 4 or 6 digits: one of them is gone
+                alarms = value
+            elif index == _EXC:
+                exc = value
+            elif parameter:
+                if value == 0 and index <= _BPM:
+                    state = NO_VALUE  # software that writes zeros for dashes
+                observation.add(
+                    self._sphb if parameter == _SPHB else parameter, value, decimals, state
+                )
+            at = stop
+        if seen & _REQUIRED != _REQUIRED:
             return False
-        self._doubt()
-        self._alarms = alarms & (1 << len(_ALARMS)) - 1
+        self._doubt(exc)
+        self._alarms_now = alarms & _ALARM_BITS
         return True
 
-    def _value(self, data, start, stop, index):
-        """Add the value of one key, "097%", "02.35%", "+00" or dashes; False for other shapes."""
-        _, parameter, highest, width, decimals = _KEYS[index]
-        if data[stop - 1] == 0x25:
-            stop -= 1
-        if start < stop and data[start] == 0x2B:
-            start += 1
-        digits = dashes = point = number = 0
-        for at in range(start, stop):
-            byte = data[at]
-            if byte == _POINT and not point:
-                point = at
-            elif byte == _DASH:
-                dashes += 1
-            elif 0x30 <= byte <= 0x39:
+    def _is_stamp(self, end):
+        """Say whether the line opens with a date and a time; the device's clock is not used."""
+        line = self._line
+        if end < _STAMP_SIZE or line[8] != _SPACE:
+            return False
+        return self._match(_STAMP_DATE, 0, 8) == VALID and self._match(_STAMP_TIME, 9, 17) == VALID
+
+    def _field(self, at, stop):
+        """Return the index in _FIELDS of the key at `at`, or -1."""
+        line = self._line
+        for index in range(len(_FIELDS)):
+            key = _FIELDS[index][0]
+            after = at + len(key)
+            if after < stop and line.find(key, at, after) == at:
+                return index
+        return -1
+
+    def _match(self, shape, at, stop):
+        """Compare line[at:stop] with a shape, leaving its number in `_value`.
+
+        Returns VALID, NO_VALUE for dashes in the same shape, -1 for anything else. Numbers wrap
+        at 24 bits, so that a small board makes no long integers of serial numbers.
+        """
+        line = self._line
+        self._value = 0
+        value = digits = dashes = 0
+        negative = False
+        for want in shape:
+            if at == stop:
+                if want == 0x25 or want == 0x3F:
+                    continue
+                return -1
+            byte = line[at]
+            at += 1
+            if want == 0x73:  # s
+                if byte != _PLUS and byte != _DASH:
+                    return -1
+                negative = byte == _DASH
+            elif want == 0x64:  # d
+                if byte == _DASH:
+                    dashes += 1
+                elif 0x30 <= byte <= 0x39:
+                    digits += 1
+                    value = (10 * value + byte - 0x30) & 0xFFFFFF
+                else:
+                    return -1
+            elif want == 0x68 or want == 0x3F:  # h, ?
+                digit = hex_value(byte)
+                if digit < 0:
+                    return -1
                 digits += 1
-                number = 10 * number + byte - 0x30
-            else:
-                return False
-        places = stop - 1 - point if point else 0
-        if (digits and dashes) or digits + dashes != width or places != decimals:
-            return False
+                value = (value << 4 | digit) & 0xFFFFFF
+            elif byte != want:
+                return -1
+        if at != stop or (digits and dashes):
+            return -1
         if dashes:
-            return self._observation.add(parameter, 0, decimals, NO_VALUE)
-        return number <= highest and self._observation.add(parameter, number, decimals, VALID)
+            return NO_VALUE
+        self._value = -value if negative else value
+        return VALID
 
-    def _doubt(self):
-        state = VALID
-        if self._exc & _EXC_NO_VALUE:
-            state = NO_VALUE
-        elif self._exc & _EXC_QUESTIONABLE:
-            state = QUESTIONABLE
-        if state == VALID:
-            return
-        made = self._observation
-        for index in range(made.count):
-            if made.states[index] == VALID:
-                made.states[index] = state
-                if state == NO_VALUE:
-                    made.values[index] = 0
-
-
-_STAMP = b"00/00/00 00:00:00 "
-
-
-def _is_stamp(data, end):
-    """Say whether a line opens with a date and a time; the device's own clock is not used."""
-    if end < len(_STAMP):
-        return False
-    for index in range(len(_STAMP)):
-        want, byte = _STAMP[index], data[index]
-        if want == 0x30:
-            if not 0x30 <= byte <= 0x39:
-                return False
-        elif byte != want:
-            return False
-    return True
-
-
-def _equal(data, start, stop, text):
-    if stop - start != len(text):
-        return False
-    for index in range(len(text)):
-        if data[start + index] != text[index]:
-            return False
-    return True
-
-
-def _key_index(data, start, stop):
-    for index in range(len(_KEYS)):
-        if _equal(data, start, stop, _KEYS[index][0]):
-            return index
-    return -1
-
-
-def _is_silent(data, start, stop):
-    for index in range(len(_SILENT_KEYS)):
-        if _equal(data, start, stop, _SILENT_KEYS[index]):
-            return True
-    return False
-
-
-def _hex(data, start, stop, low, high):
-    """Return the number that low to high hex digits say, -1 when they are no such thing."""
-    return hex_number(data, start, stop) if low <= stop - start <= high else -1
+    def _doubt(self, exc):
+        """Take back or doubt every value, as the device's status asks."""
+        observation = self._observation
+        for index in range(observation.count):
+            if exc & _EXC_NO_VALUE:
+                observation.states[index] = NO_VALUE
+                observation.values[index] = 0
+            elif exc & _EXC_QUESTIONABLE and observation.states[index] == VALID:
+                observation.states[index] = QUESTIONABLE

@@ -1,20 +1,21 @@
-"""Modbus RTU master on an RS485 bus: reads registers of several units, and never writes.
+"""Modbus RTU master on an RS485 bus: reads bits and registers of several units, never writes.
 
-    request  address | function | start u16 | count u16 | CRC-16, low byte first
-    answer   address | function | bytes u8 | registers, big-endian | CRC-16
+    request  address u8 | function u8 | start u16 | count u16 | CRC-16, low byte first
+    answer   address u8 | function u8 | bytes u8 | data, big-endian | CRC-16
+    refusal  address u8 | function + 0x80 | reason u8 | CRC-16
 
-Answers are delimited by their predicted length and the CRC; the silence of 3.5 characters between
-frames cannot be timed by an event loop. An echo of the own request is dropped.
+Answers are delimited by their predicted length and the CRC: the silence of 3.5 characters between
+frames cannot be timed by an event loop. An echo of the own request and junk from the switching of
+the driver are dropped. An answer names neither its start nor its request, so a late one must never
+meet the next question: a unit that missed a request rests before it is asked again. All silent
+units share one try in each period, so that those who answer keep their pace.
 Source: MODBUS application protocol V1.1b3 and MODBUS over serial line V1.02, modbus.org.
 
-Options, with a unit and an item as an example:
+Options, with one unit and one item as an example (docs/protocols/modbus_rtu.md has all fields):
 
     {"poll_ms": 1000, "timeout_ms": 300, "units": [{"address": 17, "blocks": [
         {"function": 4, "start": 0, "count": 3, "items": [
-            {"offset": 0, "type": "u16", "parameter": 96, "decimals": 1}]}]}]}
-
-An item may have "scale" (a whole factor), "order" (ABCD, CDAB, BADC, DCBA) and "invalid" (raw
-values that mean "no value").
+            {"offset": 0, "type": "u16", "parameter": 96, "decimals": 1, "invalid": [32767]}]}]}]}
 """
 
 import struct
@@ -23,239 +24,384 @@ from micropython import const
 
 from bridge.core.checks import crc16_modbus
 from bridge.core.errors import ConfigError
-from bridge.core.events import NO_VALUE, VALID, Damage, Observation
+from bridge.core.events import NO_VALUE, OVER_RANGE, UNDER_RANGE, VALID, Damage, Observation
 from bridge.core.rxbuf import RxBuffer
 
-# All that this driver can ever send: the four functions that read.
+# All that this master can ever send: read coils, discrete inputs, holding and input registers.
 READS = (1, 2, 3, 4)
 
 _REQUEST_SIZE = const(8)
-_EXCEPTION_SIZE = const(5)
-_HEAD = const(3)
-_COUNT_MAX = const(125)
+_REFUSAL = const(0x80)
+_REFUSAL_SIZE = const(5)
+_DATA_AT = const(3)
+_CRC_SIZE = const(2)
+_RX_SIZE = const(320)  # the longest answer is 255 bytes, after an echo and some junk
+
 _UNITS_MAX = const(16)
 _BLOCKS_MAX = const(8)
 _ITEMS_MAX = const(64)
-_GAP_MS = const(25)  # slow slaves need more than 3.5 characters between frames
-_RX = const(2 * (3 + 250 + 2))
+_INVALID_MAX = const(8)
+_REGISTERS_MAX = const(125)
+_BITS_MAX = const(2000)
 
-# type: registers
-_TYPES = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "f32": 2}
+_GAP_MS = const(25)  # slow units need more than 3.5 characters between frames
+_ANSWER_MS_MAX = const(3000)  # 255 bytes at 1200 bit/s; noise without end must not hold a turn
+_REST_MS = const(1000)  # of a unit without an answer, counted from its request
+
+_VALUE_MAX = const(0x7FFFFFFF)
+_BIT = const(0)
+_I16 = const(2)
+_U32 = const(3)
+_I32 = const(4)
+_F32 = const(5)
+_TYPES = ("bit", "u16", "i16", "u32", "i32", "f32")  # numbered as above
 _ORDERS = {"ABCD": (0, 1, 2, 3), "CDAB": (2, 3, 0, 1), "BADC": (1, 0, 3, 2), "DCBA": (3, 2, 1, 0)}
 
 
-class _Item:
-    """One parameter in a block of registers."""
-
-    def __init__(self, options, where):
-        self.type = _one_of(options, "type", _TYPES, where)
-        self.order = _ORDERS[_one_of(options, "order", _ORDERS, where, "ABCD")]
-        self.offset = _number(options, "offset", 0, _COUNT_MAX - 1, where)
-        self.parameter = _number(options, "parameter", 1, 0xFFFF, where)
-        self.decimals = _number(options, "decimals", 0, 6, where, 0)
-        self.scale = _number(options, "scale", 1, 100000, where, 1)
-        self.invalid = tuple(options.get("invalid", ()))
-        self.size = 2 * _TYPES[self.type]
-
-
 class _Block:
-    """A stretch of registers of one unit, read at once; `group` is its number in the unit."""
+    """A stretch of one unit that is read at once: its request and what its answer holds."""
 
-    def __init__(self, address, group, options):
-        where = "modbus_rtu: unit %d block %d" % (address, group)
-        self.address = address
+    def __init__(self, unit, group, options, where):
+        _only(options, ("function", "start", "count", "items"), where)
+        self.unit = unit
         self.group = group
-        self.function = _one_of(options, "function", READS, where)
+        self.due_ms = 0
+        self.function = _number(options, "function", READS[0], READS[-1], where)
+        self.bits = self.function <= 2
         start = _number(options, "start", 0, 0xFFFF, where)
-        count = _number(options, "count", 1, _COUNT_MAX, where)
-        items = options.get("items", ())
-        if not 0 < len(items) <= _ITEMS_MAX:
-            raise ConfigError("%s: %d items, want 1 to %d" % (where, len(items), _ITEMS_MAX))
-        self.items = [_Item(item, where) for item in items]
-        self.bytes = 2 * count if self.function > 2 else (count + 7) // 8
-        for item in self.items:
-            if 2 * item.offset + item.size > self.bytes:
-                raise ConfigError("%s: item at %d is outside" % (where, item.offset))
+        self.count = _number(
+            options, "count", 1, _BITS_MAX if self.bits else _REGISTERS_MAX, where
+        )
+        if start + self.count > 0x10000:
+            raise ConfigError("%s: ends at %d, want at most 65536" % (where, start + self.count))
+        self.data_size = (self.count + 7) // 8 if self.bits else 2 * self.count
         request = bytearray(_REQUEST_SIZE)
-        struct.pack_into(">BBHH", request, 0, address, self.function, start, count)
+        struct.pack_into(">BBHH", request, 0, unit.address, self.function, start, self.count)
         struct.pack_into("<H", request, 6, crc16_modbus(request, 0, 6))
         self.request = bytes(request)
+        items = _list(options, "items", _ITEMS_MAX, where)
+        self.items = [
+            self._item(item, "%s item %d" % (where, at)) for at, item in enumerate(items)
+        ]
+        if len({item[3] for item in self.items}) < len(items):
+            raise ConfigError("%s: one parameter twice" % where)
+
+    def _item(self, options, where):
+        """Return (type, offset in bits or bytes, byte order, parameter, decimals, scale, invalid).
+
+        The markers of `invalid` become the raw bits that the wire carries.
+        """
+        _only(
+            options,
+            ("offset", "type", "order", "parameter", "decimals", "scale", "invalid"),
+            where,
+        )
+        kind = _choice(options, "type", _TYPES, "bit" if self.bits else None, where)
+        if self.bits != (kind == _BIT):
+            raise ConfigError("%s: type %r in function %d" % (where, _TYPES[kind], self.function))
+        wide = kind >= _U32
+        offset = _number(options, "offset", 0, self.count - (2 if wide else 1), where)
+        orders = tuple(_ORDERS)
+        order = _ORDERS[orders[_choice(options, "order", orders, "ABCD", where)]]
+        parameter = _number(options, "parameter", 1, 0xFFFF, where)
+        decimals = _number(options, "decimals", 0, 6, where, 0)
+        scale = _number(options, "scale", 1, 1000000, where, 1)
+        markers = _list(options, "invalid", _INVALID_MAX, where) if "invalid" in options else ()
+        invalid = tuple(_raw_marker(marker, kind, where) for marker in markers)
+        if not self.bits:
+            offset *= 2
+        return kind, offset, order, parameter, decimals, scale, invalid
 
 
-def _number(options, name, low, high, where, default=None):
-    value = options.get(name, default)
-    if not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError("%s: %s is %r, want %d to %d" % (where, name, value, low, high))
-    return value
-
-
-def _one_of(options, name, allowed, where, default=None):
-    value = options.get(name, default)
-    if value not in allowed:
-        raise ConfigError("%s: %s is %r" % (where, name, value))
-    return value
+class _Unit:
+    def __init__(self, address):
+        self.address = address
+        self.silent = False  # since its last request
+        self.rest_until_ms = 0
 
 
 class ModbusDecoder:
-    """The master of one bus: one request open at a time, units in turn."""
+    """The master of one bus: one request open at a time, blocks in turn."""
 
     def __init__(self, options):
-        self.rx = RxBuffer(_RX)
-        self._poll_ms = _number(options, "poll_ms", 50, 600000, "modbus_rtu", 1000)
-        self._timeout_ms = _number(options, "timeout_ms", 20, 5000, "modbus_rtu", 300)
+        where = "modbus_rtu"
+        _only(options, ("poll_ms", "timeout_ms", "units"), where)
+        self._poll_ms = _number(options, "poll_ms", 100, 600000, where, 1000)
+        self._timeout_ms = _number(options, "timeout_ms", 50, 2000, where, 300)
+        self._rest_ms = max(self._poll_ms, _REST_MS, 2 * self._timeout_ms)
         self._blocks = []
-        units = options.get("units", ())
-        if not 0 < len(units) <= _UNITS_MAX:
-            raise ConfigError("modbus_rtu: %d units, want 1 to %d" % (len(units), _UNITS_MAX))
-        for unit in units:
-            address = _number(unit, "address", 1, 247, "modbus_rtu")
-            blocks = unit.get("blocks", ())
-            if not 0 < len(blocks) <= _BLOCKS_MAX:
-                raise ConfigError("modbus_rtu: unit %d: %d blocks" % (address, len(blocks)))
-            for group, block in enumerate(blocks):
-                self._blocks.append(_Block(address, group, block))
+        addresses = set()
+        for entry in _list(options, "units", _UNITS_MAX, where):
+            _only(entry, ("address", "blocks"), where)
+            unit = _Unit(_number(entry, "address", 1, 247, where))
+            if unit.address in addresses:
+                raise ConfigError("modbus_rtu: unit %d twice" % unit.address)
+            addresses.add(unit.address)
+            place = "modbus_rtu: unit %d" % unit.address
+            for group, block in enumerate(_list(entry, "blocks", _BLOCKS_MAX, place)):
+                self._blocks.append(_Block(unit, group, block, "%s block %d" % (place, group)))
+        self.rx = RxBuffer(_RX_SIZE)
         self._observation = Observation(_ITEMS_MAX)
         self._damage = Damage()
+        self._turn = 0  # the block whose turn it is
         self._open = None  # the block that was asked for
-        self._echo = False  # the request itself may still come back
-        self._missed = 0
-        self._turn = 0
-        self._due_ms = None
+        self._echoed = True  # the open request has come back, or cannot any more
         self._asked_ms = 0
-        self._quiet_ms = 0  # not before this may the next request go out
-        self._now_ms = 0
+        self._heard_ms = 0
+        self._heard_count = 0  # bytes there at heard_ms
+        self._quiet = False  # an exchange is over: the gap begins with the next turn
+        self._quiet_ms = 0
+        self._missed = 0  # timeouts not yet told
+        self._retry_ms = 0  # not before this may a silent unit be tried
+
+    # --- asking ---
 
     def next_request(self, now_ms):
         """Return the bytes to send now, or None."""
-        self._now_ms = now_ms
-        if self._due_ms is None:
-            self._due_ms = self._quiet_ms = now_ms
         if self._open is not None:
-            if now_ms - self._asked_ms < self._timeout_ms:
+            if not self._is_over(now_ms):
                 return None
-            self._open = None
-            self._missed += 1
-        if now_ms < self._quiet_ms:
-            return None
-        if self._turn == 0:
-            if now_ms < self._due_ms:
-                return None
-            self._due_ms = max(self._due_ms + self._poll_ms, now_ms)
-        block = self._blocks[self._turn]
-        self._turn = (self._turn + 1) % len(self._blocks)
+            self._miss()
+        if self._quiet:
+            self._quiet = False
+            self._quiet_ms = now_ms + _GAP_MS
+        if now_ms < self._quiet_ms or self._missed or self.rx.count:
+            return None  # what is still there belongs to no request and goes as noise first
+        block = self._choose(now_ms)
+        return None if block is None else self._ask(block, now_ms)
+
+    def _choose(self, now_ms):
+        """Return the block to ask for, None when none is due.
+
+        Units that answer have their turn. Of the silent ones the longest rested has the one try of
+        a period, when nobody else is due or when the bus has been too busy for a whole period.
+        """
+        blocks = self._blocks
+        chosen = silent = None
+        for step in range(len(blocks)):
+            index = (self._turn + step) % len(blocks)
+            block = blocks[index]
+            unit = block.unit
+            if block.due_ms > now_ms or unit.rest_until_ms > now_ms:
+                continue
+            if not unit.silent:
+                if chosen is None:
+                    chosen = block
+                    turn = index + 1
+            elif silent is None or unit.rest_until_ms < silent.unit.rest_until_ms:
+                silent = block
+        waited_ms = now_ms - self._retry_ms
+        if silent is not None and waited_ms >= (0 if chosen is None else self._rest_ms):
+            self._retry_ms = now_ms + self._rest_ms
+            return silent
+        if chosen is not None:
+            self._turn = turn
+        return chosen
+
+    def _ask(self, block, now_ms):
+        # From the time it was due, so that readings keep their pace.
+        late_ms = now_ms - block.due_ms
+        block.due_ms = now_ms + self._poll_ms - (late_ms if late_ms < self._poll_ms else 0)
         self._open = block
-        self._echo = True
-        self._asked_ms = now_ms
+        self._echoed = False
+        self._asked_ms = self._heard_ms = now_ms
+        self._heard_count = 0
         return block.request
+
+    def _is_over(self, now_ms):
+        """Say whether no byte has come for too long, or bytes without an answer."""
+        if self.rx.count != self._heard_count:
+            self._heard_count = self.rx.count
+            self._heard_ms = now_ms
+        return (
+            now_ms - self._heard_ms >= self._timeout_ms
+            or now_ms - self._asked_ms >= _ANSWER_MS_MAX
+        )
+
+    def _miss(self):
+        """Count a request that was not answered, and let the unit rest."""
+        unit = self._open.unit
+        unit.silent = True
+        unit.rest_until_ms = self._asked_ms + self._rest_ms
+        self._missed += 1
+        self._close()
+
+    def _close(self):
+        self._open = None
+        self._quiet = True
+
+    # --- listening ---
 
     def next_event(self):
         """Return the next event, or None until more bytes arrive. Raises nothing."""
         if self._missed:
             self._missed -= 1
-            return self._spoilt("timeout", 1)
+            return self._damaged("timeout", 1)
         rx = self.rx
-        if self._open is None:
-            if not rx.count:
-                return None
-            count = rx.count
-            rx.drop(count)
-            return self._spoilt("noise", count)
         block = self._open
-        skipped = self._seek(block)
+        if block is None:
+            return self._drop(rx.count, "noise") if rx.count else None
+        skipped = self._find_start(block)
         if skipped:
-            rx.drop(skipped)
-            return self._spoilt("noise", skipped)
-        if rx.count < _EXCEPTION_SIZE:
-            return None
-        if self._is_echo(block):
+            return self._drop(skipped, "noise")
+        count = rx.count
+        if not self._echoed and self._is_echo(block):
+            if count < _REQUEST_SIZE:
+                return None
+            self._echoed = True
             rx.drop(_REQUEST_SIZE)
-            self._echo = False
-            return self.next_event()
-        size = self._size(block)
-        if not size:
-            rx.drop(1)
-            return self._spoilt("length", 1)
-        if rx.count < size:
-            return None
+            return self.next_event()  # once at most: there is one echo
         data = rx.data
+        if count < _DATA_AT:
+            return None
+        refused = data[1] & _REFUSAL
+        if not refused and data[2] != block.data_size:
+            return self._drop(1, "length")  # one byte only: the answer may start inside
+        size = _REFUSAL_SIZE if refused else _DATA_AT + block.data_size + _CRC_SIZE
+        if count < size:
+            return None
         if crc16_modbus(data, 0, size - 2) != data[size - 2] | data[size - 1] << 8:
-            rx.drop(1)  # one byte only: the real answer may start inside
-            return self._spoilt("check", 1)
-        self._open = None
-        self._quiet_ms = self._now_ms + _GAP_MS
-        if size == _EXCEPTION_SIZE and data[1] & 0x80:
-            rx.drop(size)
-            return self._spoilt("refused", 1)
-        self._fill(block)
+            return self._drop(1, "check")
+        if not refused:
+            self._read(block)
         rx.drop(size)
-        return self._observation
+        block.unit.silent = False
+        self._close()
+        return self._damaged("refused", 1) if refused else self._observation
 
-    def _seek(self, block):
-        """Return how many bytes stand before what may be the answer: address, function."""
-        data, count = self.rx.data, self.rx.count
+    def _find_start(self, block):
+        """Return how many bytes stand before what may be an answer or an echo."""
+        data = self.rx.data
+        count = self.rx.count
         for index in range(count):
-            if data[index] == block.address and (
+            if data[index] == block.unit.address and (
                 index + 1 == count or data[index + 1] & 0x7F == block.function
             ):
                 return index
         return count
 
     def _is_echo(self, block):
-        if not self._echo or self.rx.count < _REQUEST_SIZE:
-            return False
-        data, request = self.rx.data, block.request
-        for index in range(_REQUEST_SIZE):
-            if data[index] != request[index]:
+        """Say whether the bytes at the front are the request, as far as they have arrived."""
+        data = self.rx.data
+        for index in range(min(self.rx.count, _REQUEST_SIZE)):
+            if data[index] != block.request[index]:
                 return False
         return True
 
-    def _size(self, block):
-        """Return the size that the answer at the front must have, 0 when it is none."""
+    def _drop(self, count, kind):
+        self.rx.drop(count)
+        return self._damaged(kind, count)
+
+    def _damaged(self, kind, count):
+        damage = self._damage
+        damage.kind = kind
+        damage.count = count
+        return damage
+
+    # --- values ---
+
+    def _read(self, block):
+        """Fill the observation from the good answer at the front of the buffer."""
+        observation = self._observation
+        observation.begin(block.unit.address, block.group)
         data = self.rx.data
-        if data[1] & 0x80:
-            return _EXCEPTION_SIZE
-        if data[2] == block.bytes:
-            return _HEAD + block.bytes + 2
-        if self._echo and self.rx.count < _REQUEST_SIZE:
-            return _REQUEST_SIZE  # perhaps our own request, not whole yet
-        return 0
-
-    def _spoilt(self, kind, count):
-        self._damage.kind = kind
-        self._damage.count = count
-        return self._damage
-
-    # --- registers ---
-
-    def _fill(self, block):
-        made = self._observation
-        made.begin(block.address, block.group)
-        for index in range(len(block.items)):
-            item = block.items[index]
-            raw = self._raw(item, _HEAD + 2 * item.offset)
-            if item.type == "f32":
-                self._add_float(item, raw)
-            elif raw in item.invalid:
-                made.add(item.parameter, 0, item.decimals, NO_VALUE)
+        for kind, offset, order, parameter, decimals, scale, invalid in block.items:
+            at = _DATA_AT + offset
+            if kind == _BIT:
+                raw = data[_DATA_AT + (offset >> 3)] >> (offset & 7) & 1
+            elif kind <= _I16:
+                raw = data[at] << 8 | data[at + 1]
             else:
-                made.add(item.parameter, raw * item.scale, item.decimals, VALID)
+                raw = 0
+                for index in order:
+                    raw = raw << 8 | data[at + index]
+            if raw in invalid or (kind == _F32 and raw >> 23 & 0xFF == 0xFF):
+                observation.add(parameter, 0, decimals, NO_VALUE)
+                continue
+            if kind == _F32:
+                value = _round_float(raw, 10**decimals * scale)
+            else:
+                value = scale * _whole(kind, raw)
+            state = VALID
+            if value > _VALUE_MAX:
+                value, state = _VALUE_MAX, OVER_RANGE
+            elif value < -_VALUE_MAX:
+                value, state = -_VALUE_MAX, UNDER_RANGE
+            observation.add(parameter, value, decimals, state)
 
-    def _raw(self, item, at):
-        data = self.rx.data
-        if item.size == 2:
-            raw = data[at] << 8 | data[at + 1]
-            return raw - 0x10000 if item.type == "i16" and raw & 0x8000 else raw
-        raw = 0
-        for index in range(4):
-            raw = raw << 8 | data[at + item.order[index]]
-        return raw - 0x100000000 if item.type == "i32" and raw & 0x80000000 else raw
 
-    def _add_float(self, item, raw):
-        made = self._observation
-        number = struct.unpack(">f", struct.pack(">I", raw))[0]
-        scaled = number * item.scale * 10**item.decimals
-        # Also true for what is not a number; beyond 31 bits there is no place for it.
-        if raw in item.invalid or not -1073741824.0 < scaled < 1073741823.0:
-            made.add(item.parameter, 0, item.decimals, NO_VALUE)
-        else:
-            made.add(item.parameter, round(scaled), item.decimals, VALID)
+def _whole(kind, raw):
+    """Return a raw integer with its sign."""
+    if kind == _I16 and raw & 0x8000:
+        return raw - 0x10000
+    if kind == _I32 and raw & 0x80000000:
+        return raw - 0x100000000
+    return raw
+
+
+def _round_float(raw, factor):
+    """Return a finite IEEE 754 single times `factor`, halves rounded away from zero.
+
+    In integers: exact, and boards whose floats have 22 bits give the same value.
+    """
+    exponent = raw >> 23 & 0xFF
+    mantissa = raw & 0x7FFFFF
+    if exponent:
+        mantissa |= 0x800000
+    else:
+        exponent = 1
+    value = mantissa * factor
+    shift = 150 - exponent
+    if shift > 64:
+        value = 0  # 24 bits of mantissa and 40 of factor: far below a half
+    elif shift > 0:
+        value = (value + (1 << shift - 1)) >> shift
+    elif value:
+        value = value << -shift if shift > -31 else 1 << 31
+    return -value if raw & 0x80000000 else value
+
+
+# --- options ---
+
+
+def _raw_marker(marker, kind, where):
+    """Return the bits on the wire of a value that means "no value"."""
+    whole = isinstance(marker, int) and not isinstance(marker, bool)
+    if kind == _F32 and (whole or isinstance(marker, float)) and -3e38 < marker < 3e38:
+        return struct.unpack(">I", struct.pack(">f", marker))[0]
+    size = 32 if kind >= _U32 else 16
+    if kind == _F32 or not whole or not -(1 << size - 1) <= marker < 1 << size:
+        raise ConfigError("%s: invalid has %r, want numbers of %d bits" % (where, marker, size))
+    return marker & ((1 << size) - 1)
+
+
+def _only(options, names, where):
+    if not isinstance(options, dict):
+        raise ConfigError("%s: %r, want an object" % (where, options))
+    for name in options:
+        if name not in names:
+            raise ConfigError("%s: %s: no such field" % (where, name))
+
+
+def _number(options, name, low, high, where, default=None):
+    value = options.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError("%s: %s is %r, want %d to %d" % (where, name, value, low, high))
+    return value
+
+
+def _list(options, name, size_max, where):
+    value = options.get(name)
+    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= size_max:
+        raise ConfigError("%s: %s: want a list of 1 to %d" % (where, name, size_max))
+    return value
+
+
+def _choice(options, name, allowed, default, where):
+    """Return the index of a word in `allowed`."""
+    value = options.get(name, default)
+    if value not in allowed:
+        raise ConfigError(
+            "%s: %s is %r, want one of %s" % (where, name, value, ", ".join(allowed))
+        )
+    return allowed.index(value)

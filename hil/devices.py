@@ -1,13 +1,14 @@
 """What stands at each simulated bed: devices, lines, classes, and the gateway's configuration."""
 
 import time
+import zlib
 from collections.abc import Coroutine
 from typing import Any
 
 from hil.ledger import Ledger
 from hil.simulators import draeger_medibus, masimo_set, modbus_rtu
 from hil.simulators.device import Plug
-from hil.simulators.line import SerialLine
+from hil.simulators.line import Faults, SerialLine
 from hil.vitals import Sample
 
 # The product's defaults, save class C: a minute's story cannot wait half of it for one commit.
@@ -83,11 +84,13 @@ def bed_config(bed: str, site: bytes, host: str, port: int) -> dict[str, Any]:
 
 
 def plug_devices(
-    bed: str, masters: dict[int, int], sample: Sample, ledger: Ledger
+    bed: str, masters: dict[int, int], sample: Sample, ledger: Ledger, noise: float = 0.0
 ) -> list[Coroutine[Any, Any, None]]:
     """Return the devices of a bed as coroutines that run for ever.
 
     masters  file descriptor of the far end of each UART's line
+    noise    how often, from 0 to 1, a message is spoilt on the lines that have a checksum; on the
+             oximeter's, which has none, a spoilt digit may look like another value
     """
     start_s = time.monotonic()
 
@@ -95,9 +98,11 @@ def plug_devices(
         return Plug(line, lambda: sample(time.monotonic() - start_s), ledger, bed, device)
 
     vent, oxi, bus = draeger_medibus, masimo_set, modbus_rtu
-    vent_line = SerialLine(masters[_VENTILATOR_UART], vent.BAUD, vent.CHARACTER_BITS)
+    half, seed = noise / 2, zlib.crc32(bed.encode())
+    faults = Faults(noise=noise, flip=noise, drop=half, burst=half, half=half, seed=seed)
+    vent_line = SerialLine(masters[_VENTILATOR_UART], vent.BAUD, vent.CHARACTER_BITS, faults)
     oxi_line = SerialLine(masters[_OXIMETER_UART], oxi.BAUD)
-    bus_line = SerialLine(masters[_BUS_UART], bus.BAUD, bus.CHARACTER_BITS)
+    bus_line = SerialLine(masters[_BUS_UART], bus.BAUD, bus.CHARACTER_BITS, faults)
     slaves = [
         bus.patient_warmer(plug("warmer", bus_line)),
         bus.gas_panel(plug("gas-panel", bus_line)),

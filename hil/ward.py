@@ -45,7 +45,8 @@ class Ward:
     vitals    vitals(bed number) returns what that bed's devices measure
     broker    URL of a real broker, None for the hub's own
     database  URL of a real database, None for SQLite in the folder
-    page      (host, port) of the live page, None for none
+    page      host:port of the live page, None for none
+    noise     how often, from 0 to 1, a device's message is spoilt on its line
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Ward:
         broker: str | None = None,
         database: str | None = None,
         page: str | None = None,
+        noise: float = 0.0,
     ) -> None:
         self.folder = folder
         self.ledger = Ledger()
@@ -66,6 +68,7 @@ class Ward:
         self.count = beds
         self._broker = broker
         self._http = page
+        self._noise = noise
         self._hub: asyncio.subprocess.Process | None = None
         self._vault = Vault.create(folder / "vault")
 
@@ -134,7 +137,7 @@ class Ward:
 
     def _plug(self, number: int, bed: Bed) -> None:
         masters = {uart: line.master for uart, line in bed.board.lines.items()}
-        jobs = plug_devices(bed.name, masters, self._vitals(number), self.ledger)
+        jobs = plug_devices(bed.name, masters, self._vitals(number), self.ledger, self._noise)
         bed.devices = [asyncio.create_task(job) for job in jobs]
 
     # --- breaking it ---

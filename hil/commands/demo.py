@@ -30,6 +30,13 @@ _LENGTH_S = 60.0
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Replay a CSV: time_s and columns like SpO2[%]. Others come from the model.",
 )
+@click.option(
+    "--noise",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    show_default=True,
+    help="How often a message is spoilt on the lines that have a checksum.",
+)
 @click.option("--broker", metavar="URL", help="A real broker (mqtt://host:port), not our own.")
 @click.option("--database", metavar="URL", help="A real database, not SQLite.")
 @click.option("--http", default="127.0.0.1:8321", show_default=True, help="Of the live page.")
@@ -40,6 +47,7 @@ def demo(
     beds: int,
     seed: int,
     trace: Path | None,
+    noise: float,
     broker: str | None,
     database: str | None,
     http: str,
@@ -58,7 +66,7 @@ def demo(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         page = None if as_json else http
-        ward = Ward(folder, _vitals(trace, seed), beds, broker, database, page)
+        ward = Ward(folder, _vitals(trace, seed), beds, broker, database, page, noise)
         report = asyncio.run(_run(ward, seconds, tell))
     finally:
         if keep is None:

@@ -83,6 +83,12 @@ def test_trace_is_replayed(tmp_path: Path) -> None:
     check(report)
 
 
+def test_spoilt_messages_give_no_false_value() -> None:
+    report, _ = run("--beds", "2", "--noise", "0.08")
+    assert report["damaged_on_the_wire"] > 5
+    check(report)
+
+
 def test_ctrl_c_stops_every_process(tmp_path: Path) -> None:
     demo = subprocess.Popen(
         [*DEMO, "--keep", str(tmp_path), "--http", "127.0.0.1:0"],

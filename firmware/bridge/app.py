@@ -34,7 +34,7 @@ _IDLE_MS = const(200)
 _WATCH_MS = const(1000)
 _RESTART_PAUSE_MS = const(500)
 _WATCHDOG_MS = const(8000)
-_BEAT_MS = const(6000)  # no task may be silent for longer; some wait for a peer that long
+_BEAT_MS = const(6000)  # no task may be silent for longer
 
 
 def _cipher(key):
@@ -87,11 +87,18 @@ class App:
         self.link = open_link(wiring.LINK)
         self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
         self.forwarders = [self._forwarder(site) for site in config.sites]
-        self.jobs = [("commit", self._commit), ("idle", self._idle), ("watch", self._watch)]
+        # name, job, how long it may be silent
+        self.jobs = [
+            ("commit", self._commit, _BEAT_MS),
+            ("idle", self._idle, _BEAT_MS),
+            ("watch", self._watch, _BEAT_MS),
+        ]
         for line in self.lines:
-            self.jobs.append(("line%d" % line.number, line.run))
+            self.jobs.append(("line%d" % line.number, line.run, _BEAT_MS))
         for forwarder in self.forwarders:
-            self.jobs.append(("site_" + forwarder.site.name, forwarder.run))
+            # It may wait for a silent peer that long, and then close.
+            name = "site_" + forwarder.site.name
+            self.jobs.append((name, forwarder.run, 2 * config.peer_silent_ms + _BEAT_MS))
 
     def _line(self, number, line, wiring):
         uart = open_uart(line, wiring.UARTS[line["uart"]])
@@ -127,8 +134,8 @@ class App:
             self.journal.commit(cls)
         self.link.start()
         tasks = []
-        for name, job in self.jobs:
-            self.watchdog.expect(name, _BEAT_MS)
+        for name, job, silent_ms in self.jobs:
+            self.watchdog.expect(name, silent_ms)
             tasks.append(asyncio.create_task(self.supervise(name, job)))
         print("gateway %s: listening; %s" % (hexlify(self.identity.gateway).decode(), boot))
         await asyncio.gather(*tasks)

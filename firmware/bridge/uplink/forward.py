@@ -103,7 +103,8 @@ class Forwarder:
                 "will_topic": state,
                 "will_payload": json.dumps({"state": "offline"}),
                 "subscriptions": [(wire.topic(gateway, "receipt"), 1)],
-            }
+            },
+            beat,
         )
         birth = json.dumps({"state": "online", "boot": self._clock.boot}).encode()
         await session.write(mqtt.publish(state, birth, 1, session.next_id(), True))

@@ -26,14 +26,16 @@ class Session:
         self._packet_id = 0
         self._writing = asyncio.Lock()
 
-    async def open(self, options):
+    async def open(self, options, beat):
         """Connect and subscribe; raises OSError, asyncio.TimeoutError or ProtocolError.
 
         options  dict: host, port, client_id, will_topic, will_payload, subscriptions
+        beat     called between the steps, each of which may take `silent_ms`
         """
         self._decoder = mqtt.Decoder(_PACKET_MAX)
         connecting = asyncio.open_connection(options["host"], options["port"])
         self._stream, _ = await asyncio.wait_for_ms(connecting, self._silent_ms)
+        beat()
         await self.write(
             mqtt.connect(
                 options["client_id"],
@@ -47,6 +49,7 @@ class Session:
         if answer.type != mqtt.CONNACK or answer.code:
             reason = mqtt.REFUSALS[answer.code] if answer.code < 6 else "code %d" % answer.code
             raise ProtocolError("broker refused: %s" % reason)
+        beat()
         await self.write(mqtt.subscribe(self.next_id(), options["subscriptions"]))
         answer = await self.receive()
         if answer.type != mqtt.SUBACK or answer.code > 1:

@@ -315,8 +315,8 @@ class Journal:
         """Erase the sector that matters least; a gap record says so before. False when none."""
         newest = [log.number for log in self._logs]
         sector = self.pool.victim(newest)
-        if sector < 0:
-            return False
+        if sector < 0 or max(newest) < 0:
+            return False  # without an open log there is nothing to make room for
         owner = self.pool.owners[sector]
         if owner < len(self._logs) and not self.pool.released[sector]:
             self._say_gap(owner, self.pool.numbers[sector])

@@ -111,6 +111,19 @@ class TestAppend(unittest.TestCase):
         tied = read_all(journal, 0, records.CLOCK)[0]
         self.assertEqual((tied.exact_ms, tied.utc_ms, tied.error_ms), (6123, 1790000000123, 7))
 
+    def test_gateway_without_any_key_touches_nothing(self):
+        flash = Flash(sectors=8)
+        journal, clock = flash.boot()
+        fill(journal, clock, 600)
+        for place in range(64):
+            flash.keys.writeblocks(1, bytes(64), 64 * place)
+        journal, clock = flash.boot()
+        erases = flash.chip.erases
+        for _ in range(20):
+            journal.idle()
+        self.assertLessEqual(flash.chip.erases - erases, 2)  # of spent key slots at most
+        self.assertEqual(journal.newest(0), (-1, 0))
+
     def test_class_without_a_key_is_shut_and_says_so(self):
         flash = Flash()
         flash.keys.writeblocks(1, bytes(64), 64)

@@ -101,12 +101,14 @@ class App:
             self.jobs.append((name, forwarder.run, 2 * config.peer_silent_ms + _BEAT_MS))
 
     def _line(self, number, line, wiring):
+        if line["uart"] not in wiring.UARTS:
+            raise ConfigError("lines: this board has no uart %d" % line["uart"])
         uart = open_uart(line, wiring.UARTS[line["uart"]])
         try:
             decoder = make_decoder(line["protocol"], line["options"])
         except KeyError:
             raise ConfigError("lines: no protocol %r in this firmware" % line["protocol"])
-        parts = (number, uart, decoder, self.recorder.take, self.clock, self.counters)
+        parts = (number, uart, decoder, self.recorder.take, self.clock)
         if not line["rs485"]:
             return UartLine(*parts)
         pin = wiring.RS485_ENABLE.get(line["uart"])
@@ -127,10 +129,10 @@ class App:
         self.journal.recover()
         boot = "reset %s; firmware %s; %s" % (_reset_cause(), VERSION, sys.version)
         for cls in range(len(CLASSES)):
-            self.journal.event(cls, records.BOOT, boot)
+            self.recorder.say(cls, records.BOOT, boot)
             if self.journal.pool.set_aside:
                 text = "%d unreadable sectors" % self.journal.pool.set_aside
-                self.journal.event(cls, records.SET_ASIDE, text)
+                self.recorder.say(cls, records.SET_ASIDE, text)
             self.journal.commit(cls)
         self.link.start()
         tasks = []
@@ -179,7 +181,7 @@ class App:
             self.recorder.watch()
             if up != self.link.is_up():
                 up = not up
-                self.journal.event(0, records.LINK_UP if up else records.LINK_DOWN, self.link.name)
+                self.recorder.say(0, records.LINK_UP if up else records.LINK_DOWN, self.link.name)
             late = self.watchdog.feed()
             if late:
                 self.counters.add("late_" + late)
@@ -195,8 +197,7 @@ class App:
             self.journal.release(cls, number)
 
     def notice_site(self, site, up):
-        event = records.SITE_UP if up else records.SITE_DOWN
-        self.journal.event(0, event, site.name)
+        self.recorder.say(0, records.SITE_UP if up else records.SITE_DOWN, site.name)
 
     def report(self, sender, nonce, ask, now_ms):
         """Return the fields of a heartbeat (docs/formats/wire.md)."""

@@ -1,5 +1,6 @@
 """Events of the lines to records in the journal: who spoke, in which class, and who is silent."""
 
+from bridge.core.errors import KeyLost
 from bridge.core.events import Alarm, Damage, Identity, Observation
 from bridge.core.journal import records
 from bridge.core.journal.layout import CLASSES
@@ -38,17 +39,24 @@ class Recorder:
         if device < 0:
             self._counters.add("line%d_stranger" % line, 1)
             return
+        try:
+            self._append(device, event)
+        except KeyLost:
+            # This class's log is shut until the gateway is provisioned; the others go on.
+            self._counters.add("key_lost", 1)
+
+    def _append(self, device, event):
         cls = self.classes[device]
         if isinstance(event, Observation):
             now_ms = self._clock.mono_ms()
             if self.heard_ms[device] < 0:
-                self._say(cls, records.DEVICE_BACK, self.names[device])
+                self.say(cls, records.DEVICE_BACK, self.names[device])
             self.heard_ms[device] = now_ms
             self._journal.observation(cls, device, event, now_ms)
         elif isinstance(event, Alarm):
             self._journal.alarm(cls, device, event, self._clock.mono_ms())
         elif isinstance(event, Identity):
-            self._say(cls, records.IDENTITY, "%s: %s" % (self.names[device], event.text))
+            self.say(cls, records.IDENTITY, "%s: %s" % (self.names[device], event.text))
 
     def watch(self):
         """Say which devices have gone silent since the last call."""
@@ -57,7 +65,11 @@ class Recorder:
             heard = self.heard_ms[device]
             if heard >= 0 and now_ms - heard > self._silent_ms:
                 self.heard_ms[device] = -1
-                self._say(self.classes[device], records.DEVICE_SILENT, self.names[device])
+                self.say(self.classes[device], records.DEVICE_SILENT, self.names[device])
 
-    def _say(self, cls, event, text):
-        self._journal.event(cls, event, text)
+    def say(self, cls, event, text):
+        """Add an event of the gateway to a class's log, if that can be written."""
+        try:
+            self._journal.event(cls, event, text)
+        except KeyLost:
+            self._counters.add("key_lost", 1)

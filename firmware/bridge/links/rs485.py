@@ -6,8 +6,8 @@ from bridge.links.uart import UartLine
 class Rs485Line(UartLine):
     """A half-duplex line; `enable` is the transceiver's driver-enable pin, None when automatic."""
 
-    def __init__(self, number, uart, decoder, take, clock, counters, enable):
-        super().__init__(number, uart, decoder, take, clock, counters)
+    def __init__(self, number, uart, decoder, take, clock, enable):
+        super().__init__(number, uart, decoder, take, clock)
         self._enable = enable
 
     def _send(self, data):

@@ -42,13 +42,12 @@ class UartLine:
     clock  has mono_ms()
     """
 
-    def __init__(self, number, uart, decoder, take, clock, counters):
+    def __init__(self, number, uart, decoder, take, clock):
         self.number = number
         self._uart = uart
         self._decoder = decoder
         self._take = take
         self._clock = clock
-        self._counters = counters
 
     async def run(self, beat):
         """Read and ask for ever; `beat()` is called at each turn."""

@@ -65,6 +65,20 @@ class TestRecorder(unittest.TestCase):
         self.recorder.take(0, Identity(0, "Evita 4 04.12"))
         self.assertEqual(self.texts(0, records.IDENTITY), ["vent: Evita 4 04.12"])
 
+    def test_class_without_a_key_is_counted_and_the_others_go_on(self):
+        flash = Flash()
+        flash.keys.writeblocks(1, bytes(64), 0)
+        self.journal, self.clock = flash.boot()
+        recorder = Recorder(self.journal, self.clock, self.counts, LINES, 10000)
+        made = observation(3)[0]
+        recorder.take(0, made)
+        recorder.say(0, records.SITE_UP, "primary")
+        self.assertEqual(self.counts.values, {"key_lost": 2})
+        made.unit = 17
+        recorder.take(1, made)
+        self.journal.commit(2)
+        self.assertEqual(len(read_all(self.journal, 2)), 1)
+
     def test_silence_and_return_are_said_once(self):
         self.recorder.take(0, observation(1)[0])
         for _ in range(3):

@@ -16,6 +16,7 @@ from hil.devices import bed_config, plug_devices
 from hil.errors import RigError
 from hil.ledger import Ledger
 from hil.link import LinkProxy
+from hil.tasks import end_tasks
 from hil.verdict import PowerCut
 from hil.vitals import Sample
 from vitalkeep.keys.provision import key_region
@@ -177,13 +178,13 @@ class Ward:
     async def silence_devices(self) -> None:
         """Unplug every device, between two of its messages."""
         tasks = [task for bed in self.beds for task in bed.devices]
-        for task in tasks:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        await end_tasks(tasks)
         for bed in self.beds:
             bed.devices = []
+        for task in tasks:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                raise error
 
     async def close(self) -> None:
         """Stop every process and task."""

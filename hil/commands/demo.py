@@ -1,7 +1,6 @@
 """`vitalkeep demo`: a simulated ward, real firmware end to end, and the account."""
 
 import asyncio
-import contextlib
 import json
 import shutil
 import signal
@@ -14,6 +13,7 @@ import click
 
 from hil.errors import RigError
 from hil.story import SHORTEST_S, Report, Story
+from hil.tasks import end_tasks
 from hil.vitals import Sample, TraceError, TraceVitals, VitalsModel
 from hil.ward import Ward
 
@@ -109,10 +109,7 @@ async def _run(ward: Ward, seconds: float | None, tell: Callable[[str], None]) -
         tell("stopping every process")
         return None
     finally:
-        for task in (work, stopping):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        await end_tasks((work, stopping))
         await ward.close()
 
 

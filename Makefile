@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml
 		echo "make setup could not install the packages above; it needs a package index." \
 			>&2; exit 1; }
 	@touch $@
-	@echo "Ready. Next: make run"
+	@echo "Ready." >&2
 
 run: setup
 	@$(BIN)/vitalkeep demo $(ARGS)

@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 		echo "make setup needs Python's venv module: on Debian and Ubuntu, apt-get install python3-venv." \
 			>&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]' || { \
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]' || { \
 		echo "make setup could not install the packages above; it needs a package index." \
 			>&2; exit 1; }
 	@touch $@

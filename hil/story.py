@@ -142,8 +142,8 @@ class Story:
         length_s = (back_ms - cut_ms) / 1000
         self._tell(f"the network is back after {length_s:.1f} s, {kept} observations behind it")
         live = await self._live_again(back_ms)
-        await self._wait("the backlog at the hub", lambda: not self._lost(back_ms))
-        self._tell("the backlog is filled in beside them")
+        if await self._arrives("the backlog", back_ms):
+            self._tell("the backlog is filled in beside them")
         self.report.outages.append(
             {"kind": "network", "beds": "all", "seconds": length_s, "back_s": live}
         )
@@ -169,11 +169,7 @@ class Story:
             await self.ward.silence_devices()
         until_ms = round(time.time() * 1000)
         await asyncio.sleep(_SETTLE_S)
-        with_loss = None
-        try:
-            await self._wait("the rest at the hub", lambda: not self._lost(until_ms))
-        except RigError as error:
-            with_loss = error  # then the account says what is missing
+        await self._arrives("the rest", until_ms)
         report = self.report
         report.by_class = self._compare(until_ms)
         report.rpo_s = {
@@ -186,8 +182,18 @@ class Story:
         report.micropython = self._records.micropython()
         report.overruns = sum(bed.board.overruns for bed in self.ward.beds)
         report.damaged = self.ward.ledger.damaged
-        if with_loss:
-            self._tell(with_loss.message)
+
+    async def _arrives(self, what: str, until_ms: int) -> bool:
+        """Wait until nothing sent up to `until_ms` is missing; if something stays so, say it.
+
+        The story goes on all the same: the account at its end counts what is lost.
+        """
+        try:
+            await self._wait(f"{what} at the hub", lambda: not self._lost(until_ms))
+        except RigError as error:
+            self._tell(error.message)
+            return False
+        return True
 
     def _lost(self, until_ms: int) -> int:
         return sum(outcome.lost for outcome in self._compare(until_ms).values())

@@ -43,9 +43,12 @@ class HubRecords:
             found.setdefault((row["device"], row["grp"]), []).append(stored)
         return found
 
-    def of_class(self, gateway: bytes, cls: int) -> list[Stored]:
-        """Return the stored rows of one class."""
-        return [stored for row, stored in self._rows(gateway) if row["cls"] == cls]
+    def by_class(self, gateway: bytes) -> dict[str, list[Stored]]:
+        """Return the stored rows of each class."""
+        found: dict[str, list[Stored]] = {cls: [] for cls in CLASSES}
+        for row, stored in self._rows(gateway):
+            found[CLASSES[row["cls"]]].append(stored)
+        return found
 
     def devices(self, gateways: list[bytes]) -> int:
         """Return how many devices have at least one dated value."""

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.core.journal.layout import CLASSES
 from hil.devices import CLASS_OF, COMMIT_MS
 from hil.errors import RigError
 from hil.records import HubRecords
 from hil.verdict import Outcome, compare, recovery_ms
 from hil.ward import Ward
-
-CLASSES = "ABC"
 
 # When each act begins, as a part of the story's length, and how long the darkness lasts
 _CUT_AT, _RESTORE_AT, _POWER_AT = 0.20, 0.42, 0.58
@@ -200,14 +199,13 @@ class Story:
 
     # --- measuring ---
 
-    async def _wait(self, what: str, condition: Callable[[], bool]) -> float:
-        """Wait until `condition()` holds and return how long that took."""
+    async def _wait(self, what: str, condition: Callable[[], bool]) -> None:
+        """Wait until `condition()` holds; raises RigError when it does not in time."""
         start = time.monotonic()
         while not await asyncio.to_thread(condition):
             if time.monotonic() - start > _WAIT_S:
                 raise RigError(f"No sign of {what} within {_WAIT_S} s.", "See the ward's logs.")
             await asyncio.sleep(_POLL_S)
-        return time.monotonic() - start
 
     async def _live_again(self, back_ms: int, bed: str | None = None) -> dict[str, float]:
         """Return, by class, when the slowest bed's first live value was committed."""
@@ -215,9 +213,9 @@ class Story:
         found: dict[str, float] = {}
 
         def look() -> bool:
-            for number, cls in enumerate(CLASSES):
-                rows = [self._records.of_class(known.gateway, number) for known in beds]
-                times = [recovery_ms(stored, back_ms) for stored in rows]
+            stored = [self._records.by_class(known.gateway) for known in beds]
+            for cls in CLASSES:
+                times = [recovery_ms(rows[cls], back_ms) for rows in stored]
                 if cls not in found and None not in times:
                     found[cls] = max(time for time in times if time is not None) / 1000
                     self._tell(f"live values of class {cls} are back after {found[cls]:.2f} s")

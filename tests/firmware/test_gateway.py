@@ -9,7 +9,8 @@ from iotcore import Broker
 
 from bridge.core import wire
 from hil.link import LinkProxy
-from tests.support.site_client import GATEWAY, LOG_ID, SITE, Bed, SiteClient, free_port
+from tests.support.processes import free_port
+from tests.support.site_client import GATEWAY, LOG_ID, SITE, Bed, SiteClient
 
 
 @contextlib.asynccontextmanager

@@ -1,16 +1,15 @@
 """Servers of a test run: started, waited for, stopped, and killed when the run is killed."""
 
 import contextlib
-import ctypes
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+from hil.board import die_with_the_rig
+
 _READY_S = 30
 _STOP_S = 10
 
@@ -28,11 +27,6 @@ def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _die_with_the_run() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -59,7 +53,7 @@ def running(
             user=user,
             group=user and _group_of(user),
             extra_groups=[] if user else None,
-            preexec_fn=_die_with_the_run,
+            preexec_fn=die_with_the_rig,
         )
     try:
         until = time.monotonic() + _READY_S

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,6 @@ from vitalkeep.keys.provision import key_region
 ROOT = b"R" * 32
 UPLINK_KEY = derive.uplink_key(ROOT, GATEWAY)
 RECEIPT_KEY = derive.receipt_key(ROOT, GATEWAY, SITE)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class Bed:

@@ -86,7 +86,7 @@ class Forwarder:
                 self._counters.note("site %s: %r" % (self.site.name, error))
             finally:
                 self._set_up(False)
-                await session.close(False)
+                await session.close()
             jitter = os.urandom(1)[0] * _RETRY_JITTER_MS // 255
             await asyncio.sleep_ms(_RETRY_MS + jitter)
 

@@ -87,16 +87,13 @@ class Session:
             await self.write(mqtt.pingreq())
             return await asyncio.wait_for_ms(self._stream.readinto(window), half_ms)
 
-    async def close(self, politely):
-        """Close the stream; `politely` sends a DISCONNECT, which cancels the will."""
+    async def close(self):
+        """Close the stream. No DISCONNECT: the broker then publishes the will, as it should."""
         stream, self._stream = self._stream, None
         if stream is None:
             return
         try:
-            if politely:
-                stream.write(mqtt.disconnect())
-                await asyncio.wait_for_ms(stream.drain(), self._silent_ms)
             stream.close()
             await stream.wait_closed()
-        except (OSError, asyncio.TimeoutError):
+        except OSError:
             pass  # it is gone either way

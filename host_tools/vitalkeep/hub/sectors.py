@@ -16,8 +16,6 @@ WHOLE = 1  # every byte is here; the sector before, to which its seal is chained
 PROVEN = 2
 BROKEN = 3  # every byte is here and the seal does not fit the sector before
 
-STATE_NAMES = ("open", "whole", "proven", "broken")
-
 PENDING_BYTES_MAX = 8192  # of one sector, held in memory until what lies before them comes
 _CHECKPOINT_EVERY = 1024
 _RECENT_KEYS_MAX = 16

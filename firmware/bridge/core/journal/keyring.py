@@ -15,7 +15,6 @@ from bridge.core.errors import FormatError, MediumError
 from bridge.core.journal.layout import BLANK, SECTOR_SIZE
 
 SITES_MAX = const(4)
-KEY_SIZE = const(32)
 SLOT_SIZE = const(64)
 SLOTS = const(64)  # in a block
 

@@ -85,7 +85,7 @@ class Journal:
             # gives the same bytes again.
             sector = self.pool.find(log.cls, before.number)
             if sector >= 0:
-                self._seal(sector, slot.previous_seal)
+                self._seal(sector, self._load(sector), slot.previous_seal)
         sector = self.pool.find(log.cls, slot.number)
         if sector < 0:
             self._ensure_blank()
@@ -96,9 +96,8 @@ class Journal:
             self.keys.clear(before)
 
     def _resume(self, log, slot, sector):
+        used = self._load(sector)
         data = self._sector
-        self._medium.readblocks(sector, data, 0)
-        used = layout.used_end(data)
         log.sector, log.slot, log.number = sector, slot, slot.number
         log.opened_ms = self.clock.mono_ms()
         at = layout.next_page(used - 1)
@@ -151,27 +150,25 @@ class Journal:
         if not self._give_up():
             raise MediumError("log: no sector can be given up")
 
-    def _tag(self, slot, sector):
-        data = self._sector
-        self._medium.readblocks(sector, data, 0)
-        end = layout.used_end(data)
-        body = memoryview(data)[HEADER_SIZE:end]
-        return end, seal_tag(slot.key, data[:HEADER_SIZE], body, slot.previous_seal)
+    def _load(self, sector):
+        """Read a sector into the sector buffer and return the end of its bytes in use."""
+        self._medium.readblocks(sector, self._sector, 0)
+        return layout.used_end(self._sector)
 
-    def _seal(self, sector, tag):
+    def _seal(self, sector, end, tag):
         """Program a sector's seal, or repeat it: the same bytes may be programmed again."""
-        data = self._sector
-        self._medium.readblocks(sector, data, 0)
-        self._medium.writeblocks(sector, layout.pack_seal(layout.used_end(data), tag), SEAL_AT)
+        self._medium.writeblocks(sector, layout.pack_seal(end, tag), SEAL_AT)
 
     def _roll(self, log):
         """Seal the open sector and begin the next. The order survives a cut at any step."""
         self._ensure_blank()
         slot, sector = log.slot, log.sector
-        _, tag = self._tag(slot, sector)
+        end = self._load(sector)
+        data = memoryview(self._sector)
+        tag = seal_tag(slot.key, data[:HEADER_SIZE], data[HEADER_SIZE:end], slot.previous_seal)
         key = next_chain_key(slot.key)
         following = self.keys.put(log.cls, slot.epoch, slot.number + 1, key, tag)
-        self._seal(sector, tag)
+        self._seal(sector, end, tag)
         self._open(log, following)
         self.keys.clear(slot)
 

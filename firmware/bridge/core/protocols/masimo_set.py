@@ -23,7 +23,6 @@ from bridge.core.rxbuf import RxBuffer
 _LF = const(0x0A)
 _CR = const(0x0D)
 _SPACE = const(0x20)
-_PERCENT = const(0x25)
 _PLUS = const(0x2B)
 _DASH = const(0x2D)
 _RX_SIZE = const(256)
@@ -32,7 +31,6 @@ _LINE_MAX = const(240)  # the longest documented line has 190
 _EXC_NO_VALUE = const(0xEB)  # no or bad sensor, searching, off the patient, light, unrecognised
 _EXC_QUESTIONABLE = const(0x414)  # low perfusion, interference, low signal
 _ALARM_BITS = const(0x0F)
-_ALARM_COUNT = const(4)
 
 # Shapes: d digit, s sign, h hex digit, ? hex digit that older software leaves out, % may be absent
 _STAMP_DATE = b"dd/dd/dd"
@@ -57,7 +55,6 @@ _FIELDS = (
     (b"RESVD=", b"ddd", 0, 0, 999),
     (b"EXC1=", b"hhhhhhhh", 0, 0, 0xFFFFFF),
 )
-_SPO2 = const(0)
 _BPM = const(1)
 _ALARM = const(2)
 _EXC = const(3)

@@ -60,7 +60,7 @@ class Flash:
         identity = Identity(GATEWAY, LOG_ID, UPLINK_KEY, b"c" * 32, sites)
         self.keys.writeblocks(0, pack_identity(identity), 0)
         for cls, key in enumerate(CHAIN_KEYS):
-            slot = pack_slot(cls, 0, 0, key, FIRST_SEAL)
+            slot = pack_slot(cls, 0, 0, 0, key, FIRST_SEAL)
             self.keys.writeblocks(1, slot, cls * 64)
 
     def boot(self):

@@ -1,4 +1,4 @@
-"""What a device decoder says: Observation, Alarm, Identity, Damage.
+"""What a device decoder says: Observation, Wave, Alarm, Identity, Damage.
 
 A decoder owns its events and refills them, so a steady stream allocates nothing. An event is
 valid until the next call of `next_event`.
@@ -52,6 +52,28 @@ class Observation:
         self.states[index] = state
         self.count = index + 1
         return True
+
+
+NO_SAMPLE = const(-0x8000)  # in a wave: the device gave no value here
+
+
+class Wave:
+    """A stretch of one waveform: `count` samples, the first at the time of the event.
+
+    unit       address on a shared bus, 0 on a point-to-point line
+    parameter  id of `codes.PARAMETERS`, or 0x8000 up for configured ones
+    decimals   digits behind the point, 0..6
+    period_us  microseconds from sample to sample, 1..16777215
+    samples    array("h"), decimal integers, or NO_SAMPLE
+    """
+
+    def __init__(self, capacity):
+        self.unit = 0
+        self.parameter = 0
+        self.decimals = 0
+        self.period_us = 0
+        self.count = 0
+        self.samples = array("h", bytes(2 * capacity))
 
 
 class Alarm:

@@ -27,5 +27,5 @@ def key_region(
     for cls in range(len(CLASSES)):
         key = derive.chain_key(root, gateway, log_id, cls)
         at = SECTOR_SIZE + cls * SLOT_SIZE
-        region[at : at + SLOT_SIZE] = pack_slot(cls, 0, 0, key, FIRST_SEAL)
+        region[at : at + SLOT_SIZE] = pack_slot(cls, 0, 0, 0, key, FIRST_SEAL)
     return bytes(region)

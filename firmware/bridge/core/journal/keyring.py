@@ -24,9 +24,9 @@ _IDENTITY_VERSION = const(1)
 _SITE = "<8s32s"
 _CHECK_SIZE = const(8)
 
-_SLOT = "<BBHI32s16s"
+_SLOT = "<BBHII32s16s"
 _SLOT_MARK = const(0x5A)
-_SLOT_CHECKED = const(56)
+_SLOT_CHECKED = const(60)
 
 # What a slot is
 _FREE = const(0)
@@ -86,21 +86,25 @@ def identity_size():
     return struct.calcsize(_IDENTITY) + SITES_MAX * struct.calcsize(_SITE) + _CHECK_SIZE
 
 
-def pack_slot(cls, epoch, number, key, previous_seal):
+def pack_slot(cls, epoch, first, number, key, previous_seal):
     """Return the SLOT_SIZE bytes that hold the chain key of one sector number."""
     data = bytearray(b"\xff" * SLOT_SIZE)
-    struct.pack_into(_SLOT, data, 0, _SLOT_MARK, cls, epoch, number, key, previous_seal)
+    struct.pack_into(_SLOT, data, 0, _SLOT_MARK, cls, epoch, first, number, key, previous_seal)
     struct.pack_into("<H", data, _SLOT_CHECKED, count_zero_bits(data, 0, _SLOT_CHECKED))
     return data
 
 
 class Slot:
-    """A chain key: of class `cls`, for sector `number`, chained to `previous_seal`."""
+    """A chain key: of class `cls`, for sector `number`, chained to `previous_seal`.
 
-    def __init__(self, place, cls, epoch, number, key, previous_seal):
+    epoch, first  the key epoch, and the number of the class's first sector in it
+    """
+
+    def __init__(self, place, cls, epoch, first, number, key, previous_seal):
         self.place = place
         self.cls = cls
         self.epoch = epoch
+        self.first = first
         self.number = number
         self.key = key
         self.previous_seal = previous_seal
@@ -164,14 +168,14 @@ class KeyRing:
         return _LIVE
 
     def _take(self, place, data):
-        _, cls, epoch, number, key, seal = struct.unpack_from(_SLOT, data, 0)
+        _, cls, epoch, first, number, key, seal = struct.unpack_from(_SLOT, data, 0)
         for slot in self.slots:
             if slot.cls == cls and slot.number == number and slot.epoch == epoch:
                 # A copy made to empty a block, before the first was cleared.
                 self._zero(slot.place)
                 slot.place = place
                 return
-        self.slots.append(Slot(place, cls, epoch, number, key, seal))
+        self.slots.append(Slot(place, cls, epoch, first, number, key, seal))
 
     def _find_free(self, data):
         # Blocks are filled in turn: the one in use is the one with room that is not blank, if
@@ -204,16 +208,16 @@ class KeyRing:
                 best = slot
         return best
 
-    def put(self, cls, epoch, number, key, previous_seal):
+    def put(self, cls, epoch, first, number, key, previous_seal):
         """Write the chain key of one more sector and return its Slot; erases only if it must."""
         if self._next < 0:
             self._open_block()
         place = self._next
         self._blank[place // SLOTS] = 0
-        data = pack_slot(cls, epoch, number, key, previous_seal)
+        data = pack_slot(cls, epoch, first, number, key, previous_seal)
         self._medium.writeblocks(place // SLOTS, data, place % SLOTS * SLOT_SIZE)
         self._next = place + 1 if place % SLOTS < SLOTS - 1 else -1
-        slot = Slot(place, cls, epoch, number, bytes(key), bytes(previous_seal))
+        slot = Slot(place, cls, epoch, first, number, bytes(key), bytes(previous_seal))
         self.slots.append(slot)
         return slot
 
@@ -260,7 +264,9 @@ class KeyRing:
 
     def _move(self, slot):
         old = slot.place
-        copy = self.put(slot.cls, slot.epoch, slot.number, slot.key, slot.previous_seal)
+        copy = self.put(
+            slot.cls, slot.epoch, slot.first, slot.number, slot.key, slot.previous_seal
+        )
         self.slots.remove(copy)
         self._zero(old)
         slot.place = copy.place

@@ -1,6 +1,6 @@
 """Every byte of a log sector: sizes, places, packing, checks. The drawing is docs/formats/log.md.
 
-    0        70                                     4076         4096
+    0        74                                     4076         4096
     | header | frame | frame | ... | 0xFF ...       | seal frame |
 
 A frame is a commit (length, ciphertext, check) or a resume, which only starts on a page. All
@@ -14,10 +14,10 @@ from micropython import const
 from bridge.core.checks import count_zero_bits
 from bridge.core.errors import FormatError
 
-FORMAT_VERSION = const(1)
+FORMAT_VERSION = const(2)
 SECTOR_SIZE = const(4096)
 PAGE_SIZE = const(256)  # the largest program unit of the media that can carry this layout
-HEADER_SIZE = const(70)
+HEADER_SIZE = const(74)
 RELEASED_AT = const(7)  # the one byte outside every check and tag
 SEAL_AT = const(4076)
 SEAL_SIZE = const(20)
@@ -45,7 +45,7 @@ _RESUME_MARK = b"\xfdVKR"
 _LONG_FIRST = const(0xE0)
 _LONG_LAST = const(0xEF)
 
-_HEADER = "<4sBBBB8s8sIHHIQq16s"
+_HEADER = "<4sBBBB8s8sIHIHIQq16s"
 _MAGIC = b"VKL1"
 _RESUME = "<4s8sIQqB"
 _CHECKED = HEADER_SIZE - 2
@@ -57,14 +57,32 @@ END = const(3)  # blank, torn or not ours: the walk goes on at the next page, if
 
 
 class Header:
-    """The facts at the start of a sector."""
+    """The facts at the start of a sector.
 
-    def __init__(self, cls, gateway, log_id, number, epoch, table, boot, mono_ms, utc_ms, clock):
+    epoch        which seed the chain keys come from; 0 until the key region was ever lost
+    epoch_first  the class's first sector number in this epoch
+    """
+
+    def __init__(
+        self,
+        cls,
+        gateway,
+        log_id,
+        number,
+        epoch,
+        epoch_first,
+        table,
+        boot,
+        mono_ms,
+        utc_ms,
+        clock,
+    ):
         self.cls = cls
         self.gateway = gateway
         self.log_id = log_id
         self.number = number
         self.epoch = epoch
+        self.epoch_first = epoch_first
         self.table = table
         self.boot = boot
         self.mono_ms = mono_ms
@@ -90,6 +108,7 @@ class Header:
             self.log_id,
             self.number,
             self.epoch,
+            self.epoch_first,
             self.table,
             self.boot,
             self.mono_ms,
@@ -112,8 +131,8 @@ def parse_header(data):
     zeros -= count_zero_bits(data, RELEASED_AT, RELEASED_AT + 1)
     if zeros != data[_CHECKED] | data[_CHECKED + 1] << 8 or fields[2] >= len(CLASSES):
         raise FormatError("sector header: torn or damaged")
-    header = Header(fields[2], *fields[5:8], fields[8], fields[9], *fields[10:13], fields[3])
-    header.random = fields[13]
+    header = Header(fields[2], *fields[5:14], fields[3])
+    header.random = fields[14]
     header.released = fields[4] != BLANK
     return header
 

@@ -128,6 +128,7 @@ class Journal:
             keys.log_id,
             slot.number,
             slot.epoch,
+            slot.first,
             layout.TABLE_VERSION,
             clock.boot,
             mono_ms,
@@ -167,7 +168,7 @@ class Journal:
         data = memoryview(self._sector)
         tag = seal_tag(slot.key, data[:HEADER_SIZE], data[HEADER_SIZE:end], slot.previous_seal)
         key = next_chain_key(slot.key)
-        following = self.keys.put(log.cls, slot.epoch, slot.number + 1, key, tag)
+        following = self.keys.put(log.cls, slot.epoch, slot.first, slot.number + 1, key, tag)
         self._seal(sector, end, tag)
         self._open(log, following)
         self.keys.clear(slot)

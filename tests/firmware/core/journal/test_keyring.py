@@ -46,7 +46,7 @@ class TestKeyRing(unittest.TestCase):
     def test_next_key_is_found_again_and_the_old_one_is_gone(self):
         flash, ring = fresh()
         old = ring.newest(0)
-        ring.put(0, 0, 1, key(1), seal(1))
+        ring.put(0, 0, 0, 1, key(1), seal(1))
         ring.clear(old)
         again = KeyRing(flash.keys)
         again.recover()
@@ -68,7 +68,7 @@ class TestKeyRing(unittest.TestCase):
         flash, ring = fresh()
         for number in range(1, 400):
             old = ring.newest(1)
-            ring.put(1, 0, number, key(number), seal(number))
+            ring.put(1, 0, 0, number, key(number), seal(number))
             ring.clear(old)
             if number % 10 == 0:
                 ring.tidy()
@@ -83,7 +83,7 @@ class TestKeyRing(unittest.TestCase):
         flash, ring = fresh()
         for number in range(1, 2 * SLOTS + 20):
             old = ring.newest(0)
-            ring.put(0, 0, number, key(number), seal(number))
+            ring.put(0, 0, 0, number, key(number), seal(number))
             ring.clear(old)
             if number == SLOTS:
                 self.assertEqual(flash.chip.erases, 0)

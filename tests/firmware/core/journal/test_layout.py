@@ -7,7 +7,7 @@ from bridge.core.journal import layout
 
 
 def header():
-    made = layout.Header(1, b"gateway1", b"logid--1", 7, 2, 1, 99, 123456, 1790000000000, 2)
+    made = layout.Header(1, b"gateway1", b"logid--1", 7, 2, 5, 1, 99, 123456, 1790000000000, 2)
     return made.pack(b"0123456789abcdef")
 
 

@@ -207,7 +207,7 @@ class App:
             newest, end = self.journal.newest(cls)
             heads[name] = (self.journal.pool.oldest(cls), newest, end)
             backlog[name] = sender.backlog_bytes(cls)
-        ready, unknown = self.journal.pool.blanks()
+        pool = self.journal.pool
         lines = []
         for device, name in enumerate(self.recorder.names):
             heard = self.recorder.heard_ms[device]
@@ -222,7 +222,7 @@ class App:
             "clock": self.clock.state,
             "ask": ask,
             "heads": heads,
-            "pool": (self.journal.pool.count, ready + unknown),
+            "pool": (pool.count, pool.ready + pool.unknown),
             "backlog": backlog,
             "hours_left": self.journal.hours_left(),
             "counters": self._counts(sender),
@@ -238,6 +238,9 @@ class App:
             ("forced_erases", self.journal.pool.forced_erases),
             ("set_aside", self.journal.pool.set_aside),
             ("lost_parameters", self.journal.lost_parameters),
+            ("lost_commits", self.journal.lost_commits),
+            ("worn", self.journal.worn),
+            ("worn_sectors", self.journal.pool.worn),
             ("receipt_mismatch", sender.mismatches),
         ):
             if count:

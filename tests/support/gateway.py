@@ -82,7 +82,7 @@ def observation(step, count=12):
     expected = []
     for index in range(count):
         parameter = index + 1 if index else 0x8000
-        value = step * (index + 3) % 97 - 20
+        value = step * (index + 3) * 7919 % 30011 - 15000
         state = NO_VALUE if (step + index) % 11 == 0 else VALID
         made.add(parameter, value if state == VALID else 0, index % 2, state)
         expected.append(value if state == VALID else None)

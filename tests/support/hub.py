@@ -121,7 +121,7 @@ class FakeGateway:
             made.add(int(name[1:], 0), value, 0, VALID)
         self.journal.observation(cls, device, made, self.clock.now_ms)
         self.journal.commit(cls)
-        while self.journal.pool.blanks()[0] < 2 and self.journal.idle():
+        while self.journal.pool.ready < 2 and self.journal.idle():
             pass
 
     def fill(self, sectors: int, cls: int = 0, step_ms: int = 1000) -> None:
@@ -130,7 +130,7 @@ class FakeGateway:
         while self.journal.newest(cls)[0] < sectors:
             value += 1
             self.clock.now_ms += step_ms
-            extra = {f"p{n}": (value * n) % 5000 for n in range(3, 7)}
+            extra = {f"p{n}": value * n * 7919 % 30011 for n in range(3, 14)}
             self.observe(cls, p1=80 + value % 20, p2=value % 300, **extra)
             self.journal.idle()
 
@@ -202,7 +202,7 @@ class FakeGateway:
             "clock": self.clock.state,
             "ask": ask,
             "heads": heads,
-            "pool": (self.journal.pool.count, sum(self.journal.pool.blanks())),
+            "pool": (self.journal.pool.count, self.journal.pool.ready + self.journal.pool.unknown),
             "backlog": backlog,
             "counters": {"line0_noise": 3},
             "lines": self.lines,
@@ -236,8 +236,6 @@ class Table:
     def take(self, *messages):
         """Apply one batch of messages and return it."""
         runs = [found for m in messages if isinstance(found := self.ingest.parse(*m), Run)]
-        for stream in self.ingest.missing_streams(runs):
-            self.ingest.load_stream(stream, -1)
         for place in self.ingest.missing([run.place for run in runs]):
             self.ingest.load(place, None)
         batch = Batch(1000)
@@ -247,7 +245,7 @@ class Table:
         for change in batch.changes:
             known = self.data.setdefault(change.place, b"")
             assert len(known) == change.old
-            self.data[change.place] = known + change.piece
+            self.data[change.place] = change.whole or known + change.piece
         for table, rows in batch.rows.items():
             self.rows.setdefault(table, []).extend(rows)
         return batch

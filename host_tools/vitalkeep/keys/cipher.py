@@ -4,11 +4,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 
 class Aes256:
-    """One key; `encrypt` takes a whole number of 16-byte blocks."""
+    """One key; `encrypt` takes a whole number of 16-byte blocks and a buffer for the result."""
 
     def __init__(self, key: bytes) -> None:
         # ECB is a building block here: the core makes counter mode of it, one block one use.
         self._update = Cipher(algorithms.AES256(bytes(key)), modes.ECB()).encryptor().update
 
-    def encrypt(self, blocks: bytes) -> bytes:
-        return self._update(bytes(blocks))
+    def encrypt(self, blocks: bytes, out: bytearray) -> None:
+        out[:] = self._update(bytes(blocks))

@@ -3,7 +3,7 @@
     0        74                                     4076         4096
     | header | frame | frame | ... | 0xFF ...       | seal frame |
 
-A frame is a commit (length, ciphertext, check) or a resume, which only starts on a page. All
+A frame is a commit (length, ciphertext, check), or on a page only a resume or a skip. All
 numbers are little-endian.
 """
 
@@ -24,8 +24,9 @@ SEAL_SIZE = const(20)
 SEAL_TAG_SIZE = const(16)
 RESUME_SIZE = const(35)
 RANDOM_SIZE = const(16)
-COMMIT_MAX = const(1024)  # plaintext bytes of one commit
+COMMIT_MAX = const(768)  # coded bytes of one commit
 COMMIT_OVERHEAD = const(4)  # length and check at their longest
+SKIP_SIZE = const(8)
 
 CLASSES = "ABC"
 
@@ -42,6 +43,7 @@ CLOCK_SITE = const(2)  # a site answered, authenticated
 BLANK = const(0xFF)
 _SEAL_MARK = const(0xFE)
 _RESUME_MARK = b"\xfdVKR"
+_SKIP_MARK = b"\xfcVKS"
 _LONG_FIRST = const(0xE0)
 _LONG_LAST = const(0xEF)
 
@@ -53,7 +55,8 @@ _CHECKED = HEADER_SIZE - 2
 # What a walk finds at a place
 COMMIT = const(1)
 RESUME = const(2)
-END = const(3)  # blank, torn or not ours: the walk goes on at the next page, if at all
+SKIP = const(3)
+END = const(4)  # blank, torn or not ours: the walk goes on at the next page, if at all
 
 
 class Header:
@@ -178,11 +181,16 @@ def look(data, at, end):
     if at >= limit:
         return END, at, at, at
     first = data[at]
-    if first == _RESUME_MARK[0]:
-        stop = at + RESUME_SIZE
-        if at % PAGE_SIZE or stop > limit or data[at : at + 4] != _RESUME_MARK:
+    kind = COMMIT
+    if first == _RESUME_MARK[0] or first == _SKIP_MARK[0]:
+        kind, size, mark = RESUME, RESUME_SIZE, _RESUME_MARK
+        if first == _SKIP_MARK[0]:
+            kind, size, mark = SKIP, SKIP_SIZE, _SKIP_MARK
+        start = at
+        covered = size - check_size(size - 1)
+        stop = at + size
+        if at % PAGE_SIZE or stop > limit or data[at : at + 4] != mark:
             return END, at, at, at
-        covered = RESUME_SIZE - 2
     else:
         if 0 < first < _LONG_FIRST:
             covered = 1 + first
@@ -201,8 +209,8 @@ def look(data, at, end):
         stored |= data[check + 1] << 8
     if stored != count_zero_bits(data, at, check):
         return END, at, at, at
-    if first == _RESUME_MARK[0]:
-        return RESUME, at, stop, stop
+    if kind != COMMIT:
+        return kind, at, stop, stop
     return COMMIT, start, check, stop
 
 
@@ -222,6 +230,19 @@ def pack_resume(random, boot, mono_ms, utc_ms, clock):
 def parse_resume(data, at):
     """Return (random, boot, mono_ms, utc_ms, clock) of the resume frame at `at`."""
     return struct.unpack_from(_RESUME, data, at)[1:]
+
+
+def pack_skip(torn_at):
+    """Return the SKIP_SIZE bytes that open a page after the frame at `torn_at` failed."""
+    data = bytearray(SKIP_SIZE)
+    struct.pack_into("<4sHB", data, 0, _SKIP_MARK, torn_at, 0)
+    put_check(data, SKIP_SIZE - 1)
+    return data
+
+
+def parse_skip(data, at):
+    """Return which frame failed, for which the skip frame at `at` stands in."""
+    return struct.unpack_from("<H", data, at + 4)[0]
 
 
 def pack_seal(end, tag):

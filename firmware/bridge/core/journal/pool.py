@@ -1,6 +1,6 @@
 """The sectors of a log partition: which are blank, whose is which, which to give up next.
 
-What a mount costs is one header's read a sector, and memory of six bytes a sector.
+A mount costs one header's read a sector, and memory of three bytes a sector.
 """
 
 from array import array
@@ -10,45 +10,58 @@ from micropython import const
 from bridge.core.errors import FormatError, MediumError
 from bridge.core.journal import layout
 
-# Owner of a sector: a class number, or one of these
+# Owner of a sector: a class number, with _RELEASED once its receipts are in, or one of these
 UNKNOWN = const(0xFF)  # no header: blank, or an erase was cut short; read before use
 SET_ASIDE = const(0xFE)  # not blank and not ours to read
 READY = const(0xFD)  # verified blank
+WORN = const(0xFC)  # it did not erase or did not take a header: not used again in this boot
+_RELEASED = const(0x40)
+_CLASS = const(0x3F)
 
 BLANKS_AHEAD = const(2)
+_MINIMUM_SHARE = const(8)  # of the pool, for each class, is out of the others' reach
 
 
 class Pool:
-    """The medium as numbered sectors; `sector` below is a block number of the medium."""
+    """The medium as numbered sectors; `sector` below is a block number of the medium.
 
-    def __init__(self, medium, gateway, log_id):
+    set_aside      unreadable sectors found since mount
+    worn           sectors that did not erase or did not take a header
+    forced_erases  appends that had to wait for an erase
+    ready, unknown sectors verified blank, and those that may be
+    """
+
+    def __init__(self, medium, flash, gateway, log_id):
         if medium.ioctl(5, 0) != layout.SECTOR_SIZE:
             raise MediumError("log: blocks of %d bytes, want 4096" % medium.ioctl(5, 0))
-        self.medium = medium
         self.count = medium.ioctl(4, 0)
         if self.count < 8:
             raise MediumError("log: %d sectors, want at least 8" % self.count)
-        self.owners = bytearray(self.count)
-        self.numbers = array("I", bytes(4 * self.count))
-        self.released = bytearray(self.count)
-        self.set_aside = 0  # unreadable sectors found at mount
-        self.forced_erases = 0  # appends that had to wait for an erase
+        self.set_aside = self.worn = self.forced_erases = 0
+        self.ready = self.unknown = 0
+        self.held = [0] * len(layout.CLASSES)  # sectors of each class
+        self._medium = medium
+        self._flash = flash
         self._gateway = gateway
         self._log_id = log_id
+        self._owners = bytearray(self.count)
+        self._low = array("H", bytes(2 * self.count))  # of the sector number, the low 16 bits
+        self._newest = array("I", bytes(4 * len(layout.CLASSES)))
+        self._near = array("H", bytes(2 * len(layout.CLASSES)))  # where each class was last found
         self._cursor = 0  # sectors are taken in turn, which spreads the wear
-        self._page = bytearray(layout.PAGE_SIZE)
 
     def mount(self):
         """Read every header. Erases nothing."""
         data = bytearray(layout.HEADER_SIZE)
         newest = -1
-        self.set_aside = 0
         for sector in range(self.count):
-            self.medium.readblocks(sector, data, 0)
-            self.owners[sector] = self._owner(data, sector)
-            if self.owners[sector] == SET_ASIDE:
+            self._medium.readblocks(sector, data, 0)
+            self._owners[sector] = owner = self._owner(data, sector)
+            if owner == SET_ASIDE:
                 self.set_aside += 1
-            elif self.owners[sector] < len(layout.CLASSES) and sector > newest:
+            elif owner == UNKNOWN:
+                self.unknown += 1
+            else:
                 newest = sector
         self._cursor = (newest + 1) % self.count
 
@@ -61,17 +74,48 @@ class Pool:
             return SET_ASIDE
         if header.gateway != self._gateway or header.log_id != self._log_id:
             return SET_ASIDE
-        self.numbers[sector] = header.number
-        self.released[sector] = 1 if header.released else 0
-        return header.cls
+        self._note(sector, header.cls, header.number)
+        return header.cls | (_RELEASED if header.released else 0)
+
+    def _note(self, sector, cls, number):
+        self._low[sector] = number & 0xFFFF
+        self.held[cls] += 1
+        if number > self._newest[cls]:
+            self._newest[cls] = number
 
     # --- questions ---
 
+    def owner(self, sector):
+        """Return the class number of a sector, or one of the constants above."""
+        owner = self._owners[sector]
+        return owner if owner >= WORN else owner & _CLASS
+
+    def is_released(self, sector):
+        return self._owners[sector] < WORN and self._owners[sector] & _RELEASED != 0
+
+    def number(self, sector):
+        """Return the full number of a sector that has an owner."""
+        newest = self._newest[self._owners[sector] & _CLASS]
+        return newest - (newest - self._low[sector] & 0xFFFF)
+
+    def newest(self, cls):
+        """Return the highest sector number ever seen of a class, or -1."""
+        return self._newest[cls] if self.held[cls] else -1
+
     def find(self, cls, number):
         """Return the sector that holds number `number` of a class, or -1."""
-        owners, numbers = self.owners, self.numbers
-        for sector in range(self.count):
-            if owners[sector] == cls and numbers[sector] == number:
+        if not self.held[cls] or not 0 <= self._newest[cls] - number < 0x10000:
+            return -1
+        owners, low, count = self._owners, self._low, self.count
+        near = self._near[cls]
+        number &= 0xFFFF
+        # Logs are read in order: the next is nearly always a step or two from the last.
+        for step in range(count):
+            sector = near + step
+            if sector >= count:
+                sector -= count
+            if low[sector] == number and owners[sector] < WORN and owners[sector] & _CLASS == cls:
+                self._near[cls] = sector
                 return sector
         return -1
 
@@ -79,96 +123,103 @@ class Pool:
         """Return the lowest sector number held of a class, or -1."""
         best = -1
         for sector in range(self.count):
-            if self.owners[sector] == cls and (best < 0 or self.numbers[sector] < best):
-                best = self.numbers[sector]
+            if self.owner(sector) == cls:
+                number = self.number(sector)
+                if best < 0 or number < best:
+                    best = number
         return best
-
-    def blanks(self):
-        """Return (ready, possibly blank) sectors."""
-        ready = unknown = 0
-        for owner in self.owners:
-            ready += owner == READY
-            unknown += owner == UNKNOWN
-        return ready, unknown
 
     # --- taking and giving ---
 
     def take(self):
         """Return a blank sector for a new header, or -1 when none is ready."""
+        return self._next(READY)
+
+    def _next(self, owner):
         for step in range(self.count):
             sector = (self._cursor + step) % self.count
-            if self.owners[sector] == READY:
-                self._cursor = (sector + 1) % self.count
+            if self._owners[sector] == owner:
                 return sector
         return -1
 
     def own(self, sector, cls, number):
-        self.owners[sector] = cls
-        self.numbers[sector] = number
-        self.released[sector] = 0
+        """Note that a ready sector has its header."""
+        self.ready -= 1
+        self._owners[sector] = cls
+        self._note(sector, cls, number)
+        self._cursor = (sector + 1) % self.count
+
+    def retire(self, sector):
+        """Note that a ready sector did not take its header."""
+        self.ready -= 1
+        self.worn += 1
+        self._owners[sector] = WORN
+        self._cursor = (sector + 1) % self.count
 
     def release(self, sector):
         """Note on flash that a sector may be given up: its receipts are in."""
-        if not self.released[sector]:
-            self.medium.writeblocks(sector, b"\x00", layout.RELEASED_AT)
-            self.released[sector] = 1
+        if not self.is_released(sector):
+            self._medium.writeblocks(sector, b"\x00", layout.RELEASED_AT)
+            self._owners[sector] |= _RELEASED
 
     def prepare(self):
         """Make one more sector ready without an erase; return True when it did."""
-        for step in range(self.count):
-            sector = (self._cursor + step) % self.count
-            if self.owners[sector] == UNKNOWN:
-                if self.is_blank(sector):
-                    self.owners[sector] = READY
-                    return True
-                self.owners[sector] = SET_ASIDE
-                self.set_aside += 1
+        while self.unknown:
+            sector = self._next(UNKNOWN)
+            self.unknown -= 1
+            if self._flash.is_blank(sector):
+                self._owners[sector] = READY
+                self.ready += 1
+                return True
+            self._owners[sector] = SET_ASIDE
+            self.set_aside += 1
         return False
 
-    def is_blank(self, sector):
-        page = self._page
-        for offset in range(0, layout.SECTOR_SIZE, layout.PAGE_SIZE):
-            self.medium.readblocks(sector, page, offset)
-            for byte in page:
-                if byte != layout.BLANK:
-                    return False
-        return True
-
-    def victim(self, newest):
+    def victim(self, open_numbers):
         """Return the sector to give up next, or -1.
 
-        newest  the newest number of each class, which stays
+        open_numbers  the open sector's number of each class, which stays
 
-        First the oldest that its receipts allow, then what was unreadable at mount, then the
-        oldest of the lowest class that has more than one sector.
+        First the oldest that its receipts allow, then what was unreadable, then the oldest of the
+        lowest class that holds more than its guaranteed share.
         """
-        best = self._oldest_where(newest, True, range(len(newest)))
-        if best >= 0:
-            return best
-        for step in range(self.count):
-            sector = (self._cursor + step) % self.count
-            if self.owners[sector] == SET_ASIDE:
-                return sector
-        for cls in range(len(newest) - 1, -1, -1):
-            best = self._oldest_where(newest, False, (cls,))
-            if best >= 0:
-                return best
-        return -1
+        best = self._oldest(-1, open_numbers)
+        if best < 0:
+            best = self._next(SET_ASIDE)
+        cls = len(open_numbers) - 1
+        while best < 0 and cls >= 0:
+            if self.held[cls] > max(1, self.count // _MINIMUM_SHARE):
+                best = self._oldest(cls, open_numbers)
+            cls -= 1
+        return best
 
-    def _oldest_where(self, newest, released, classes):
-        best = -1
+    def _oldest(self, cls, open_numbers):
+        # Of a class, or with -1 of all released sectors.
+        best = oldest = -1
         for sector in range(self.count):
-            owner = self.owners[sector]
-            if owner not in classes or self.numbers[sector] >= newest[owner]:
+            owner = self.owner(sector)
+            if owner >= WORN or (owner != cls if cls >= 0 else not self.is_released(sector)):
                 continue
-            if released and not self.released[sector]:
-                continue
-            if best < 0 or self.numbers[sector] < self.numbers[best]:
-                best = sector
+            number = self.number(sector)
+            if number < open_numbers[owner] and (best < 0 or number < oldest):
+                best, oldest = sector, number
         return best
 
     def erase(self, sector):
-        """Erase one sector and make it ready."""
-        self.medium.ioctl(6, sector)
-        self.owners[sector] = READY
-        self.released[sector] = 0
+        """Erase one sector and make it ready; False when it did not come out blank."""
+        owner = self.owner(sector)
+        if owner < WORN:
+            self.held[owner] -= 1
+        elif owner == UNKNOWN:
+            self.unknown -= 1
+        try:
+            self._medium.ioctl(6, sector)
+            blank = self._flash.is_blank(sector)
+        except OSError:
+            blank = False
+        self._owners[sector] = READY if blank else WORN
+        if blank:
+            self.ready += 1
+        else:
+            self.worn += 1
+        return blank

@@ -1,138 +1,165 @@
 """A sector's bytes back to records, as they arrive; the twin of writer.py."""
 
-import struct
+from array import array
+
+from micropython import const
 
 from bridge.core.errors import FormatError, TagError
-from bridge.core.events import NO_VALUE
-from bridge.core.journal import layout, records
-from bridge.core.journal.seal import Counter, resume_key, seal_tag, sector_key
+from bridge.core.events import NO_SAMPLE, NO_VALUE
+from bridge.core.journal import layout, model, records
+from bridge.core.journal.coder import EVEN, Decoder
+from bridge.core.journal.seal import Counter, begin_seal, end_seal, resume_key, sector_key
 from bridge.core.mac import same
+
+_TEXT_MAX = const(96)
+_SAMPLES_MAX = const(4096)
 
 
 class _Shape:
-    def __init__(self, device, group):
+    def __init__(self, device, group, base):
         self.device = device
         self.group = group
-        self.channels = []  # records.Value templates, updated in place
+        self.channels = []  # (parameter, label, unit, decimals)
+        self.tempo = model.Tempo()
+        self.tempo.restart(base)
+        self.readings = model.Readings(0)
+
+
+class _Waveform:
+    def __init__(self, device, channel, period_us, base):
+        self.device = device
+        self.channel = channel
+        self.period_us = period_us
+        self.tempo = model.Tempo()
+        self.tempo.restart(base)
+        self.samples = model.Samples()
 
 
 class RecordReader:
-    """Plaintext of commits to records, within one sector; the state mirrors RecordWriter's."""
+    """Coded commits to records, within one sector; the state mirrors RecordWriter's."""
 
     def __init__(self):
+        self._numbers = model.table()
         self.restart(0, 0)
 
     def restart(self, boot, mono_ms):
         self._boot = boot
-        self._tick = mono_ms // records.TICK_MS
+        self._tick = self._base = mono_ms // records.TICK_MS
+        self._parameter = 0
         self._devices = {}
-        self._shapes = {}
+        self._shapes = []
+        self._waveforms = []
+        model.clear(self._numbers, EVEN)
 
     def read(self, data):
         """Return the list of records in one commit; raises FormatError."""
-        self._data = data
-        self._at = 0
+        self._coder = Decoder(data)
         found = []
+        kind = records.END
         try:
-            while self._at < len(data):
-                record = self._next()
+            while True:
+                key = records.KIND_KEY + records.KIND_STEP * kind
+                kind = model.number(self._coder, self._numbers, key, 0)
+                if kind == records.END:
+                    break
+                record = self._record(kind)
+                self._coder.check()
                 if record is not None:
                     record.boot = self._boot
                     record.mono_ms = self._tick * records.TICK_MS
                     record.index = len(found)
                     found.append(record)
-        except (IndexError, KeyError, ValueError) as error:
-            raise FormatError("commit of %d bytes: cut short at %d" % (len(data), self._at), error)
+        except (IndexError, KeyError, ValueError, OverflowError) as error:
+            raise FormatError("commit of %d bytes: makes no sense: %s" % (len(data), error))
+        self._coder.check()
         return found
 
-    def _next(self):
-        kind = self._byte()
+    def _record(self, kind):
         if kind == records.DEVICE:
-            index, unit = self._byte(), self._byte()
+            index, unit = self._number(), self._number()
             self._devices[index] = records.Device(self._text(), self._text(), unit)
             return None
         if kind == records.SHAPE:
             self._define()
             return None
-        self._tick += self._varint()
-        if kind & 0xC0 == records.OBSERVATION:
-            return self._observation(self._shapes[kind & 0x3F])
+        if kind == records.WAVEFORM:
+            device, channel = self._devices[self._number()], self._channel()
+            period_us = self._coder.even(0, 24)
+            self._waveforms.append(_Waveform(device, channel, period_us, self._base))
+            return None
+        if kind == records.OBSERVATION:
+            return self._observation(self._shapes[self._number()])
+        if kind == records.WAVE:
+            return self._wave(self._waveforms[self._number()])
+        self._tick += model.signed(self._coder, self._numbers, records.TIME_KEY, 0)
         if kind == records.ALARM:
-            device = self._devices[self._byte()]
-            page, code, flags = self._byte(), self._unpack("<H")[0], self._byte()
-            priority, active = flags & 0x7F, bool(flags & 0x80)
-            return records.AlarmRecord(device, page, code, priority, active, self._text())
+            return self._alarm(self._devices[self._number()])
+        even = self._coder.even
         if kind == records.EVENT:
-            return records.EventRecord(self._byte(), self._text())
+            return records.EventRecord(self._number(), self._text())
         if kind == records.GAP:
-            return records.GapRecord(*self._unpack("<BII"))
+            return records.GapRecord(even(0, 2), even(0, 32), even(0, 32))
         if kind == records.CLOCK:
-            return records.ClockRecord(*self._unpack("<QqHB"))
-        raise FormatError("record 0x%02x at %d of the commit" % (kind, self._at - 1))
+            return records.ClockRecord(even(0, 48), even(0, 48), even(0, 16), even(0, 3))
+        raise FormatError("commit: a record of kind %d" % kind)
 
     def _define(self):
-        index, device, group, count = self._byte(), self._byte(), self._byte(), self._byte()
-        if index not in self._shapes:
-            self._shapes[index] = _Shape(self._devices[device], group)
+        index, device, group = self._number(), self._number(), self._number()
+        if index == len(self._shapes):
+            self._shapes.append(_Shape(self._devices[device], group, self._base))
         shape = self._shapes[index]
-        for _ in range(count):
-            parameter = self._unpack("<H")[0]
-            decimals = self._byte()
-            label = unit = None
-            if parameter >= layout.FIRST_CONFIGURED:
-                label, unit = self._text(), self._text()
-            shape.channels.append(records.Value(parameter, label, unit, 0, decimals, NO_VALUE))
+        for _ in range(self._number()):
+            channel = len(shape.channels)
+            shape.channels.append(self._channel())
+            shape.readings.grow(1)
+            shape.readings.restart(channel)
+            self._coder.check()
+
+    def _channel(self):
+        self._parameter += model.signed(self._coder, self._numbers, records.PARAMETER_KEY, 0)
+        decimals = self._number()
+        label = unit = None
+        if self._parameter >= layout.FIRST_CONFIGURED:
+            label, unit = self._text(), self._text()
+        return self._parameter, label, unit, decimals
 
     def _observation(self, shape):
-        channel = -1
-        for _ in range(self._byte()):
-            step = self._varint()
-            channel += (step >> 1) + 1
-            value = shape.channels[channel]
-            if step & 1:
-                value.state = self._byte()
-            if value.state != NO_VALUE:
-                change = self._varint()
-                value.value += change >> 1 if not change & 1 else -(change + 1 >> 1)
+        self._tick = shape.tempo.code(self._coder, self._numbers, 0)
+        readings = shape.readings
+        readings.code(self._coder, self._numbers, len(shape.channels))
         values = []
-        for known in shape.channels:
-            number = None if known.state == NO_VALUE else known.value
-            values.append(
-                records.Value(
-                    known.parameter, known.label, known.unit, number, known.decimals, known.state
-                )
-            )
+        for index, (parameter, label, unit, decimals) in enumerate(shape.channels):
+            state = readings.fresh_states[index]
+            number = None if state == NO_VALUE else readings.fresh[index]
+            values.append(records.Value(parameter, label, unit, number, decimals, state))
         return records.ObservationRecord(shape.device, shape.group, values)
 
-    def _byte(self):
-        byte = self._data[self._at]
-        self._at += 1
-        return byte
+    def _wave(self, waveform):
+        self._tick = waveform.tempo.code(self._coder, self._numbers, 0)
+        count = model.number(self._coder, self._numbers, records.COUNT_KEY, 0)
+        if count > _SAMPLES_MAX:
+            raise FormatError("commit: a wave of %d samples" % count)
+        samples = array("h", bytes(2 * count))
+        waveform.samples.code(self._coder, samples, count)
+        parameter, label, unit, decimals = waveform.channel
+        values = [None if sample == NO_SAMPLE else sample for sample in samples]
+        return records.WaveRecord(
+            waveform.device, parameter, label, unit, decimals, waveform.period_us, values
+        )
 
-    def _varint(self):
-        value = shift = 0
-        while True:
-            byte = self._byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-            if shift > 63:
-                raise FormatError("number longer than nine bytes at %d" % self._at)
+    def _alarm(self, device):
+        even = self._coder.even
+        page, code, priority, active = even(0, 8), even(0, 16), even(0, 7), bool(even(0, 1))
+        return records.AlarmRecord(device, page, code, priority, active, self._text())
 
-    def _unpack(self, form):
-        size = struct.calcsize(form)
-        self._at += size
-        if self._at > len(self._data):
-            raise FormatError("commit of %d bytes: cut short" % len(self._data))
-        return struct.unpack_from(form, self._data, self._at - size)
+    def _number(self):
+        return model.number(self._coder, self._numbers, records.FIELD_KEY, 0)
 
     def _text(self):
-        size = self._byte()
-        self._at += size
-        if self._at > len(self._data):
-            raise FormatError("commit of %d bytes: cut short" % len(self._data))
-        return bytes(self._data[self._at - size : self._at]).decode()
+        size = self._number()
+        if size > _TEXT_MAX:
+            raise FormatError("commit: a text of %d bytes" % size)
+        return bytes([self._coder.even(0, 8) for _ in range(size)]).decode()
 
 
 class SectorReader:
@@ -165,13 +192,15 @@ class SectorReader:
         while True:
             kind, start, stop, after = layout.look(data, self._at, end)
             if kind == layout.END:
-                # Torn or still on its way. Only a resume further on can tell, and only once
-                # it is whole; until then nothing behind this place counts.
-                after = self._find_resume(data, end)
+                # Torn or still on its way. Only a resume or a skip further on can tell, and only
+                # once it is whole; until then nothing behind this place counts.
+                after = self._find_page(data, end)
                 if after < 0:
                     return found
                 self._at = after
                 continue
+            if kind == layout.SKIP:
+                return found  # nothing failed before it: it is not where a writer puts one
             if kind == layout.RESUME:
                 random, boot, mono_ms, _, _ = layout.parse_resume(data, start)
                 key = resume_key(self._key, random, start)
@@ -195,11 +224,14 @@ class SectorReader:
         self._at = layout.HEADER_SIZE
         return True
 
-    def _find_resume(self, data, end):
+    def _find_page(self, data, end):
         at = layout.next_page(self._at - 1)
         while at < end:
-            if layout.look(data, at, end)[0] == layout.RESUME:
+            kind, _, _, after = layout.look(data, at, end)
+            if kind == layout.RESUME:
                 return at
+            if kind == layout.SKIP and layout.parse_skip(data, at) == self._at:
+                return after
             at = layout.next_page(at)
         return -1
 
@@ -219,6 +251,8 @@ def verify_seal(data, chain_key, previous_tag):
     if end != used or end < layout.HEADER_SIZE:
         raise FormatError("sector: sealed up to %d, in use up to %d" % (end, used))
     size = layout.HEADER_SIZE
-    if not same(seal_tag(chain_key, data[:size], data[size:end], previous_tag), tag):
+    mac = begin_seal(chain_key, data[:size], previous_tag, end)
+    mac.update(data[size:end])
+    if not same(end_seal(mac), tag):
         raise TagError("sector: the seal does not fit")
     return tag

@@ -5,13 +5,24 @@
 
 from micropython import const
 
-DEVICE = const(0x10)
-SHAPE = const(0x11)
-ALARM = const(0x21)
-EVENT = const(0x22)
-GAP = const(0x23)
-CLOCK = const(0x24)
-OBSERVATION = const(0x40)  # to 0x7F: the low six bits are the shape
+END = const(0)  # of a commit
+OBSERVATION = const(1)
+WAVE = const(2)
+ALARM = const(3)
+EVENT = const(4)
+GAP = const(5)
+CLOCK = const(6)
+DEVICE = const(7)  # the dictionary
+SHAPE = const(8)
+WAVEFORM = const(9)
+
+# Which contexts the numbers in records use (model.number)
+KIND_KEY = const(5)  # + KIND_STEP * the kind before
+KIND_STEP = const(7)
+FIELD_KEY = const(90)
+PARAMETER_KEY = const(130)
+TIME_KEY = const(170)
+COUNT_KEY = const(210)
 
 # Events of the gateway itself
 BOOT = const(1)  # text: firmware, MicroPython, reset cause
@@ -23,6 +34,8 @@ LINK_DOWN = const(6)
 DEVICE_SILENT = const(7)
 DEVICE_BACK = const(8)
 SET_ASIDE = const(9)  # unreadable sectors were found
+KEYS_LOST = const(10)  # a class goes on in a new key epoch
+WORN = const(11)  # flash did not take what was programmed
 
 EVENT_NAMES = {
     BOOT: "boot",
@@ -34,9 +47,12 @@ EVENT_NAMES = {
     DEVICE_SILENT: "device-silent",
     DEVICE_BACK: "device-back",
     SET_ASIDE: "set-aside",
+    KEYS_LOST: "keys-lost",
+    WORN: "worn",
 }
 
 SHAPES_MAX = const(64)
+WAVEFORMS_MAX = const(16)
 TICK_MS = const(10)
 
 
@@ -86,6 +102,21 @@ class ObservationRecord(Record):
         self.device = device
         self.group = group
         self.values = values  # list of Value, unchanged ones included
+
+
+class WaveRecord(Record):
+    """Samples of one waveform, the first at `mono_ms`; None where the device gave none."""
+
+    kind = WAVE
+
+    def __init__(self, device, parameter, label, unit, decimals, period_us, samples):
+        self.device = device
+        self.parameter = parameter
+        self.label = label
+        self.unit = unit
+        self.decimals = decimals
+        self.period_us = period_us
+        self.samples = samples  # list of decimal integers or None
 
 
 class AlarmRecord(Record):

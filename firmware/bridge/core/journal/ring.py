@@ -4,18 +4,23 @@ One partition carries a log for each class. An append is on flash when `commit` 
 append starts an erase: `idle` keeps blank sectors ahead. Recovery erases nothing.
 """
 
+from array import array
+
 from micropython import const
 
 from bridge.core.errors import KeyLost, MediumError
 from bridge.core.journal import layout
-from bridge.core.journal.layout import COMMIT_MAX, HEADER_SIZE, SEAL_AT, SECTOR_SIZE
+from bridge.core.journal.flash import SectorFlash
+from bridge.core.journal.layout import COMMIT_MAX, HEADER_SIZE, SEAL_AT
 from bridge.core.journal.pool import BLANKS_AHEAD, Pool
-from bridge.core.journal.seal import Counter, next_chain_key, resume_key, seal_tag, sector_key
-from bridge.core.journal.writer import RecordWriter
+from bridge.core.journal.seal import Counter, next_chain_key, resume_key, sector_key
+from bridge.core.journal.writer import DEFINE_ROOM, SMALL_ROOM, TEXT_ROOM, RecordWriter
 
 _SEALED_AFTER_MS = const(3600000)
 _FORECAST_AFTER_MS = const(60000)
-_GAP_RESERVE = const(32)  # room every open sector keeps for one gap record
+_GAP_RESERVE = const(48)  # room every open sector keeps for one gap record
+_RESUME_ROOM = const(256)  # an open sector with less behind its last page is not worth resuming
+_SAMPLES_AT_ONCE = const(128)  # of a wave, in one record
 
 
 class ClassLog:
@@ -41,25 +46,34 @@ class Journal:
     cipher  AES-256 in ECB mode, see seal.py
     random  random(n) returns n fresh random bytes
     clock   has mono_ms(), utc_ms() (0 when unknown), state and boot
+
+    commits, programmed  commits and their bytes since boot
+    lost_parameters      values of observations that no commit can hold
+    lost_commits         commits that the flash refused wherever they were tried
     """
 
     def __init__(self, medium, keys, cipher, random, clock, devices, extras):
         identity = keys.identity
-        self.pool = Pool(medium, identity.gateway, identity.log_id)
+        self.flash = SectorFlash(medium)
+        self.pool = Pool(medium, self.flash, identity.gateway, identity.log_id)
         self.keys = keys
         self.clock = clock
         self.commits = 0
-        self.programmed = 0  # bytes of commits since boot
-        self.lost_parameters = 0  # of observations with more parameters than a shape holds
+        self.programmed = 0
+        self.lost_parameters = 0
+        self.lost_commits = 0
         self._medium = medium
         self._cipher = cipher
         self._random = random
-        self._frame = bytearray(COMMIT_MAX + layout.COMMIT_OVERHEAD)
-        self._frame_view = memoryview(self._frame)
-        self._sector = bytearray(SECTOR_SIZE)
+        self._part = array("h", bytes(2 * _SAMPLES_AT_ONCE))
         self._logs = []
         for cls in range(len(layout.CLASSES)):
             self._logs.append(ClassLog(cls, RecordWriter(devices, extras)))
+
+    @property
+    def worn(self):
+        """Programs that did not read back as written, since boot."""
+        return self.flash.worn
 
     # --- recovery ---
 
@@ -69,12 +83,10 @@ class Journal:
         Erases nothing. A class whose keys are gone stays shut: an append raises KeyLost.
         """
         self.pool.mount()
-        while self.pool.blanks()[0] < len(self._logs) and self.pool.prepare():
-            pass
         for log in self._logs:
             slot = self.keys.newest(log.cls)
             if slot is not None and (
-                self.pool.blanks()[0] or self.pool.find(log.cls, slot.number) >= 0
+                self.pool.find(log.cls, slot.number) >= 0 or self.pool.ready or self.pool.prepare()
             ):
                 self._recover_class(log, slot)
 
@@ -85,7 +97,7 @@ class Journal:
             # gives the same bytes again.
             sector = self.pool.find(log.cls, before.number)
             if sector >= 0:
-                self._seal(sector, self._load(sector), slot.previous_seal)
+                self._seal(sector, self.flash.used_end(sector), slot.previous_seal)
         sector = self.pool.find(log.cls, slot.number)
         if sector < 0:
             self._ensure_blank()
@@ -96,30 +108,34 @@ class Journal:
             self.keys.clear(before)
 
     def _resume(self, log, slot, sector):
-        used = self._load(sector)
-        data = self._sector
         log.sector, log.slot, log.number = sector, slot, slot.number
         log.opened_ms = self.clock.mono_ms()
-        at = layout.next_page(used - 1)
-        log.end = used
-        if layout.parse_seal(data) or at + layout.RESUME_SIZE + COMMIT_MAX // 4 > SEAL_AT:
-            self._roll(log)
-            return
+        log.end = self.flash.used_end(sector)
+        at = layout.next_page(log.end - 1)
+        if not self.flash.is_sealed(sector):
+            while at + layout.RESUME_SIZE + _RESUME_ROOM <= SEAL_AT:
+                if self._resume_at(log, at):
+                    return
+                at += layout.PAGE_SIZE
+        self._roll(log)
+
+    def _resume_at(self, log, at):
         random = self._random(8)
         clock = self.clock
         mono_ms = clock.mono_ms()
         frame = layout.pack_resume(random, clock.boot, mono_ms, clock.utc_ms(), clock.state)
-        self._medium.writeblocks(sector, frame, at)
-        key = sector_key(slot.key, data[:HEADER_SIZE])
-        log.counter = Counter(self._cipher, resume_key(key, random, at))
+        taken = self.flash.put(log.sector, at, frame)
         log.end = at + len(frame)
-        log.writer.restart(mono_ms)
+        if taken:
+            key = sector_key(log.slot.key, self.flash.header(log.sector))
+            log.counter = Counter(self._cipher, resume_key(key, random, at))
+            self._restart(log, mono_ms)
+        return taken
 
     # --- sectors ---
 
     def _open(self, log, slot):
         """Begin sector `slot.number` of a class in a blank sector."""
-        sector = self.pool.take()
         keys, clock = self.keys.identity, self.clock
         mono_ms = clock.mono_ms()
         header = layout.Header(
@@ -135,38 +151,49 @@ class Journal:
             clock.utc_ms(),
             clock.state,
         )
-        data = header.pack(self._random(layout.RANDOM_SIZE))
-        self._medium.writeblocks(sector, data, 0)
+        while True:
+            sector = self.pool.take()
+            data = header.pack(self._random(layout.RANDOM_SIZE))
+            if self.flash.put(sector, 0, data):
+                break
+            self.flash.void(sector, 0)
+            self.pool.retire(sector)
+            self._ensure_blank()
         self.pool.own(sector, log.cls, slot.number)
         log.sector, log.slot, log.number = sector, slot, slot.number
         log.end = HEADER_SIZE
         log.opened_ms = mono_ms
         log.counter = Counter(self._cipher, sector_key(slot.key, data))
+        self._restart(log, mono_ms)
+
+    def _restart(self, log, mono_ms):
         log.writer.restart(mono_ms)
+        self._begin(log)
+
+    def _begin(self, log):
+        """Start the next commit: what is left of the sector bounds it."""
+        room = SEAL_AT - _GAP_RESERVE - log.end - layout.COMMIT_OVERHEAD
+        log.writer.begin(min(room, COMMIT_MAX))
+        log.since_ms = -1
 
     def _ensure_blank(self):
-        if self.pool.blanks()[0] or self.pool.prepare():
+        if self.pool.ready or self.pool.prepare():
             return
         self.pool.forced_erases += 1
-        if not self._give_up():
-            raise MediumError("log: no sector can be given up")
-
-    def _load(self, sector):
-        """Read a sector into the sector buffer and return the end of its bytes in use."""
-        self._medium.readblocks(sector, self._sector, 0)
-        return layout.used_end(self._sector)
+        while not self.pool.ready:
+            if not self._give_up():
+                raise MediumError("log: no sector can be given up")
 
     def _seal(self, sector, end, tag):
         """Program a sector's seal, or repeat it: the same bytes may be programmed again."""
-        self._medium.writeblocks(sector, layout.pack_seal(end, tag), SEAL_AT)
+        self.flash.put(sector, SEAL_AT, layout.pack_seal(end, tag))
 
     def _roll(self, log):
         """Seal the open sector and begin the next. The order survives a cut at any step."""
         self._ensure_blank()
         slot, sector = log.slot, log.sector
-        end = self._load(sector)
-        data = memoryview(self._sector)
-        tag = seal_tag(slot.key, data[:HEADER_SIZE], data[HEADER_SIZE:end], slot.previous_seal)
+        end = self.flash.used_end(sector)
+        tag = self.flash.tag(sector, slot, end)
         key = next_chain_key(slot.key)
         following = self.keys.put(log.cls, slot.epoch, slot.first, slot.number + 1, key, tag)
         self._seal(sector, end, tag)
@@ -186,84 +213,166 @@ class Journal:
             self._recover_class(log, slot)
         return log
 
-    def _room(self, log, size):
-        """Make room for a record of at most `size` bytes, in the buffer and in the sector."""
-        writer = log.writer
-        limit = SEAL_AT - _GAP_RESERVE
-        if writer.size + size > COMMIT_MAX:
+    def _reserve(self, log, room):
+        """Get ready for a record that should take at most `room` bytes."""
+        if log.writer.records and log.writer.room < room:
             self.commit(log.cls)
-        if log.end + layout.frame_size(writer.size + size) > limit:
-            self.commit(log.cls)
-            if log.end + layout.frame_size(size) > limit:
-                self._roll(log)
+        log.writer.mark()
 
-    def _added(self, log):
-        if log.since_ms < 0:
-            log.since_ms = self.clock.mono_ms()
+    def _kept(self, log):
+        """Say whether the record at hand fits; if not, it is taken back and a sector begun.
+
+        The records before it are committed first. The sector behind them stays unused: the coder's
+        state is one that no reader of this sector would have.
+        """
+        writer = log.writer
+        if not writer.is_full:
+            if log.since_ms < 0:
+                log.since_ms = self.clock.mono_ms()
+            return True
+        writer.undo()
+        self.commit(log.cls)
+        self._roll(log)
+        return False
 
     def observation(self, cls, device, observation, mono_ms):
         """Add an observation of device number `device` to the next commit of its class."""
         log = self.log(cls)
-        shape = log.writer.shape_of(device, observation.group)
+        writer = log.writer
+        shape = writer.shape_of(device, observation.group)
         if shape is None:
             self.lost_parameters += observation.count
             return
         self.lost_parameters += shape.match(observation)
-        number = log.number
-        self._room(log, log.writer.bound(shape))
-        if number != log.number:
-            # The sector changed under us: its dictionary comes again and takes more.
-            self._room(log, log.writer.bound(shape))
-        if log.writer.bound(shape) > COMMIT_MAX:
-            self.lost_parameters += observation.count
+        for _ in range(2):
+            if self._define(log, shape):
+                self._reserve(log, SMALL_ROOM + 5 * shape.count)
+                writer.observation(shape, mono_ms)
+                if self._kept(log):
+                    return
+        self.lost_parameters += observation.count
+
+    def _define(self, log, shape):
+        while not log.writer.knows(shape):
+            self._reserve(log, DEFINE_ROOM)
+            log.writer.define(shape)
+            if not self._kept(log):
+                return False
+        return True
+
+    def wave(self, cls, device, wave, mono_ms):
+        """Add a stretch of a waveform to the next commits of its class."""
+        log = self.log(cls)
+        waveform = log.writer.waveform_of(device, wave)
+        if waveform is None:
+            self.lost_parameters += 1
             return
-        log.writer.observation(shape, observation, mono_ms)
-        self._added(log)
+        done = 0
+        while done < wave.count:
+            count = min(_SAMPLES_AT_ONCE, wave.count - done)
+            for index in range(count):
+                self._part[index] = wave.samples[done + index]
+            at_ms = mono_ms + done * wave.period_us // 1000
+            for _ in range(2):
+                if self._wave_part(log, waveform, count, at_ms):
+                    break
+            else:
+                self.lost_parameters += 1
+            done += count
+
+    def _wave_part(self, log, waveform, count, mono_ms):
+        writer = log.writer
+        if waveform.index < 0:
+            self._reserve(log, TEXT_ROOM)
+            writer.define_waveform(waveform)
+            if not self._kept(log):
+                return False
+        self._reserve(log, SMALL_ROOM + 3 * count)
+        writer.wave(waveform, self._part, count, mono_ms)
+        return self._kept(log)
 
     def alarm(self, cls, device, alarm, mono_ms):
         """Add an alarm; alarms are committed at once."""
         log = self.log(cls)
-        self._room(log, log.writer.text_bound(device) + log.writer.name_bound(device))
-        log.writer.alarm(device, alarm, mono_ms)
-        self._added(log)
-        self.commit(cls)
+        for _ in range(2):
+            self._reserve(log, 2 * TEXT_ROOM)
+            log.writer.alarm(device, alarm, mono_ms)
+            if self._kept(log):
+                self.commit(cls)
+                return
 
     def event(self, cls, event, text):
         """Add an event of the gateway itself to the next commit."""
         log = self.log(cls)
-        self._room(log, log.writer.text_bound(None))
-        log.writer.event(event, text, self.clock.mono_ms())
-        self._added(log)
+        for _ in range(2):
+            self._reserve(log, TEXT_ROOM)
+            log.writer.event(event, text, self.clock.mono_ms())
+            if self._kept(log):
+                return
 
     def clock_set(self, utc_ms, error_ms):
         """Tie this boot's monotonic time to UTC in every class's log, at once."""
         clock = self.clock
         for log in self._logs:
-            if log.sector >= 0:
-                self._room(log, log.writer.text_bound(None))
+            if log.sector < 0:
+                continue
+            for _ in range(2):
+                self._reserve(log, SMALL_ROOM)
                 log.writer.clock(clock.mono_ms(), utc_ms, error_ms, clock.state)
-                self._added(log)
-                self.commit(log.cls)
+                if self._kept(log):
+                    self.commit(log.cls)
+                    break
 
     def commit(self, cls):
-        """Program what waits; it is on flash when this returns. Returns the bytes programmed."""
+        """Program what waits; it is on flash when this returns. Returns the bytes programmed.
+
+        Raises MediumError when no part of the open sector takes it; the log goes on in the next.
+        """
         log = self._logs[cls]
         writer = log.writer
-        size = writer.size
-        if not size:
+        if not writer.records:
             return 0
-        frame = self._frame
-        start = layout.put_length(frame, size)
-        frame[start : start + size] = memoryview(writer.data)[:size]
-        log.counter.apply(frame, start, start + size, log.end + start)
-        total = layout.put_check(frame, start + size)
-        self._medium.writeblocks(log.sector, self._frame_view[:total], log.end)
-        log.end += total
-        writer.size = 0
-        log.since_ms = -1
+        size = writer.finish()
+        total = self._program(log, size, log.end)
+        if total:
+            log.end += total
+        else:
+            total = self._program_elsewhere(log, size)
+        if not total:
+            self.lost_commits += 1
+            self._roll(log)
+            raise MediumError("log %s: the flash took no commit" % layout.CLASSES[cls])
+        self._begin(log)
         self.commits += 1
         self.programmed += total
         return total
+
+    def _program(self, log, size, at):
+        """Encrypt and program the commit in the writer's buffer; 0 when the flash refused."""
+        frame, data = self.flash.frame, log.writer.coder.data
+        start = layout.put_length(frame, size)
+        for index in range(size):
+            frame[start + index] = data[index]
+        log.counter.apply(frame, start, start + size, at + start)
+        total = layout.put_check(frame, start + size)
+        return total if self.flash.write(log.sector, at, total) else 0
+
+    def _program_elsewhere(self, log, size):
+        """Skip to a page of the open sector that takes the commit; returns its bytes or 0."""
+        torn_at = log.end
+        total = layout.frame_size(size)
+        while True:
+            self.flash.void(log.sector, torn_at)
+            page = layout.next_page(log.end + total - 1)
+            log.end = page + layout.SKIP_SIZE
+            if log.end + total > SEAL_AT - _GAP_RESERVE:
+                log.end = min(page, SEAL_AT)
+                return 0
+            if self.flash.put(log.sector, page, layout.pack_skip(torn_at)):
+                if self._program(log, size, log.end):
+                    log.end += total
+                    return total
+                torn_at = log.end
 
     # --- reading and giving up ---
 
@@ -300,7 +409,7 @@ class Journal:
         now_ms = self.clock.mono_ms()
         if now_ms < _FORECAST_AFTER_MS or not self.programmed:
             return None  # too early to tell
-        blank = sum(self.pool.blanks()) * (SEAL_AT - HEADER_SIZE)
+        blank = (self.pool.ready + self.pool.unknown) * (SEAL_AT - HEADER_SIZE)
         return blank * now_ms // self.programmed / 3600000
 
     def release(self, cls, number):
@@ -311,13 +420,13 @@ class Journal:
 
     def _give_up(self):
         """Erase the sector that matters least; a gap record says so before. False when none."""
-        newest = [log.number for log in self._logs]
-        sector = self.pool.victim(newest)
-        if sector < 0 or max(newest) < 0:
+        numbers = [log.number for log in self._logs]
+        sector = self.pool.victim(numbers)
+        if sector < 0 or max(numbers) < 0:
             return False  # without an open log there is nothing to make room for
-        owner = self.pool.owners[sector]
-        if owner < len(self._logs) and not self.pool.released[sector]:
-            self._say_gap(owner, self.pool.numbers[sector])
+        owner = self.pool.owner(sector)
+        if owner < len(self._logs) and not self.pool.is_released(sector):
+            self._say_gap(owner, self.pool.number(sector))
         self.pool.erase(sector)
         return True
 
@@ -329,16 +438,18 @@ class Journal:
             if log.counter is not None and (best is None or log.end < best.end):
                 best = log
         self.commit(best.cls)
-        best.writer.gap(cls, number, number, self.clock.mono_ms())
+        writer = best.writer
+        writer.begin(min(SEAL_AT - best.end - layout.COMMIT_OVERHEAD, COMMIT_MAX))
+        writer.mark()
+        writer.gap(cls, number, number, self.clock.mono_ms())
         self.commit(best.cls)
 
     # --- idle moments ---
 
     def idle(self):
         """Do one step of housekeeping; returns True when it erased. Call it between readings."""
-        ready, unknown = self.pool.blanks()
-        if ready < BLANKS_AHEAD:
-            if unknown and self.pool.prepare():
+        if self.pool.ready < BLANKS_AHEAD:
+            if self.pool.prepare():
                 return False
             return self._give_up()
         for log in self._logs:
@@ -349,5 +460,5 @@ class Journal:
         return self.keys.tidy()
 
     def _is_due(self, log):
-        used = log.end > HEADER_SIZE or log.writer.size
+        used = log.end > HEADER_SIZE or log.writer.records
         return used and self.clock.mono_ms() - log.opened_ms > _SEALED_AFTER_MS

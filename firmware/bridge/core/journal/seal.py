@@ -11,16 +11,22 @@ from bridge.core.journal.layout import BLANK, RELEASED_AT, SEAL_TAG_SIZE
 from bridge.core.mac import Hmac, hmac_sha256
 
 _NEXT = b"vitalkeep next"
+_EPOCH = b"vitalkeep epoch"
 _ENCRYPT = b"vitalkeep encrypt"
 _RESUME = b"vitalkeep resume"
 _SEAL = b"vitalkeep seal"
 
-FIRST_SEAL = bytes(SEAL_TAG_SIZE)  # what sector 0 of a log is chained to
+FIRST_SEAL = bytes(SEAL_TAG_SIZE)  # what the first sector of each key epoch is chained to
 
 
 def next_chain_key(key):
     """Return chain key n + 1 from chain key n: the way back does not exist."""
     return hmac_sha256(key, _NEXT)
+
+
+def epoch_key(seed, cls, first):
+    """Return the chain key of sector `first`, with which a class begins a spare seed's epoch."""
+    return hmac_sha256(seed, _EPOCH, struct.pack("<BI", cls, first))
 
 
 def _untouched(header):
@@ -40,19 +46,22 @@ def resume_key(sector_key, random, at):
     return hmac_sha256(sector_key, _RESUME, random, struct.pack("<H", at))
 
 
-def seal_tag(chain_key, header, body, previous):
-    """Return the 16-byte tag of a sector.
+def begin_seal(chain_key, header, previous, end):
+    """Return the Hmac of a sector's seal, to be fed what follows the header, up to `end`.
 
     header    its HEADER_SIZE bytes
-    body      what follows, up to the end of what was ever programmed
     previous  tag of the sector before, FIRST_SEAL for the first
     """
     header = _untouched(header)
     mac = Hmac(hmac_sha256(chain_key, _SEAL, header))
     mac.update(previous)
-    mac.update(struct.pack("<H", len(header) + len(body)))
+    mac.update(struct.pack("<H", end))
     mac.update(header)
-    mac.update(body)
+    return mac
+
+
+def end_seal(mac):
+    """Return the 16-byte tag."""
     return mac.digest()[:SEAL_TAG_SIZE]
 
 
@@ -66,19 +75,18 @@ class Counter:
 
     def __init__(self, cipher, key):
         self._encrypt = cipher(key).encrypt
-        self._blocks = {}
+        self._block = bytearray(16)
+        self._stream = bytearray(16)
 
     def apply(self, data, start, stop, offset):
         """Encrypt or decrypt data[start:stop] in place; data[start] is at `offset`."""
-        first = offset // 16
-        count = (offset + stop - start + 15) // 16 - first
-        blocks = self._blocks.get(count)
-        if blocks is None:
-            # Commits of one device come in few sizes; a buffer for each spares the heap.
-            blocks = self._blocks[count] = bytearray(16 * count)
-        for index in range(count):
-            struct.pack_into(">I", blocks, 16 * index + 12, first + index)
-        stream = self._encrypt(blocks)
-        skip = offset - 16 * first
-        for index in range(stop - start):
-            data[start + index] ^= stream[skip + index]
+        block, stream = self._block, self._stream
+        known = -1
+        for index in range(start, stop):
+            at = offset + index - start
+            if at >> 4 != known:
+                known = at >> 4
+                block[14] = known >> 8
+                block[15] = known & 255
+                self._encrypt(block, stream)
+            data[index] ^= stream[at & 15]

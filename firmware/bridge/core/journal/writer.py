@@ -1,23 +1,28 @@
-"""Observations to the plaintext of commits: one class's state within one sector.
+"""Observations to the coded commits of one class's log, within one sector.
 
-The state (who is who, last values, last time) starts empty with each sector and with each resume,
-so each part decodes by itself. The twin that reads is reader.py.
+The state (who is who, last values, times, all probabilities) starts afresh with each sector and
+each resume, so each part decodes by itself. The twin that reads is reader.py; what they share is
+model.py.
 """
 
-import struct
 from array import array
 
 from micropython import const
 
 from bridge.core.events import NO_VALUE
-from bridge.core.journal import records
+from bridge.core.journal import model, records
+from bridge.core.journal.coder import EVEN, Encoder
 from bridge.core.journal.layout import COMMIT_MAX, FIRST_CONFIGURED
 
 _TEXT_MAX = const(96)
-_VALUE_MAX = const(8)  # gap, state and a zigzag varint of 33 bits
-_TIME_MAX = const(9)  # a varint of ten-millisecond steps since the sector's start
-
+_GROW = const(8)
 CHANNELS_MAX = const(64)  # of one shape
+DEFINED_AT_ONCE = const(8)  # channels in one dictionary record
+
+# What records of each kind take at most when all goes normally; the coder says when they do not.
+TEXT_ROOM = const(160)
+SMALL_ROOM = const(48)
+DEFINE_ROOM = const(420)
 
 
 class Shape:
@@ -29,20 +34,19 @@ class Shape:
         self.count = 0
         self.defined = 0  # channels the current sector's dictionary has
         self.index = -1  # number of this shape in the current sector
-        self.parameters = array("H", bytes(2 * CHANNELS_MAX))
-        self.decimals = bytearray(CHANNELS_MAX)
-        self.last = array("i", bytes(4 * CHANNELS_MAX))
-        self.states = bytearray(CHANNELS_MAX)
-        self.at = bytearray(CHANNELS_MAX)  # where the observation at hand has each channel, + 1
+        self.tempo = model.Tempo()
+        self.parameters = array("H")
+        self.decimals = bytearray()
+        self.readings = model.Readings(0)
 
     def match(self, observation):
-        """Note where each channel stands in the observation, adding channels it has not had.
+        """Lay out the observation by channel, adding channels it has not had.
 
         Returns the number of parameters that found no room.
         """
-        at, count = self.at, self.count
-        for index in range(count):
-            at[index] = 0
+        states = self.readings.fresh_states
+        for channel in range(self.count):
+            states[channel] = NO_VALUE
         expected = 0
         lost = 0
         for index in range(observation.count):
@@ -50,14 +54,12 @@ class Shape:
             decimals = observation.decimals[index]
             channel = self._find(parameter, decimals, expected)
             if channel < 0:
-                if self.count == CHANNELS_MAX:
+                channel = self._add(parameter, decimals)
+                if channel < 0:
                     lost += 1
                     continue
-                channel = self.count
-                self.parameters[channel] = parameter
-                self.decimals[channel] = decimals
-                self.count = channel + 1
-            at[channel] = index + 1
+            self.readings.fresh[channel] = observation.values[index]
+            self.readings.fresh_states[channel] = observation.states[index]
             expected = channel + 1
         return lost
 
@@ -72,37 +74,101 @@ class Shape:
                 return channel
         return -1
 
+    def _add(self, parameter, decimals):
+        channel = self.count
+        if channel == CHANNELS_MAX:
+            return -1
+        if channel == len(self.decimals):
+            self.parameters.extend(array("H", bytes(2 * _GROW)))
+            self.decimals.extend(bytes(_GROW))
+            self.readings.grow(_GROW)
+        self.parameters[channel] = parameter
+        self.decimals[channel] = decimals
+        self.count = channel + 1
+        return channel
+
+
+class Waveform:
+    """One waveform of one device; of another rate or scale it is another one."""
+
+    def __init__(self, device, parameter, decimals, period_us):
+        self.device = device
+        self.parameter = parameter
+        self.decimals = decimals
+        self.period_us = period_us
+        self.index = -1
+        self.tempo = model.Tempo()
+        self.samples = model.Samples()
+
 
 class RecordWriter:
-    """Fills `data[:size]` with records; the journal encrypts and programs them as one commit.
+    """Fills a commit with records; the journal encrypts and programs it.
 
     devices  list of records.Device, in the order of the configuration
     extras   {id: (label, unit)} of the parameters that the common table lacks
+    records  how many are in the commit at hand
     """
 
     def __init__(self, devices, extras):
-        self.data = bytearray(COMMIT_MAX)
-        self.size = 0
+        self.coder = Encoder(COMMIT_MAX)
+        self.records = 0
+        self._marked = 0
         self._devices = devices
         self._extras = extras
+        self._numbers = model.table()
         self._named = bytearray(len(devices))
         self._shapes = []
+        self._waveforms = []
         self._defined_shapes = 0
+        self._defined_waveforms = 0
+        self._kind = records.END
+        self._parameter = 0
         self._tick = 0
+        self._base = 0
 
     def restart(self, mono_ms):
         """Begin a new sector or resume that opened at `mono_ms`."""
-        self.size = 0
-        self._tick = mono_ms // records.TICK_MS
-        self._defined_shapes = 0
-        for index in range(len(self._named)):
-            self._named[index] = 0
+        self._tick = self._base = mono_ms // records.TICK_MS
+        self._kind = records.END
+        self._parameter = 0
+        self._defined_shapes = self._defined_waveforms = 0
+        model.clear(self._numbers, EVEN)
+        model.clear(self._named, 0)
         for shape in self._shapes:
             shape.index = -1
             shape.defined = 0
-            for channel in range(shape.count):
-                shape.last[channel] = 0
-                shape.states[channel] = NO_VALUE
+        for waveform in self._waveforms:
+            waveform.index = -1
+
+    def begin(self, limit):
+        """Start a commit of at most `limit` bytes."""
+        self.coder.begin(limit)
+        self.records = 0
+
+    @property
+    def room(self):
+        """Bytes that the commit at hand can still take."""
+        return self.coder.room
+
+    @property
+    def is_full(self):
+        return self.coder.is_full
+
+    def mark(self):
+        """Begin a record: `undo` comes back here."""
+        self.coder.mark()
+        self._marked = self.records
+
+    def undo(self):
+        """Take back the record at hand. Only a restart makes sense after that."""
+        self.coder.undo()
+        self.records = self._marked
+
+    def finish(self):
+        """End the commit and return its size; it is in `coder.data`."""
+        self._code(self._kind_key(), records.END)
+        self._kind = records.END
+        return self.coder.finish()
 
     def shape_of(self, device, group):
         """Return the Shape of a device's group, making it at its first use, or None when full."""
@@ -115,155 +181,157 @@ class RecordWriter:
         self._shapes.append(shape)
         return shape
 
-    def bound(self, shape):
-        """Return how many bytes the next observation of `shape` can take at most."""
-        size = 1 + _TIME_MAX + 1 + shape.count * _VALUE_MAX
-        if shape.defined < shape.count:
-            size += 5 + 3 * (shape.count - shape.defined)
-            for channel in range(shape.defined, shape.count):
-                extra = self._extras.get(shape.parameters[channel])
-                if extra:
-                    size += 2 + len(extra[0].encode()) + len(extra[1].encode())
-        return size + self.name_bound(shape.device)
-
-    def name_bound(self, device):
-        """Return how many bytes naming a device can take; 0 when this sector knows it."""
-        if self._named[device]:
-            return 0
-        known = self._devices[device]
-        return 5 + len(known.name.encode()) + len(known.protocol.encode())
-
-    def text_bound(self, device):
-        """Return how many bytes an alarm or event can take at most."""
-        return _TEXT_MAX + 8 + _TIME_MAX + (0 if device is None else self.name_bound(device))
-
-    # --- records ---
-
-    def observation(self, shape, observation, mono_ms):
-        """Write one observation that `shape.match` has just seen."""
-        self._name(shape.device)
-        self._define(shape)
-        self._byte(records.OBSERVATION | shape.index)
-        self._time(mono_ms)
-        changed_at = self.size
-        self.size += 1
-        changed = 0
-        previous = -1
-        for channel in range(shape.count):
-            index = shape.at[channel] - 1
-            state = NO_VALUE
-            value = 0
-            if index >= 0:
-                state = observation.states[index]
-                value = observation.values[index]
-            last = shape.last[channel]
-            if state == shape.states[channel] and (state == NO_VALUE or value == last):
-                continue
-            moved = state != shape.states[channel]
-            self._varint((channel - previous - 1) << 1 | (1 if moved else 0))
-            if moved:
-                self._byte(state)
-                shape.states[channel] = state
-            if state != NO_VALUE:
-                self._signed(value - last)
-                shape.last[channel] = value
-            previous = channel
-            changed += 1
-        self.data[changed_at] = changed
-
-    def alarm(self, device, alarm, mono_ms):
-        self._name(device)
-        self._byte(records.ALARM)
-        self._time(mono_ms)
-        self._byte(device)
-        self._byte(alarm.page & 0xFF)
-        self._pack("<H", alarm.code & 0xFFFF)
-        self._byte((alarm.priority & 0x7F) | (0x80 if alarm.active else 0))
-        self._text(alarm.text)
-
-    def event(self, event, text, mono_ms):
-        self._byte(records.EVENT)
-        self._time(mono_ms)
-        self._byte(event)
-        self._text(text)
-
-    def gap(self, cls, first, last, mono_ms):
-        self._byte(records.GAP)
-        self._time(mono_ms)
-        self._byte(cls)
-        self._pack("<II", first, last)
-
-    def clock(self, exact_ms, utc_ms, error_ms, clock):
-        self._byte(records.CLOCK)
-        self._time(exact_ms)
-        self._pack("<QqHB", exact_ms, utc_ms, min(error_ms, 0xFFFF), clock)
+    def waveform_of(self, device, wave):
+        """Return the Waveform of a device's wave, making it at its first use, None when full."""
+        for waveform in self._waveforms:
+            if (
+                waveform.device == device
+                and waveform.parameter == wave.parameter
+                and waveform.period_us == wave.period_us
+                and waveform.decimals == wave.decimals
+            ):
+                return waveform
+        if len(self._waveforms) == records.WAVEFORMS_MAX:
+            return None
+        waveform = Waveform(device, wave.parameter, wave.decimals, wave.period_us)
+        self._waveforms.append(waveform)
+        return waveform
 
     # --- dictionary ---
+
+    def knows(self, shape):
+        """Say whether this sector's dictionary has all of a shape."""
+        return shape.index >= 0 and shape.defined == shape.count
+
+    def define(self, shape):
+        """Write what the dictionary lacks of a shape, or a part of it."""
+        self._name(shape.device)
+        self._begin(records.SHAPE)
+        if shape.index < 0:
+            shape.index = self._defined_shapes
+            self._defined_shapes += 1
+            shape.tempo.restart(self._base)
+        self._number(shape.index)
+        self._number(shape.device)
+        self._number(shape.group)
+        count = min(shape.count - shape.defined, DEFINED_AT_ONCE)
+        self._number(count)
+        for channel in range(shape.defined, shape.defined + count):
+            self._define_parameter(shape.parameters[channel], shape.decimals[channel])
+            shape.readings.restart(channel)
+        shape.defined += count
+
+    def define_waveform(self, waveform):
+        """Write a waveform into this sector's dictionary."""
+        self._name(waveform.device)
+        self._begin(records.WAVEFORM)
+        waveform.index = self._defined_waveforms
+        self._defined_waveforms += 1
+        waveform.tempo.restart(self._base)
+        waveform.samples.restart()
+        self._number(waveform.device)
+        self._define_parameter(waveform.parameter, waveform.decimals)
+        self.coder.even(waveform.period_us, 24)
+
+    def _define_parameter(self, parameter, decimals):
+        model.signed(self.coder, self._numbers, records.PARAMETER_KEY, parameter - self._parameter)
+        self._parameter = parameter
+        self._number(decimals)
+        if parameter >= FIRST_CONFIGURED:
+            label, unit = self._extras[parameter]
+            self._text(label)
+            self._text(unit)
 
     def _name(self, device):
         if self._named[device]:
             return
         self._named[device] = 1
         known = self._devices[device]
-        self._byte(records.DEVICE)
-        self._byte(device)
-        self._byte(known.unit)
+        self._begin(records.DEVICE)
+        self._number(device)
+        self._number(known.unit)
         self._text(known.name)
         self._text(known.protocol)
 
-    def _define(self, shape):
-        if shape.defined == shape.count and shape.index >= 0:
-            return
-        if shape.index < 0:
-            shape.index = self._defined_shapes
-            self._defined_shapes += 1
-        self._byte(records.SHAPE)
-        self._byte(shape.index)
-        self._byte(shape.device)
-        self._byte(shape.group)
-        self._byte(shape.count - shape.defined)
-        for channel in range(shape.defined, shape.count):
-            parameter = shape.parameters[channel]
-            self._pack("<H", parameter)
-            self._byte(shape.decimals[channel])
-            if parameter >= FIRST_CONFIGURED:
-                label, unit = self._extras[parameter]
-                self._text(label)
-                self._text(unit)
-            shape.last[channel] = 0
-            shape.states[channel] = NO_VALUE
-        shape.defined = shape.count
+    # --- records ---
 
-    # --- bytes ---
+    def observation(self, shape, mono_ms):
+        """Write one observation that `shape.match` has just seen and the dictionary knows."""
+        self._begin(records.OBSERVATION)
+        self._number(shape.index)
+        self._tick = mono_ms // records.TICK_MS
+        shape.tempo.code(self.coder, self._numbers, self._tick)
+        shape.readings.code(self.coder, self._numbers, shape.count)
 
-    def _byte(self, value):
-        self.data[self.size] = value
-        self.size += 1
+    def wave(self, waveform, samples, count, mono_ms):
+        """Write samples[:count], the first at `mono_ms`, of a waveform the dictionary knows."""
+        self._begin(records.WAVE)
+        self._number(waveform.index)
+        self._tick = mono_ms // records.TICK_MS
+        waveform.tempo.code(self.coder, self._numbers, self._tick)
+        model.number(self.coder, self._numbers, records.COUNT_KEY, count)
+        waveform.samples.code(self.coder, samples, count)
 
-    def _pack(self, form, *values):
-        struct.pack_into(form, self.data, self.size, *values)
-        self.size += struct.calcsize(form)
+    def alarm(self, device, alarm, mono_ms):
+        self._name(device)
+        self._begin(records.ALARM)
+        self._time(mono_ms)
+        self._number(device)
+        self.coder.even(alarm.page & 0xFF, 8)
+        self.coder.even(alarm.code & 0xFFFF, 16)
+        self.coder.even(alarm.priority & 0x7F, 7)
+        self.coder.even(1 if alarm.active else 0, 1)
+        self._text(alarm.text)
 
-    def _text(self, text):
-        data = text.encode()[:_TEXT_MAX]
-        self._byte(len(data))
-        self.data[self.size : self.size + len(data)] = data
-        self.size += len(data)
+    def event(self, event, text, mono_ms):
+        self._begin(records.EVENT)
+        self._time(mono_ms)
+        self._number(event)
+        self._text(text)
 
-    def _varint(self, value):
-        data, size = self.data, self.size
-        while value > 0x7F:
-            data[size] = value & 0x7F | 0x80
-            value >>= 7
-            size += 1
-        data[size] = value
-        self.size = size + 1
+    def gap(self, cls, first, last, mono_ms):
+        self._begin(records.GAP)
+        self._time(mono_ms)
+        self.coder.even(cls, 2)
+        self.coder.even(first, 32)
+        self.coder.even(last, 32)
 
-    def _signed(self, value):
-        self._varint(value << 1 if value >= 0 else -(value << 1) - 1)
+    def clock(self, exact_ms, utc_ms, error_ms, clock):
+        self._begin(records.CLOCK)
+        self._time(exact_ms)
+        self.coder.even(exact_ms, 48)
+        self.coder.even(utc_ms, 48)
+        self.coder.even(min(error_ms, 0xFFFF), 16)
+        self.coder.even(clock, 3)
+
+    # --- parts ---
+
+    def _begin(self, kind):
+        self._code(self._kind_key(), kind)
+        self._kind = kind
+        self.records += 1
+
+    def _kind_key(self):
+        return records.KIND_KEY + records.KIND_STEP * self._kind
+
+    def _code(self, key, value):
+        model.number(self.coder, self._numbers, key, value)
+
+    def _number(self, value):
+        model.number(self.coder, self._numbers, records.FIELD_KEY, value)
 
     def _time(self, mono_ms):
-        # Time goes forward within a sector; two tasks may hand in the same moment out of order.
-        tick = max(mono_ms // records.TICK_MS, self._tick)
-        self._varint(tick - self._tick)
+        tick = mono_ms // records.TICK_MS
+        model.signed(self.coder, self._numbers, records.TIME_KEY, tick - self._tick)
         self._tick = tick
+
+    def _text(self, text):
+        data = text.encode()
+        if len(data) > _TEXT_MAX:
+            end = _TEXT_MAX
+            while data[end] & 0xC0 == 0x80:
+                end -= 1  # not in the midst of a character
+            data = data[:end]
+        self._number(len(data))
+        for byte in data:
+            self.coder.even(byte, 8)

@@ -1,0 +1,120 @@
+"""What a log does to its sectors: program and read back, find the end, compute the seal.
+
+Everything that an append needs is made once, here: an append allocates nothing.
+"""
+
+from micropython import const
+
+from bridge.core.journal import layout
+from bridge.core.journal.layout import BLANK, COMMIT_MAX, HEADER_SIZE, PAGE_SIZE, SEAL_AT
+from bridge.core.journal.seal import begin_seal, end_seal
+
+_STEP = const(16)  # what is programmed comes in multiples: ones behind a frame change nothing
+_FRAME_SIZE = COMMIT_MAX + 16
+_BLANK_PAGE = b"\xff" * PAGE_SIZE
+
+
+class SectorFlash:
+    """Reads and programs the sectors of a medium, and says whether it took.
+
+    frame  bytearray of at least COMMIT_MAX + COMMIT_OVERHEAD bytes, to be programmed by `write`
+    worn   writes that did not read back as written
+    """
+
+    def __init__(self, medium):
+        self.frame = bytearray(_FRAME_SIZE)
+        self.worn = 0
+        self._medium = medium
+        self._views = self._slices(self.frame)
+        self._page = bytearray(PAGE_SIZE)
+        self._page_views = self._slices(self._page)
+
+    def _slices(self, buffer):
+        view = memoryview(buffer)
+        return [view[:size] for size in range(_STEP, len(buffer) + 1, _STEP)]
+
+    def write(self, sector, offset, size):
+        """Program frame[:size]; True when it is on flash."""
+        frame = self.frame
+        padded = size + -size % _STEP
+        for index in range(size, padded):
+            frame[index] = BLANK
+        view = self._views[padded // _STEP - 1]
+        if offset + padded > layout.SECTOR_SIZE:
+            view = view[:size]  # a seal, at the very end
+        try:
+            self._medium.writeblocks(sector, view, offset)
+            if self._holds(sector, offset, size):
+                return True
+        except OSError:
+            pass
+        self.worn += 1
+        return False
+
+    def _holds(self, sector, offset, size):
+        frame, page = self.frame, self._page
+        done = 0
+        while done < size:
+            part = min(PAGE_SIZE, size - done)
+            self._medium.readblocks(sector, self._page_views[(part + 15) // 16 - 1], offset + done)
+            for index in range(part):
+                if page[index] != frame[done + index]:
+                    return False
+            done += part
+        return True
+
+    def put(self, sector, offset, data):
+        """Program `data`; True when it is on flash."""
+        for index in range(len(data)):
+            self.frame[index] = data[index]
+        return self.write(sector, offset, len(data))
+
+    def void(self, sector, offset):
+        """Have no walk take what stands at an offset for a frame."""
+        self.frame[0] = 0
+        self.write(sector, offset, 1)
+
+    def header(self, sector):
+        """Return the bytes of a sector's header."""
+        data = bytearray(HEADER_SIZE)
+        self._medium.readblocks(sector, data, 0)
+        return data
+
+    def is_sealed(self, sector):
+        data = bytearray(layout.SEAL_SIZE)
+        self._medium.readblocks(sector, data, SEAL_AT)
+        return layout.parse_seal(data, 0) is not None
+
+    def used_end(self, sector):
+        """Return the end of what was ever programmed before the seal (layout.used_end)."""
+        offset = SEAL_AT // PAGE_SIZE * PAGE_SIZE
+        limit = SEAL_AT - offset
+        while offset >= 0:
+            self._medium.readblocks(sector, self._page, offset)
+            while limit and self._page[limit - 1] == BLANK:
+                limit -= 1
+            if limit:
+                return offset + limit
+            offset -= PAGE_SIZE
+            limit = PAGE_SIZE
+        return 0
+
+    def is_blank(self, sector):
+        """Read a whole sector and say whether it is erased."""
+        for offset in range(0, layout.SECTOR_SIZE, PAGE_SIZE):
+            self._medium.readblocks(sector, self._page, offset)
+            if self._page != _BLANK_PAGE:
+                return False
+        return True
+
+    def tag(self, sector, slot, end):
+        """Return the seal's tag over a sector's bytes up to `end`, as they are on flash."""
+        mac = begin_seal(slot.key, self.header(sector), slot.previous_seal, end)
+        view = memoryview(self._page)
+        at = HEADER_SIZE
+        while at < end:
+            size = min(PAGE_SIZE, end - at)
+            self._medium.readblocks(sector, view[:size], at)
+            mac.update(view[:size])
+            at += size
+        return end_seal(mac)

@@ -3,7 +3,7 @@
 import unittest
 
 from bridge.core.errors import FormatError, KeyLost, TagError
-from bridge.core.events import Alarm, Observation
+from bridge.core.events import NO_SAMPLE, Alarm, Observation, Wave
 from bridge.core.journal import layout, records
 from bridge.core.journal.reader import SectorReader, verify_seal
 from bridge.core.journal.seal import FIRST_SEAL, next_chain_key
@@ -191,7 +191,63 @@ class TestSeal(unittest.TestCase):
             self.assertEqual(bytes(self.flash.chip.store).find(text), -1)
 
 
+def ramp(count, first=0):
+    """Return a Wave that climbs and falls, with a hole in it."""
+    wave = Wave(count)
+    wave.parameter, wave.decimals, wave.period_us, wave.count = 9, 1, 4000, count
+    for index in range(count):
+        wave.samples[index] = (first + index) * 37 % 900 - 400
+    wave.samples[count // 2] = NO_SAMPLE
+    return wave
+
+
+class TestWaves(unittest.TestCase):
+    def test_samples_come_back_with_their_times_across_sectors(self):
+        journal, clock = Flash().boot()
+        expected = []
+        clock.now_ms = 1000
+        for second in range(40):
+            wave = ramp(250, 250 * second)
+            journal.wave(2, 1, wave, clock.now_ms)
+            expected += [None if s == NO_SAMPLE else s for s in wave.samples]
+            clock.now_ms += 1000
+            journal.idle()
+        journal.commit(2)
+        self.assertGreater(journal.newest(2)[0], 0)
+        found = read_all(journal, 2, records.WAVE)
+        self.assertEqual([s for record in found for s in record.samples], expected)
+        self.assertEqual(journal.lost_parameters, 0)
+        at = 0
+        for record in found:
+            self.assertEqual(record.mono_ms, (1000 + 4 * at) // 10 * 10)
+            self.assertEqual((record.parameter, record.decimals, record.period_us), (9, 1, 4000))
+            self.assertEqual(record.device.name, "panel")
+            at += len(record.samples)
+
+    def test_waves_and_observations_share_commits(self):
+        journal, clock = Flash().boot()
+        for _ in range(5):
+            clock.now_ms += 1000
+            journal.wave(1, 0, ramp(50), clock.now_ms)
+            journal.observation(1, 0, observation(1)[0], clock.now_ms)
+        journal.commit(1)
+        self.assertEqual(len(read_all(journal, 1, records.WAVE)), 5)
+        self.assertEqual(len(read_all(journal, 1)), 5)
+
+
 class TestPool(unittest.TestCase):
+    def test_each_class_keeps_its_guaranteed_share(self):
+        flash = Flash(sectors=32)
+        journal, clock = flash.boot()
+        fill(journal, clock, 1400, cls=2)
+        kept = journal.pool.held[2]
+        self.assertGreater(kept, 4)
+        fill(journal, clock, 6000)
+        self.assertEqual(journal.pool.held[2], 4)
+        self.assertEqual(journal.pool.forced_erases, 0)
+        numbers = [record.first for record in self.all_of(journal, records.GAP)]
+        self.assertGreater(len(numbers), 0)
+
     def test_full_pool_gives_up_released_sectors_first(self):
         flash = Flash(sectors=8)
         journal, clock = flash.boot()
@@ -258,7 +314,9 @@ class TestPool(unittest.TestCase):
         blank = journal.pool.ready + journal.pool.unknown
         self.assertGreater(blank, 30)
         rate = journal.programmed / 330
-        self.assertLess(abs(hours - blank * (layout.SEAL_AT - layout.HEADER_SIZE) / rate / 3600), 0.01)
+        self.assertLess(
+            abs(hours - blank * (layout.SEAL_AT - layout.HEADER_SIZE) / rate / 3600), 0.01
+        )
         fill(journal, clock, 600, first=330)
         self.assertLess(journal.hours_left(), hours)
 

@@ -176,9 +176,13 @@ class App:
 
     async def _watch(self, beat):
         up = False
+        worn = 0
         while True:
             beat()
             self.recorder.watch()
+            if worn != self.journal.worn:
+                worn = self.journal.worn
+                self.recorder.say(0, records.WORN, "%d programs did not take" % worn)
             if up != self.link.is_up():
                 up = not up
                 self.recorder.say(0, records.LINK_UP if up else records.LINK_DOWN, self.link.name)

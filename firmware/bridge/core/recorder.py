@@ -1,7 +1,7 @@
 """Events of the lines to records in the journal: who spoke, in which class, and who is silent."""
 
-from bridge.core.errors import KeyLost
-from bridge.core.events import Alarm, Damage, Identity, Observation
+from bridge.core.errors import KeyLost, MediumError
+from bridge.core.events import Alarm, Damage, Identity, Observation, Wave
 from bridge.core.journal import records
 from bridge.core.journal.layout import CLASSES
 
@@ -44,6 +44,8 @@ class Recorder:
         except KeyLost:
             # This class's log is shut until the gateway is provisioned; the others go on.
             self._counters.add("key_lost", 1)
+        except MediumError:
+            self._counters.add("medium_errors", 1)
 
     def _append(self, device, event):
         cls = self.classes[device]
@@ -53,6 +55,10 @@ class Recorder:
                 self.say(cls, records.DEVICE_BACK, self.names[device])
             self.heard_ms[device] = now_ms
             self._journal.observation(cls, device, event, now_ms)
+        elif isinstance(event, Wave):
+            # What has just come began a while ago.
+            lasted_ms = event.count * event.period_us // 1000
+            self._journal.wave(cls, device, event, self._clock.mono_ms() - lasted_ms)
         elif isinstance(event, Alarm):
             self._journal.alarm(cls, device, event, self._clock.mono_ms())
         elif isinstance(event, Identity):
@@ -73,3 +79,5 @@ class Recorder:
             self._journal.event(cls, event, text)
         except KeyLost:
             self._counters.add("key_lost", 1)
+        except MediumError:
+            self._counters.add("medium_errors", 1)

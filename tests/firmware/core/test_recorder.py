@@ -2,7 +2,7 @@
 
 import unittest
 
-from bridge.core.events import Alarm, Damage, Identity, Observation
+from bridge.core.events import Alarm, Damage, Identity, Observation, Wave
 from bridge.core.journal import records
 from bridge.core.recorder import Recorder
 from tests.support.gateway import Flash, observation, read_all
@@ -55,6 +55,15 @@ class TestRecorder(unittest.TestCase):
         self.recorder.take(0, damage)
         self.recorder.take(0, damage)
         self.assertEqual(self.counts.values, {"line0_noise": 14})
+
+    def test_wave_began_when_its_first_sample_was_taken(self):
+        made = Wave(50)
+        made.parameter, made.period_us, made.count = 1, 4000, 50
+        self.clock.now_ms = 3000
+        self.recorder.take(0, made)
+        self.journal.commit(0)
+        found = read_all(self.journal, 0, records.WAVE)
+        self.assertEqual([(r.mono_ms, len(r.samples)) for r in found], [(2800, 50)])
 
     def test_alarm_is_on_flash_at_once(self):
         before = self.journal.newest(0)[1]

@@ -159,7 +159,10 @@ class Pool:
     def release(self, sector):
         """Note on flash that a sector may be given up: its receipts are in."""
         if not self.is_released(sector):
-            self._medium.writeblocks(sector, b"\x00", layout.RELEASED_AT)
+            try:
+                self._medium.writeblocks(sector, b"\x00", layout.RELEASED_AT)
+            except OSError:
+                pass  # the mark is for the next boot; this one knows
             self._owners[sector] |= _RELEASED
 
     def prepare(self):

@@ -24,6 +24,23 @@ PARAMETERS = (
     (12, "DESAT", "", 0, "1", 0),
     (13, "PI delta", "", 0, "1", 0),
     (14, "SpHb mmol", "", 0, "mmol/L", 0),
+    (15, "Tnaso", "", 0, "Cel", 0),
+    (16, "ABPs", "MDC_PRESS_BLD_ART_ABP_SYS", 150037, "mm[Hg]", 2),
+    (17, "ABPd", "MDC_PRESS_BLD_ART_ABP_DIA", 150038, "mm[Hg]", 2),
+    (18, "ABPm", "MDC_PRESS_BLD_ART_ABP_MEAN", 150039, "mm[Hg]", 2),
+    (19, "CVPm", "MDC_PRESS_BLD_VEN_CENT_MEAN", 150087, "mm[Hg]", 2),
+    (20, "NBPs", "MDC_PRESS_BLD_NONINV_SYS", 150021, "mm[Hg]", 2),
+    (21, "NBPd", "MDC_PRESS_BLD_NONINV_DIA", 150022, "mm[Hg]", 2),
+    (22, "NBPm", "MDC_PRESS_BLD_NONINV_MEAN", 150023, "mm[Hg]", 2),
+    (23, "PPV", "", 0, "%", 0),
+    (24, "BIS", "MDC_EEG_BISPECTRAL_INDEX", 0, "1", 0),
+    (25, "EMG", "", 0, "dB", 0),
+    (26, "TOFcnt", "", 0, "1", 0),
+    (27, "TOFratio", "", 0, "%", 0),
+    (28, "TOF1", "", 0, "%", 0),
+    (29, "TOF2", "", 0, "%", 0),
+    (30, "TOF3", "", 0, "%", 0),
+    (31, "TOF4", "", 0, "%", 0),
     # Ventilators: pressures
     (32, "Paw", "MDC_PRESS_AWAY", 151792, "mbar", 2),
     (33, "PIP", "MDC_PRESS_AWAY_INSP_MAX", 151817, "mbar", 2),
@@ -150,4 +167,6 @@ PARAMETERS = (
     # what it was told about the patient
     (202, "Age", "", 0, "a", 0),
     (203, "Weight", "", 0, "kg", 0),
+    # Of monitors with several sources of one thing
+    (208, "HR ECG", "", 0, "/min", 0),
 )

@@ -9,14 +9,6 @@ def const(value):
     return value
 
 
-def native(function):
-    return function
-
-
-def viper(function):
-    return function
-
-
 def heap_lock():
     """CPython cannot forbid allocation: the tests that prove it run on MicroPython."""
 

@@ -4,7 +4,15 @@ import os
 
 from bridge.core.events import NO_VALUE, VALID, Observation
 from bridge.core.journal import layout, records
-from bridge.core.journal.keyring import Identity, KeyRing, pack_identity, pack_slot
+from bridge.core.journal.keyring import (
+    COPY_AT,
+    SLOT_SIZE,
+    Identity,
+    KeyRing,
+    pack_identity,
+    pack_seed,
+    pack_slot,
+)
 from bridge.core.journal.reader import SectorReader
 from bridge.core.journal.ring import Journal
 from bridge.core.journal.seal import FIRST_SEAL, next_chain_key
@@ -25,6 +33,7 @@ SITE = b"site---1"
 UPLINK_KEY = b"u" * 32
 RECEIPT_KEY = b"r" * 32
 CHAIN_KEYS = (b"A" * 32, b"B" * 32, b"C" * 32)
+SEEDS = tuple(bytes((0xE0 + epoch,)) * 31 + b"s" for epoch in range(1, 9))
 KEY_BLOCKS = 3
 EXTRAS = {0x8000: ("O2 supply", "kPa")}
 DEVICES = (("vent", "draeger_medibus", 0), ("panel", "modbus_rtu", 17))
@@ -46,13 +55,16 @@ class HandClock:
 
 
 class Flash:
-    """One chip with a key region and a log of `sectors`; provisioned when made."""
+    """One chip with a key region and a log of `sectors`; provisioned when made.
 
-    def __init__(self, sectors=12, seed=1):
-        size = (KEY_BLOCKS + sectors) * layout.SECTOR_SIZE
+    key_blocks  3, or 4 for one with spare seeds
+    """
+
+    def __init__(self, sectors=12, seed=1, key_blocks=KEY_BLOCKS):
+        size = (key_blocks + sectors) * layout.SECTOR_SIZE
         self.chip = NorChip(bytearray(b"\xff" * size), size)
-        self.keys = Partition(self.chip, 0, KEY_BLOCKS * layout.SECTOR_SIZE)
-        start = KEY_BLOCKS * layout.SECTOR_SIZE
+        start = key_blocks * layout.SECTOR_SIZE
+        self.keys = Partition(self.chip, 0, start)
         self.log = Partition(self.chip, start, sectors * layout.SECTOR_SIZE)
         self._seed = seed
         self._boots = 0
@@ -61,7 +73,11 @@ class Flash:
         self.keys.writeblocks(0, pack_identity(identity), 0)
         for cls, key in enumerate(CHAIN_KEYS):
             slot = pack_slot(cls, 0, 0, 0, key, FIRST_SEAL)
-            self.keys.writeblocks(1, slot, cls * 64)
+            self.keys.writeblocks(1, slot, cls * SLOT_SIZE)
+        if key_blocks > 3:
+            for index, spare in enumerate(SEEDS):
+                self.keys.writeblocks(3, pack_seed(index + 1, spare), index * SLOT_SIZE)
+            self.keys.writeblocks(3, pack_identity(identity), COPY_AT)
 
     def boot(self):
         """Return (journal, clock) after a power-on; raises PowerCut like any flash user."""

@@ -29,7 +29,7 @@ LOG_ID = b"\x02logid--"
 SITE_ID = b"\x03site---"
 DEVICES = (("vent", "draeger_medibus", 0), ("oximeter", "masimo_set", 0))
 EXTRAS = {0x8000: ("O2 supply", "kPa")}
-KEY_BLOCKS = 3
+KEY_BLOCKS = 4
 
 
 class RamMedium:
@@ -264,3 +264,16 @@ class WritePath:
 
     async def send_async(self, *messages: tuple[str, bytes]) -> list[tuple[str, bytes]]:
         return await self.intake.handle([Message(*message) for message in messages])
+
+
+def converse(path: WritePath, gateway: FakeGateway, rounds: int = 50) -> None:
+    """Let gateway and site talk until nothing is left to send."""
+    for payload in path.send(gateway.heartbeat(ask=True)):
+        assert gateway.take(payload).have
+    for _ in range(rounds):
+        runs = list(gateway.next_runs())
+        if not runs:
+            return
+        for payload in path.send(*runs):
+            gateway.take(payload)
+    raise AssertionError("still sending")

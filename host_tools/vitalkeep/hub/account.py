@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from bridge.core.journal.layout import SECTOR_SIZE
-from vitalkeep.hub import spans
+from vitalkeep.hub import sectors, spans
 from vitalkeep.hub.heartbeat import Heartbeat
 
 STORED = "stored"
@@ -22,6 +22,7 @@ _WORSE = (STORED, COMING, GAP)
 NO_POWER = "gateway without power"
 SILENT = "device silent"
 OVERWRITTEN = "overwritten"
+KEYS_LOST = "gateway lost its keys"
 UNKNOWN = "unknown"
 UNDERWAY = "sent within seconds"
 BACKLOG = "in the gateway's backlog"
@@ -88,7 +89,7 @@ class _Span:
 class Facts:
     """What is known of one gateway.
 
-    rows     of `Store.spans`: log, cls, sector, length, spans
+    rows     of `Store.spans`: log, cls, sector, length, state, spans
     gaps     rows of the gaps table
     offsets  UTC minus monotonic ms by boot
     beat     the last heartbeat, None when none was heard since the hub started
@@ -106,7 +107,7 @@ def account(facts: Facts, cls: int, start_ms: int, now_ms: int) -> Account:
     """Return the account of one class from `start_ms` to `now_ms`, the worst device deciding."""
     result = Account(cls)
     rows = [row for row in facts.rows if row["cls"] == cls]
-    lengths = {(bytes(row["log"]), row["sector"]): row["length"] for row in rows}
+    known = {(bytes(row["log"]), row["sector"]): row for row in rows}
     devices: dict[str, list[_Span]] = {}
     for row in rows:
         for device, found in spans.load(row["spans"]).items():
@@ -118,10 +119,10 @@ def account(facts: Facts, cls: int, start_ms: int, now_ms: int) -> Account:
                 span = _Span(first + offset, last + offset, boot, bytes(row["log"]), row["sector"])
                 devices.setdefault(device, []).append(span)
     lines = []
-    for device, known in devices.items():
-        known.sort(key=lambda span: (span.start_ms, span.end_ms))
-        whole = _Line(facts, cls, lengths, device)
-        lines.append(_cut(whole.segments(known, now_ms), start_ms, now_ms))
+    for device, stored in devices.items():
+        stored.sort(key=lambda span: (span.start_ms, span.end_ms))
+        whole = _Line(facts, cls, known, device)
+        lines.append(_cut(whole.segments(stored, now_ms), start_ms, now_ms))
     result.segments = _worst(lines)
     return result
 
@@ -130,11 +131,15 @@ class _Line:
     """The segments of one device."""
 
     def __init__(
-        self, facts: Facts, cls: int, lengths: Mapping[tuple[bytes, int], int], device: str
+        self,
+        facts: Facts,
+        cls: int,
+        rows: Mapping[tuple[bytes, int], Mapping[str, Any]],
+        device: str,
     ) -> None:
         self._facts = facts
         self._cls = cls
-        self._lengths = lengths
+        self._rows = rows
         self._device = device
 
     def segments(self, known: Sequence[_Span], now_ms: int) -> list[Segment]:
@@ -167,13 +172,18 @@ class _Line:
         """Name a hole between two stored spans."""
         if before.log != after.log:
             return GAP, UNKNOWN
-        missing = [
-            number
-            for number in range(before.sector, after.sector)
-            if self._lengths.get((before.log, number)) != SECTOR_SIZE
-        ]
+        missing = []
+        cause = ""
+        for number in range(before.sector, after.sector):
+            row = self._rows.get((before.log, number))
+            if row is not None and row["state"] == sectors.ORPHAN:
+                cause = KEYS_LOST
+            elif row is None or row["length"] != SECTOR_SIZE:
+                missing.append(number)
         if missing:
             return (GAP, OVERWRITTEN) if self._gone(before.log, missing) else (COMING, BACKLOG)
+        if cause:
+            return GAP, cause
         return (GAP, NO_POWER) if before.boot != after.boot else (GAP, SILENT)
 
     def _gone(self, log: bytes, missing: Sequence[int]) -> bool:

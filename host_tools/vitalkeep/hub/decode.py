@@ -7,11 +7,14 @@ from typing import Any
 
 from bridge.core import codes
 from bridge.core.journal import records
+from bridge.core.journal.layout import CLASSES, SEAL_AT, Header
 from vitalkeep.hub.sectors import Place
 
 _KNOWN = {entry[0]: (entry[1], entry[4]) for entry in codes.PARAMETERS}
 
 Row = dict[str, Any]
+
+_OF_THE_HUB = 0  # an event that no gateway wrote
 
 
 def decimal(value: int | None, decimals: int) -> str | None:
@@ -81,3 +84,23 @@ def row_of(record: Any, place: Place, now_ms: int) -> tuple[str, Row] | None:
             "quality": record.clock,
         }
     return None
+
+
+def epoch_row(header: Header, place: Place, now_ms: int) -> Row:
+    """Return the events row of a new key epoch, at its first sector's header: it is told once."""
+    where = place._replace(sector=header.epoch_first)
+    name = f"class {CLASSES[place.cls]} goes on with sector {where.sector} in epoch {header.epoch}"
+    return _hub_row(header, where, 0, "key-epoch", name, now_ms)
+
+
+def orphan_row(header: Header, place: Place, now_ms: int) -> Row:
+    """Return the events row of a sector that will get no seal, at the place of that seal."""
+    text = f"class {CLASSES[place.cls]} sector {place.sector}: its key is lost, it has no seal"
+    return _hub_row(header, place, SEAL_AT, "orphan", text, now_ms)
+
+
+def _hub_row(header: Header, place: Place, offset: int, name: str, text: str, now_ms: int) -> Row:
+    # No record starts at these offsets, so the position is the row's own.
+    row: Row = place._asdict() | {"offset": offset, "idx": 0}
+    row |= {"boot": header.boot, "mono_ms": header.mono_ms}
+    return row | {"event": _OF_THE_HUB, "name": name, "text": text, "stored_ms": now_ms}

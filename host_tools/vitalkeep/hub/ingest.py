@@ -19,13 +19,13 @@ from bridge.core.journal import layout, records
 from bridge.core.journal.reader import SectorReader, verify_seal
 from bridge.core.journal.seal import FIRST_SEAL
 from vitalkeep.hub import sectors
-from vitalkeep.hub.decode import Row, row_of
+from vitalkeep.hub.chains import KeyChains, begins_epoch
+from vitalkeep.hub.decode import Row, epoch_row, orphan_row, row_of
 from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
-from vitalkeep.hub.sectors import KeyChain, Place, Sector, Stored
+from vitalkeep.hub.sectors import Place, Sector, Stored
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 
-AHEAD_MAX = 100_000  # sectors beyond the highest known that a hub is willing to derive keys for
 CACHE_MAX = 20_000  # sectors kept in memory between batches
 STRANGERS_MAX = 64  # ids of unknown gateways that are remembered, for the page
 
@@ -94,8 +94,8 @@ class Ingest:
         self.strangers: OrderedDict[str, int] = OrderedDict()
         self._cipher = cipher
         self._sectors: OrderedDict[Place, Sector] = OrderedDict()
-        self._chains: dict[Stream, KeyChain] = {}
-        self._highest: dict[Stream, int] = {}
+        self._chains: dict[Stream, KeyChains] = {}
+        self._epochs_told: set[tuple[Stream, int]] = set()
         self._gateways: dict[bytes, Gateway] = {}
         self._uplink_keys: dict[bytes, bytes] = {}
         self.set_gateways(gateways)
@@ -132,6 +132,10 @@ class Ingest:
         except FormatError:
             self.counters["malformed"] += 1
             return None
+        if run.log_id not in self._gateways[gateway].logs:
+            # Provisioning told the vault of every log; one more is no gateway's own.
+            self.counters["unknown_log"] += 1
+            return None
         self.counters["runs"] += 1
         place = Place(gateway, run.log_id, cls, run.sector)
         return Run(place, run.offset, sectors.normalised(run.offset, run.data))
@@ -144,15 +148,6 @@ class Ingest:
             self.strangers.popitem(last=False)
 
     # --- what the store has ---
-
-    def missing_streams(self, runs: Iterable[Run]) -> list[Stream]:
-        """Return the logs of which the highest stored sector number must be loaded first."""
-        streams = {run.place[:3] for run in runs}
-        return [stream for stream in streams if stream not in self._highest]
-
-    def load_stream(self, stream: Stream, highest: int) -> None:
-        """Take the highest sector number stored of a log, -1 for none."""
-        self._highest[stream] = highest
 
     def missing(self, places: Iterable[Place], neighbours: bool = True) -> list[Place]:
         """Return the sectors to load first; a seal also concerns those before and behind it."""
@@ -177,7 +172,7 @@ class Ingest:
     def forget(self) -> None:
         """Drop all that was loaded: another hub wrote, and the store knows better."""
         self._sectors.clear()
-        self._highest.clear()
+        self._epochs_told.clear()
 
     def trim(self) -> None:
         """Bound the memory, between batches; what waits behind a hole will be sent again."""
@@ -188,14 +183,9 @@ class Ingest:
 
     def take(self, run: Run, batch: Batch) -> None:
         """Apply a run to its sector, which is loaded, and note in `batch` what follows."""
-        stream = run.place[:3]
-        if run.place.sector > self._highest[stream] + AHEAD_MAX:
-            self._refuse(run, batch, "too_far_ahead")
-            return
         sector = self._sectors[run.place]
         if self._apply(sector, run, batch):
             self._join_pending(sector, batch)
-        self._highest[stream] = max(self._highest[stream], run.place.sector)
 
     def finish(self, batch: Batch) -> None:
         """Complete `batch.changes`, after the last run."""
@@ -203,7 +193,7 @@ class Ingest:
         for place, old in batch.dirty.items():
             sector = self._sectors[place]
             data = bytes(sector.data)
-            whole = data if sector.whole and old < len(data) else None
+            whole = data if sector.whole else None
             spans = sector.spans.dump()
             batch.changes.append(
                 Change(place, old, data[old:], len(data), sector.state, spans, whole)
@@ -218,6 +208,8 @@ class Ingest:
                 self.counters["pending_full"] += 1
             return False
         if verdict == sectors.CONFLICT:
+            if self._settle(sector, run, batch):
+                return True
             self._refuse(run, batch, "conflict")
             return False
         if verdict == sectors.DUPLICATE:
@@ -229,25 +221,35 @@ class Ingest:
     def _append(self, sector: Sector, run: Run, new: bytes, batch: Batch) -> bool:
         place, old = sector.place, len(sector.data)
         grown = bytes(sector.data) + new
-        if old < layout.HEADER_SIZE <= len(grown) and sectors.check_header(place, grown):
-            self._refuse(run, batch, "wrong_header")
+        opened = old < layout.HEADER_SIZE <= len(grown)
+        reason = self._refusal(place, grown) if opened else ""
+        if reason:
+            self._refuse(run, batch, reason)
             return False
         state = sector.state
         if len(grown) == layout.SECTOR_SIZE:
             state = self._prove(place, grown)
             if state == sectors.BROKEN:
+                # The run's tag is right, so this is what the gateway holds: it is kept as it is,
+                # since refusing it would only bring it again.
                 self._refuse(run, batch, "seal_mismatch")
-                return False
         batch.dirty.setdefault(place, old)
         self._touch(place, batch)
         self._decode(sector, grown, batch)
         sector.data += new
         sector.state = state
+        if opened:
+            self._note_epoch(sector, batch)
         if sector.whole:
             sector.pending.clear()
             sector.reader = None
             self._prove_next(sector, batch)
         return True
+
+    def _refusal(self, place: Place, data: bytes) -> str:
+        if sectors.check_header(place, data):
+            return "wrong_header"
+        return self._chain(place).refusal(layout.parse_header(data))
 
     def _join_pending(self, sector: Sector, batch: Batch) -> None:
         grew = True
@@ -264,21 +266,35 @@ class Ingest:
     # --- seals ---
 
     def _prove(self, place: Place, data: bytes) -> int:
-        """Return the state of a sector that has just become whole."""
-        before = self._previous_tag(place)
+        """Return the state of a sector whose bytes are all here."""
+        header = layout.parse_header(data)
+        before: bytes | None = bytes(FIRST_SEAL)
+        if header.number != header.epoch_first:
+            previous = self._sectors.get(place._replace(sector=place.sector - 1))
+            before = previous.tag() if previous else None
         try:
-            verify_seal(data, self._chain_key(place), before or FIRST_SEAL)
+            verify_seal(data, self._chain(place).key(header), before or FIRST_SEAL)
         except FormatError:
             return sectors.BROKEN
         except TagError:
             return sectors.WHOLE if before is None else sectors.BROKEN
         return sectors.PROVEN
 
-    def _previous_tag(self, place: Place) -> bytes | None:
-        if place.sector == 0:
-            return bytes(FIRST_SEAL)
-        before = self._sectors.get(place._replace(sector=place.sector - 1))
-        return before.tag() if before else None
+    def _settle(self, sector: Sector, run: Run, batch: Batch) -> bool:
+        """Put a seal that fits in the place of one that did not; False when it is none."""
+        seal = (run.offset, len(run.data)) == (layout.SEAL_AT, layout.SEAL_SIZE)
+        if sector.state != sectors.BROKEN or not seal:
+            return False
+        data = bytes(sector.data[: layout.SEAL_AT]) + run.data
+        state = self._prove(sector.place, data)
+        if state == sectors.BROKEN:
+            return False
+        batch.dirty.setdefault(sector.place, len(sector.data))
+        self._touch(sector.place, batch)
+        sector.data[:] = data
+        sector.state = state
+        self._prove_next(sector, batch)
+        return True
 
     def _prove_next(self, sector: Sector, batch: Batch) -> None:
         """The sector behind may have waited for this one's tag."""
@@ -292,23 +308,52 @@ class Ingest:
             seal = Run(behind.place, layout.SEAL_AT, data[layout.SEAL_AT :])
             self._refuse(seal, batch, "seal_mismatch")
 
-    def _chain_key(self, place: Place) -> bytes:
+    def _chain(self, place: Place) -> KeyChains:
         stream = place[:3]
-        chain = self._chains.get(stream)
-        if chain is None:
-            root = self._gateways[place.gateway].root
-            first = derive.chain_key(root, place.gateway, place.log, place.cls)
-            chain = self._chains[stream] = KeyChain(first)
-        return chain.key(place.sector)
+        if stream not in self._chains:
+            self._chains[stream] = KeyChains(self._gateways[place.gateway].root, *stream)
+        return self._chains[stream]
+
+    # --- key epochs ---
+
+    def _note_epoch(self, sector: Sector, batch: Batch) -> None:
+        """Say what a header that has just come means: a new epoch, an orphan before it."""
+        place = sector.place
+        header = layout.parse_header(sector.data)
+        before = self._sectors.get(place._replace(sector=place.sector - 1))
+        told = (place[:3], header.epoch)
+        if header.epoch and told not in self._epochs_told:
+            self._epochs_told.add(told)
+            # Within an epoch only the first sector is news, or one behind a hole; a row that
+            # comes twice has the same position.
+            if begins_epoch(header) or before is None or not before.data:
+                batch.add("events", epoch_row(header, place, batch.now_ms))
+        behind = self._sectors.get(place._replace(sector=place.sector + 1))
+        self._close_orphan(before, sector, batch)
+        self._close_orphan(sector, behind, batch)
+
+    @staticmethod
+    def _close_orphan(sector: Sector | None, behind: Sector | None, batch: Batch) -> None:
+        """Close a sector that the one behind it shows to be without a key."""
+        if sector is None or behind is None or sector.state != sectors.OPEN:
+            return
+        if min(len(sector.data), len(behind.data)) < layout.HEADER_SIZE:
+            return
+        if begins_epoch(layout.parse_header(behind.data)):
+            batch.dirty.setdefault(sector.place, len(sector.data))
+            sector.state = sectors.ORPHAN
+            header = layout.parse_header(sector.data)
+            batch.add("events", orphan_row(header, sector.place, batch.now_ms))
 
     # --- records ---
 
     def _decode(self, sector: Sector, grown: bytes, batch: Batch) -> None:
-        if sector.undecodable:
+        if sector.undecodable or len(grown) < layout.HEADER_SIZE:
             return
         try:
             if sector.reader is None:
-                sector.reader = SectorReader(self._cipher, self._chain_key(sector.place))
+                key = self._chain(sector.place).key(layout.parse_header(grown))
+                sector.reader = SectorReader(self._cipher, key)
                 # What was stored before is decoded and stored already; only the state counts.
                 for record in sector.reader.feed(bytes(sector.data)):
                     self._span(sector, record)

@@ -162,10 +162,6 @@ class Intake:
 
     def _prepare(self, runs: list[Run]) -> Batch:
         ingest, store = self.ingest, self._store
-        streams = ingest.missing_streams(runs)
-        if streams:
-            for stream, highest in store.highest(streams).items():
-                ingest.load_stream(stream, highest)
         places = ingest.missing([run.place for run in runs])
         if places:
             for place, stored in store.load(places).items():

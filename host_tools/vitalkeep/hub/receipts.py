@@ -122,8 +122,8 @@ def survey(
         for number, length, state in states(stream, first, newest):
             if state == sectors.PROVEN and number < first + count:
                 bits[(number - first) >> 3] |= 1 << ((number - first) & 7)
-            elif length and state != sectors.BROKEN:
-                # Whole and not yet proven goes as an entry: its digest speaks for it.
+            elif length:
+                # Whole and not proven goes as an entry: its digest speaks for it.
                 place = Place(beat.gateway, beat.log, cls, number)
                 (opened if number == newest else others).append(place)
         maps.append((cls, first, count, bytes(bits)))

@@ -53,7 +53,7 @@ meta = Table(
 )
 
 # length  bytes of the prefix that is stored
-# state   one of sectors.OPEN, WHOLE, PROVEN, BROKEN
+# state   one of sectors.OPEN, WHOLE, PROVEN, BROKEN, ORPHAN
 # data    all 4096 bytes once it is whole; until then they stand in `pieces`
 # spans   JSON, which device has values from when to when: see spans.py
 sectors = Table(

@@ -1,4 +1,4 @@
-"""One sector of a log as it grows at a site, and the chain keys that prove it. No I/O."""
+"""One sector of a log as it grows at a site. No I/O."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from typing import NamedTuple
 from bridge.core.errors import FormatError
 from bridge.core.journal import layout
 from bridge.core.journal.reader import SectorReader
-from bridge.core.journal.seal import next_chain_key
 from vitalkeep.hub.spans import Spans
 
 # States of a sector
 OPEN = 0
 WHOLE = 1  # every byte is here; the sector before, to which its seal is chained, is not yet
 PROVEN = 2
-BROKEN = 3  # every byte is here and the seal does not fit the sector before
+BROKEN = 3  # every byte is here and the seal fits neither them nor the sector before
+ORPHAN = 4  # closed without a seal: the gateway lost its key and went on in a new epoch
 
 PENDING_BYTES_MAX = 8192  # of one sector, held in memory until what lies before them comes
-_CHECKPOINT_EVERY = 1024
-_RECENT_KEYS_MAX = 16
 _BLANK = b"\xff"
 
 # What a run means to a prefix
@@ -119,30 +117,3 @@ def check_header(place: Place, data: bytes | bytearray) -> str:
         return str(error)
     found = Place(header.gateway, header.log_id, header.cls, header.number)
     return "" if found == place else f"header of {found} in {place}"
-
-
-class KeyChain:
-    """The chain keys of one class of one log, from key 0, with checkpoints on the way."""
-
-    def __init__(self, first: bytes) -> None:
-        self._checkpoints = {0: first}
-        self._recent: dict[int, bytes] = {}
-
-    def key(self, number: int) -> bytes:
-        """Return the chain key of sector `number`; the caller bounds how far ahead that is."""
-        at = number // _CHECKPOINT_EVERY * _CHECKPOINT_EVERY
-        while at not in self._checkpoints:
-            at -= _CHECKPOINT_EVERY
-        key = self._checkpoints[at]
-        for near, known in self._recent.items():
-            if at < near <= number:
-                at, key = near, known
-        while at < number:
-            key = next_chain_key(key)
-            at += 1
-            if at % _CHECKPOINT_EVERY == 0:
-                self._checkpoints[at] = key
-        self._recent[number] = key
-        while len(self._recent) > _RECENT_KEYS_MAX:
-            del self._recent[next(iter(self._recent))]
-        return key

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -191,22 +191,6 @@ class Store:
             if len(data) != row.length:
                 raise StoreError(f"{place}: {len(data)} bytes are stored, want {row.length}")
             found[place] = Stored(bytes(data), row.state)
-
-    def highest(self, streams: Iterable[Stream]) -> dict[Stream, int]:
-        """Return the highest sector number stored of each log, -1 for none; raises StoreError."""
-        table = schema.sectors
-        found = {}
-        try:
-            with self.writer.begin() as connection:
-                for stream in streams:
-                    query = sa.select(sa.func.max(table.c.sector)).where(
-                        *_in_stream(table, stream)
-                    )
-                    highest = connection.execute(query).scalar()
-                    found[stream] = -1 if highest is None else int(highest)
-        except SQLAlchemyError as error:
-            raise StoreError(_why(error)) from error
-        return found
 
     def states(self, stream: Stream, first: int, last: int) -> list[tuple[int, int, int]]:
         """Return (sector, length, state) of a log's sectors first to last; raises StoreError."""

@@ -40,6 +40,8 @@ _EVENTS = {
     "device-silent": ("bad", "{} is silent"),
     "device-back": ("good", "{} is back"),
     "set-aside": ("bad", "Unreadable flash was set aside: {}"),
+    "key-epoch": ("bad", "Key epoch changed: {}"),
+    "orphan": ("bad", "Closed by the change of key epoch: {}"),
 }
 
 Position = tuple[int, int, int]  # sector, offset, index

@@ -3,6 +3,9 @@
 The root key stays in the vault. A board gets what these functions return, and nothing else.
 """
 
+import struct
+
+from bridge.core.journal.seal import epoch_key
 from bridge.core.mac import hmac_sha256
 
 ROOT_SIZE = 32
@@ -11,6 +14,23 @@ ROOT_SIZE = 32
 def chain_key(root: bytes, gateway: bytes, log_id: bytes, cls: int) -> bytes:
     """Return chain key number 0 of one class of one log."""
     return hmac_sha256(root, b"vitalkeep chain", gateway, log_id, bytes((cls,)))
+
+
+def spare_seed(root: bytes, gateway: bytes, log_id: bytes, epoch: int) -> bytes:
+    """Return the one-use seed of a key epoch, 1 to keyring.SPARES."""
+    return hmac_sha256(root, b"vitalkeep spare", gateway, log_id, struct.pack("<H", epoch))
+
+
+def first_key(
+    root: bytes, gateway: bytes, log_id: bytes, cls: int, epoch: int, first: int
+) -> bytes:
+    """Return the chain key of sector `first`, with which a class begins a key epoch.
+
+    epoch, first  as in the sector's header; epoch 0 begins at sector 0
+    """
+    if epoch == 0:
+        return chain_key(root, gateway, log_id, cls)
+    return epoch_key(spare_seed(root, gateway, log_id, epoch), cls, first)
 
 
 def uplink_key(root: bytes, gateway: bytes) -> bytes:

@@ -1,6 +1,14 @@
 """What provisioning writes into a gateway's key region: all it may ever know."""
 
-from bridge.core.journal.keyring import SLOT_SIZE, Identity, pack_identity, pack_slot
+from bridge.core.journal.keyring import (
+    COPY_AT,
+    SLOT_SIZE,
+    SPARES,
+    Identity,
+    pack_identity,
+    pack_seed,
+    pack_slot,
+)
 from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
 from bridge.core.journal.seal import FIRST_SEAL
 from vitalkeep.keys import derive
@@ -11,8 +19,9 @@ def key_region(
 ) -> bytes:
     """Return the bytes of a new key region of `blocks` times 4096 bytes.
 
-    root   32 bytes; it is not in what is returned
-    sites  ids of the sites that this gateway delivers to, 8 bytes each
+    root    32 bytes; it is not in what is returned
+    sites   ids of the sites that this gateway delivers to, 8 bytes each
+    blocks  3 or more; from 4 up the last holds spare seeds and a copy of the identity
     """
     identity = Identity(
         gateway,
@@ -28,4 +37,11 @@ def key_region(
         key = derive.chain_key(root, gateway, log_id, cls)
         at = SECTOR_SIZE + cls * SLOT_SIZE
         region[at : at + SLOT_SIZE] = pack_slot(cls, 0, 0, 0, key, FIRST_SEAL)
+    if blocks > 3:
+        spare = (blocks - 1) * SECTOR_SIZE
+        for epoch in range(1, SPARES + 1):
+            at = spare + (epoch - 1) * SLOT_SIZE
+            seed = derive.spare_seed(root, gateway, log_id, epoch)
+            region[at : at + SLOT_SIZE] = pack_seed(epoch, seed)
+        region[spare + COPY_AT : spare + COPY_AT + len(data)] = data
     return bytes(region)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from bridge.core.journal.layout import SECTOR_SIZE
-from vitalkeep.hub import account
+from vitalkeep.hub import account, sectors
 from vitalkeep.hub.account import COMING, GAP, STORED, Facts
 from vitalkeep.hub.heartbeat import Heartbeat
 
@@ -15,7 +15,7 @@ NOW = 10_000_000
 START = NOW - 3_600_000
 
 
-def row(sector, length=SECTOR_SIZE, **spans):
+def row(sector, length=SECTOR_SIZE, state=sectors.PROVEN, **spans):
     """Return a row of the store; spans are device=[(boot, first s, last s)]."""
     devices = {
         name: [[boot, first * 1000, last * 1000, last - first + 1] for boot, first, last in found]
@@ -26,6 +26,7 @@ def row(sector, length=SECTOR_SIZE, **spans):
         "cls": 0,
         "sector": sector,
         "length": length,
+        "state": state,
         "spans": json.dumps(devices),
     }
 
@@ -85,6 +86,18 @@ def test_steady_values_are_stored_up_to_the_last_and_then_on_their_way():
         ),
         (
             [row(0, 300, vent=[(1, 0, 100)]), row(1, vent=[(1, 400, 999)])],
+            {},
+            COMING,
+            account.BACKLOG,
+        ),
+        (
+            [row(0, 300, sectors.ORPHAN, vent=[(1, 0, 100)]), row(1, vent=[(2, 400, 999)])],
+            {},
+            GAP,
+            account.KEYS_LOST,
+        ),
+        (
+            [row(0, 300, sectors.ORPHAN, vent=[(1, 0, 100)]), row(2, vent=[(2, 400, 999)])],
             {},
             COMING,
             account.BACKLOG,

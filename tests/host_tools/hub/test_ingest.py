@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.journal import layout
+from bridge.core.journal.keyring import SPARES
 from tests.support.hub import FakeGateway, Table, place
 from vitalkeep.hub import sectors
-from vitalkeep.hub.ingest import AHEAD_MAX
+from vitalkeep.hub.chains import DISTANCE_MAX
 from vitalkeep.hub.receipts import entry
 
 
@@ -99,24 +100,60 @@ def test_header_of_another_position_is_refused(filled):
     assert batch.rows["quarantine"][0]["reason"] == "wrong_header"
 
 
-def test_wrong_seal_never_makes_a_sector_whole(filled):
+def test_seal_that_does_not_fit_is_kept_named_and_gives_way_to_a_true_one(filled):
     table = Table(filled)
+    where = place(filled, 0)
     runs = filled.sector_runs(0, 0)
     seal = bytearray(filled.sector(0, 0)[layout.SEAL_AT :])
     end = layout.parse_seal(seal, 0)[0]
     forged = bytes(layout.pack_seal(end, b"\x55" * 16))
     batch = table.take(*runs[:-1], filled.run(0, 0, layout.SEAL_AT, forged))
     assert batch.rows["quarantine"][0]["reason"] == "seal_mismatch"
-    assert len(table.data[place(filled, 0)]) == end
-    # The true one still closes it.
+    assert batch.alarms == [(filled.id, f"{where} offset {layout.SEAL_AT}: seal mismatch")]
+    assert table.ingest.sector(where).state == sectors.BROKEN
+    assert table.data[where][layout.SEAL_AT :] == forged
+    # A second one that does not fit is refused, the true one settles it.
+    other = bytes(layout.pack_seal(end, b"\xaa" * 16))
+    batch = table.take(filled.run(0, 0, layout.SEAL_AT, other))
+    assert batch.rows["quarantine"][0]["reason"] == "conflict"
     table.take(runs[-1])
-    assert table.ingest.sector(place(filled, 0)).state == sectors.PROVEN
+    assert table.ingest.sector(where).state == sectors.PROVEN
+    assert table.data[where] == filled.sector(0, 0)
+    assert table.ingest.counters["seal_mismatch"] == 1
 
 
-def test_absurdly_far_ahead_is_refused(filled):
+@pytest.mark.parametrize(
+    ("number", "epoch", "first", "reason"),
+    [
+        (DISTANCE_MAX, 0, 0, None),
+        (DISTANCE_MAX + 1, 0, 0, "too_far_ahead"),
+        (2**32 - 1, 0, 0, "too_far_ahead"),
+        (2**32 - 1, 8, 0, "too_far_ahead"),
+        (5, 0, 5, "wrong_epoch"),
+        (5, 1, 6, "wrong_epoch"),
+        (5, SPARES + 1, 5, "wrong_epoch"),
+    ],
+)
+def test_what_a_header_claims_is_bounded(filled, number, epoch, first, reason):
     table = Table(filled)
-    batch = table.take(filled.run(0, AHEAD_MAX + 1, 0, b"\x00"))
-    assert batch.rows["quarantine"][0]["reason"] == "too_far_ahead"
+    claim = (0, filled.id, filled.log_id, number, epoch, first, 1, 7, 0, 0, 0)
+    header = bytes(layout.Header(*claim).pack(bytes(16)))
+    # No commit follows, so nothing has to be derived yet for the claim that is let through.
+    batch = table.take(filled.run(0, number, 0, header))
+    found = [row["reason"] for row in batch.rows.get("quarantine", [])]
+    assert found == ([reason] if reason else [])
+    assert bool(table.data) == (reason is None)
+
+
+def test_log_that_was_never_provisioned_is_refused(filled):
+    table = Table(filled)
+    known, filled.log_id = filled.log_id, b"another1"
+    try:
+        batch = table.take(filled.run(0, 0, 0, b"\x00"))
+    finally:
+        filled.log_id = known
+    assert batch.is_empty()
+    assert table.ingest.counters["unknown_log"] == 1
 
 
 def test_bad_input_is_named_and_counted(filled):
@@ -150,7 +187,6 @@ def test_state_of_a_reloaded_sector_decodes_what_follows(filled):
     first.take(*runs[:4])
     second = Table(filled)
     stored = first.data[place(filled, 0)]
-    second.ingest.load_stream((filled.id, filled.log_id, 0), 0)
     for near in second.ingest.missing([place(filled, 0)]):
         known = sectors.Stored(stored, sectors.OPEN) if near.sector == 0 else None
         second.ingest.load(near, known)

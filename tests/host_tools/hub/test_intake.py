@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bridge.core.journal import layout
-from tests.support.hub import FakeGateway, WritePath
+from tests.support.hub import FakeGateway, WritePath, converse
 from vitalkeep.hub import sectors
 from vitalkeep.hub.clocks import best_offsets
 from vitalkeep.hub.consume import Message
@@ -16,19 +16,6 @@ from vitalkeep.hub.store import Store
 @pytest.fixture
 def gateway():
     return FakeGateway()
-
-
-def converse(path, gateway, rounds=50):
-    """Let gateway and site talk until nothing is left to send."""
-    for payload in path.send(gateway.heartbeat(ask=True)):
-        assert gateway.take(payload).have
-    for _ in range(rounds):
-        runs = list(gateway.next_runs())
-        if not runs:
-            return
-        for payload in path.send(*runs):
-            gateway.take(payload)
-    raise AssertionError("still sending")
 
 
 def test_gateway_and_site_agree_on_everything(path, store, gateway):

@@ -29,10 +29,6 @@ def test_committed_bytes_come_back(store, gateway):
     store.commit(table.take(*runs[3:]))
     assert store.load([where])[where] == sectors.Stored(gateway.sector(0, 0), sectors.PROVEN)
     assert store.count("pieces") == 0
-    assert store.highest([where[:3], (b"x" * 8, b"y" * 8, 2)]) == {
-        where[:3]: 0,
-        (b"x" * 8, b"y" * 8, 2): -1,
-    }
     assert store.states(where[:3], 0, 9) == [(0, 4096, sectors.PROVEN)]
     rows = store.observations(gateway.id)
     assert [row["mono_ms"] for row in rows] == [r["mono_ms"] for r in table.rows["observations"]]

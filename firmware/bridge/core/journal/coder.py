@@ -9,7 +9,6 @@ The interval is 28 bits wide. A commit is coded by itself and ends with the shor
 bytes that lies in the last interval when zeros follow it.
 """
 
-import sys
 from array import array
 
 from micropython import const
@@ -17,10 +16,9 @@ from micropython import const
 from bridge.core.errors import FormatError
 
 try:
-    if sys.implementation.name != "micropython":
-        raise ImportError
     from bridge.core.journal.fast import decode, encode
-except (ImportError, SyntaxError, ValueError):
+except (ImportError, AttributeError, SyntaxError, ValueError):
+    # No native code on hosts, on WebAssembly and on some boards.
     from bridge.core.journal.plain import decode, encode
 
 EVEN = const(0x8000)  # a fresh context: one half, never seen

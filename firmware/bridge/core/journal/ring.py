@@ -9,7 +9,7 @@ from array import array
 from micropython import const
 
 from bridge.core.errors import KeyLost, MediumError
-from bridge.core.journal import layout
+from bridge.core.journal import layout, records
 from bridge.core.journal.flash import SectorFlash
 from bridge.core.journal.layout import COMMIT_MAX, HEADER_SIZE, SEAL_AT
 from bridge.core.journal.pool import BLANKS_AHEAD, Pool
@@ -80,15 +80,34 @@ class Journal:
     def recover(self):
         """Mount the log: finish what a power cut left half done, then go on where it ended.
 
-        Erases nothing. A class whose keys are gone stays shut: an append raises KeyLost.
+        Erases nothing. A class whose keys are gone goes on in a new key epoch and says so; without
+        a spare seed it stays shut: an append raises KeyLost.
         """
         self.pool.mount()
+        renewed = self._renew_keys()
         for log in self._logs:
             slot = self.keys.newest(log.cls)
             if slot is not None and (
                 self.pool.find(log.cls, slot.number) >= 0 or self.pool.ready or self.pool.prepare()
             ):
                 self._recover_class(log, slot)
+        for cls in renewed:
+            if self._logs[cls].sector < 0:
+                continue
+            self.event(cls, records.KEYS_LOST, "new key epoch")
+            self.commit(cls)
+
+    def _renew_keys(self):
+        renewed = []
+        for log in self._logs:
+            if self.keys.newest(log.cls) is None:
+                try:
+                    self.keys.begin_epoch(log.cls, self.pool.newest(log.cls) + 1)
+                    renewed.append(log.cls)
+                except KeyLost:
+                    pass
+        self.keys.end_epoch()
+        return renewed
 
     def _recover_class(self, log, slot):
         before = self.keys.find(log.cls, slot.number - 1)

@@ -242,6 +242,7 @@ class App:
             ("forced_erases", self.journal.pool.forced_erases),
             ("set_aside", self.journal.pool.set_aside),
             ("lost_parameters", self.journal.lost_parameters),
+            ("keys_copied", int(self.journal.keys.copied)),
             ("lost_commits", self.journal.lost_commits),
             ("worn", self.journal.worn),
             ("worn_sectors", self.journal.pool.worn),

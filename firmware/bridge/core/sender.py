@@ -94,7 +94,7 @@ class Sender:
             self._live[cls] = (self._journal.newest(cls)[0], 0)
 
     def _stored(self, cls, number, length, have):
-        if length == SECTOR_SIZE:
+        if length == SECTOR_SIZE or self._is_whole_orphan(cls, number, length):
             self._now_whole(cls, number)
         elif have:
             if number == self._live[cls][0]:
@@ -108,6 +108,10 @@ class Sender:
             else:
                 kept.append(flight)
         self.flights = kept
+
+    def _is_whole_orphan(self, cls, number, length):
+        journal = self._journal
+        return journal.is_orphan(cls, number) and length == journal.closed_end(cls, number)
 
     def _now_whole(self, cls, number):
         if not self.has(cls, number):
@@ -200,11 +204,11 @@ class Sender:
     def _rest_of_closed(self, cls, number, offset):
         if offset >= SECTOR_SIZE:
             return None
-        end = self._journal.sealed_end(cls, number)
-        if end < 0:
-            return None
+        end = self._journal.closed_end(cls, number)
         if offset < end:
             return cls, number, offset, min(RUN_BYTES_MAX, end - offset)
+        if end < 0 or self._journal.is_orphan(cls, number):
+            return None
         # What lies between the end and the seal is blank; the site knows that from the seal.
         return cls, number, SEAL_AT, SECTOR_SIZE - SEAL_AT
 

@@ -64,12 +64,10 @@ def test_log_goes_on_in_a_new_epoch_and_it_is_told_once(path, store, vault, gate
     other.intake.close()
 
 
-def test_live_before_backlog_finds_the_orphan_later(path, store, gateway):
+def test_backlog_brings_the_orphan_after_the_live_sector(path, store, gateway):
     lose_keys(gateway)
     gateway.fill(5)
     converse(path, gateway)
-    assert told(store, "orphan") == []
-    path.send(orphan_run(gateway, 2))
     proven = sectors.PROVEN
     assert states(store, gateway) == [
         *(proven, proven, sectors.ORPHAN, proven, proven),
@@ -93,6 +91,21 @@ def test_orphan_still_grows_and_is_receipted_by_its_digest(path, store, gateway)
     assert gateway.sender.mismatches == 0
     rows = store.spans(gateway.id, 0)
     assert (rows[0]["state"], rows[0]["length"]) == (sectors.ORPHAN, len(data))
+
+
+def test_orphan_that_no_site_has_is_sent_to_its_end_and_then_rests(path, store, gateway):
+    lose_keys(gateway)
+    gateway.fill(4)
+    converse(path, gateway)
+    orphan = gateway.sector(0, 2)
+    stored = store.load([place(gateway, 2)])[place(gateway, 2)]
+    assert stored == sectors.Stored(orphan[: layout.used_end(orphan)], sectors.ORPHAN)
+    assert gateway.sender.has(0, 2)
+    assert gateway.sender.backlog_bytes(0) == 0
+    gateway.connect()
+    converse(path, gateway)
+    assert gateway.sender.has(0, 2)
+    assert gateway.sender.mismatches == 0
 
 
 def test_account_names_what_the_lost_keys_cost(path, store, gateway):

@@ -413,15 +413,16 @@ class Journal:
         self._medium.readblocks(sector, buffer, offset)
         return True
 
-    def sealed_end(self, cls, number):
-        """Return the end of the bytes in use of a closed sector, -1 when it is not held."""
+    def closed_end(self, cls, number):
+        """Return the end of the bytes in use of a sector, -1 when it is not held."""
         sector = self.pool.find(cls, number)
-        if sector < 0:
-            return -1
-        seal = bytearray(layout.SEAL_SIZE)
-        self._medium.readblocks(sector, seal, SEAL_AT)
-        sealed = layout.parse_seal(seal, 0)
-        return sealed[0] if sealed else -1
+        return self.flash.used_end(sector) if sector >= 0 else -1
+
+    def is_orphan(self, cls, number):
+        """Say whether a sector was closed without a seal: its key was lost."""
+        sector = self.pool.find(cls, number)
+        open_number = self._logs[cls].number
+        return sector >= 0 and number < open_number and not self.flash.is_sealed(sector)
 
     def hours_left(self):
         """Return for how many hours the blank sectors last at the rate since boot, or None."""

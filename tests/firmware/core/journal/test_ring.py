@@ -326,7 +326,7 @@ class TestPool(unittest.TestCase):
         clock.now_ms += 3700000
         while journal.newest(0)[0] == 0:
             journal.idle()
-        self.assertGreater(journal.sealed_end(0, 0), layout.HEADER_SIZE)
+        self.assertGreater(journal.closed_end(0, 0), layout.HEADER_SIZE)
 
 
 if __name__ == "__main__":

@@ -10,32 +10,17 @@ from micropython import const
 
 from bridge.core.errors import KeyLost, MediumError
 from bridge.core.journal import layout, records
+from bridge.core.journal.class_log import ClassLog
 from bridge.core.journal.flash import SectorFlash
-from bridge.core.journal.layout import COMMIT_MAX, HEADER_SIZE, SEAL_AT
+from bridge.core.journal.layout import HEADER_SIZE, SEAL_AT
 from bridge.core.journal.pool import BLANKS_AHEAD, Pool
 from bridge.core.journal.seal import Counter, next_chain_key, resume_key, sector_key
 from bridge.core.journal.writer import DEFINE_ROOM, SMALL_ROOM, TEXT_ROOM, RecordWriter
 
 _SEALED_AFTER_MS = const(3600000)
 _FORECAST_AFTER_MS = const(60000)
-_GAP_RESERVE = const(48)  # room every open sector keeps for one gap record
 _RESUME_ROOM = const(256)  # an open sector with less behind its last page is not worth resuming
 _SAMPLES_AT_ONCE = const(128)  # of a wave, in one record
-
-
-class ClassLog:
-    """The open sector of one class and what waits for its next commit."""
-
-    def __init__(self, cls, writer):
-        self.cls = cls
-        self.writer = writer
-        self.sector = -1  # of the medium; -1 while this class has no open sector
-        self.number = -1
-        self.end = 0  # bytes programmed
-        self.opened_ms = 0
-        self.slot = None
-        self.counter = None
-        self.since_ms = -1  # when the oldest waiting record came, -1 when none waits
 
 
 class Journal:
@@ -68,7 +53,7 @@ class Journal:
         self._part = array("h", bytes(2 * _SAMPLES_AT_ONCE))
         self._logs = []
         for cls in range(len(layout.CLASSES)):
-            self._logs.append(ClassLog(cls, RecordWriter(devices, extras)))
+            self._logs.append(ClassLog(cls, RecordWriter(devices, extras), self.flash))
 
     @property
     def worn(self):
@@ -148,7 +133,7 @@ class Journal:
         if taken:
             key = sector_key(log.slot.key, self.flash.header(log.sector))
             log.counter = Counter(self._cipher, resume_key(key, random, at))
-            self._restart(log, mono_ms)
+            log.restart(mono_ms)
         return taken
 
     # --- sectors ---
@@ -183,17 +168,7 @@ class Journal:
         log.end = HEADER_SIZE
         log.opened_ms = mono_ms
         log.counter = Counter(self._cipher, sector_key(slot.key, data))
-        self._restart(log, mono_ms)
-
-    def _restart(self, log, mono_ms):
-        log.writer.restart(mono_ms)
-        self._begin(log)
-
-    def _begin(self, log):
-        """Start the next commit: what is left of the sector bounds it."""
-        room = SEAL_AT - _GAP_RESERVE - log.end - layout.COMMIT_OVERHEAD
-        log.writer.begin(min(room, COMMIT_MAX))
-        log.since_ms = -1
+        log.restart(mono_ms)
 
     def _ensure_blank(self):
         if self.pool.ready or self.pool.prepare():
@@ -348,50 +323,16 @@ class Journal:
         Raises MediumError when no part of the open sector takes it; the log goes on in the next.
         """
         log = self._logs[cls]
-        writer = log.writer
-        if not writer.records:
+        if not log.writer.records:
             return 0
-        size = writer.finish()
-        total = self._program(log, size, log.end)
-        if total:
-            log.end += total
-        else:
-            total = self._program_elsewhere(log, size)
+        total = log.commit()
         if not total:
             self.lost_commits += 1
             self._roll(log)
             raise MediumError("log %s: the flash took no commit" % layout.CLASSES[cls])
-        self._begin(log)
         self.commits += 1
         self.programmed += total
         return total
-
-    def _program(self, log, size, at):
-        """Encrypt and program the commit in the writer's buffer; 0 when the flash refused."""
-        frame, data = self.flash.frame, log.writer.coder.data
-        start = layout.put_length(frame, size)
-        for index in range(size):
-            frame[start + index] = data[index]
-        log.counter.apply(frame, start, start + size, at + start)
-        total = layout.put_check(frame, start + size)
-        return total if self.flash.write(log.sector, at, total) else 0
-
-    def _program_elsewhere(self, log, size):
-        """Skip to a page of the open sector that takes the commit; returns its bytes or 0."""
-        torn_at = log.end
-        total = layout.frame_size(size)
-        while True:
-            self.flash.void(log.sector, torn_at)
-            page = layout.next_page(log.end + total - 1)
-            log.end = page + layout.SKIP_SIZE
-            if log.end + total > SEAL_AT - _GAP_RESERVE:
-                log.end = min(page, SEAL_AT)
-                return 0
-            if self.flash.put(log.sector, page, layout.pack_skip(torn_at)):
-                if self._program(log, size, log.end):
-                    log.end += total
-                    return total
-                torn_at = log.end
 
     # --- reading and giving up ---
 
@@ -458,10 +399,9 @@ class Journal:
             if log.counter is not None and (best is None or log.end < best.end):
                 best = log
         self.commit(best.cls)
-        writer = best.writer
-        writer.begin(min(SEAL_AT - best.end - layout.COMMIT_OVERHEAD, COMMIT_MAX))
-        writer.mark()
-        writer.gap(cls, number, number, self.clock.mono_ms())
+        best.begin(0)
+        best.writer.mark()
+        best.writer.gap(cls, number, number, self.clock.mono_ms())
         self.commit(best.cls)
 
     # --- idle moments ---

@@ -28,6 +28,8 @@ RARE = const(0x1000)  # a fresh context that expects a 0: one in sixteen
 _RATES = b"\xa0\x62\x47\x38\x2e\x27\x22\x1e\x1b\x18\x16\x14\x13\x12\x11\x08"
 
 _TOP = const(0x10000000)
+_FINISH = const(4)  # bytes that `finish` may add
+_TAIL = const(6)  # and with them what one last bit may
 _ZEROS_MAX = const(64)  # zeros that an encoder may have left out at the end
 
 # Cells of the state
@@ -70,8 +72,12 @@ class Encoder:
         state = self._state
         state[_LOW] = state[_SIZE] = state[_MARK] = state[_CARRIED] = 0
         state[_SPAN] = _TOP - 1
-        state[_LIMIT] = max(limit - 4, 0)  # what `finish` may add
-        state[_FULL] = 1 if limit < 4 else 0
+        state[_LIMIT] = max(limit - _TAIL, 0)
+        state[_FULL] = 1 if limit < _TAIL else 0
+
+    def open_tail(self):
+        """Allow the one last bit that ends the commit, for which `begin` has kept room."""
+        self._state[_LIMIT] += _TAIL - _FINISH
 
     def mark(self):
         """Remember this place for `undo`."""

@@ -65,6 +65,11 @@ def number(coder, cells, key, value):
     return value - 1
 
 
+def first_context(key):
+    """Return the context of the first bit of a number, the only one that a 0 has."""
+    return key + 149 & 255
+
+
 def signed(coder, cells, key, value):
     """Code a number of either sign."""
     return unfold(number(coder, cells, key, fold(value)))

@@ -112,7 +112,7 @@ class RecordWriter:
     def __init__(self, devices, extras):
         self.coder = Encoder(COMMIT_MAX)
         self.records = 0
-        self._marked = 0
+        self._marked = self._marked_kind = self._marked_cell = 0
         self._devices = devices
         self._extras = extras
         self._numbers = model.table()
@@ -158,14 +158,20 @@ class RecordWriter:
         """Begin a record: `undo` comes back here."""
         self.coder.mark()
         self._marked = self.records
+        self._marked_kind = self._kind
+        self._marked_cell = self._numbers[self._end_cell()]
 
     def undo(self):
-        """Take back the record at hand. Only a restart makes sense after that."""
+        """Take back the record at hand. Only `finish` and a restart make sense after that."""
         self.coder.undo()
         self.records = self._marked
+        # The end of the commit must be coded as a reader will expect it, who sees no such record.
+        self._kind = self._marked_kind
+        self._numbers[self._end_cell()] = self._marked_cell
 
     def finish(self):
         """End the commit and return its size; it is in `coder.data`."""
+        self.coder.open_tail()
         self._code(self._kind_key(), records.END)
         self._kind = records.END
         return self.coder.finish()
@@ -310,6 +316,10 @@ class RecordWriter:
         self._code(self._kind_key(), kind)
         self._kind = kind
         self.records += 1
+
+    def _end_cell(self):
+        # A kind of 0 is a number of one bit, and so of one context.
+        return model.first_context(self._kind_key())
 
     def _kind_key(self):
         return records.KIND_KEY + records.KIND_STEP * self._kind

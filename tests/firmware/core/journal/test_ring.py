@@ -201,6 +201,29 @@ def ramp(count, first=0):
     return wave
 
 
+class TestSectorEnd(unittest.TestCase):
+    def test_commits_of_many_records_read_back_up_to_the_last_byte_of_a_sector(self):
+        # The record that does not fit is taken back; those before it close the sector.
+        for every in range(2, 12):
+            flash = Flash(sectors=24)
+            journal, clock = flash.boot()
+            expected = []
+            for step in range(700):
+                clock.now_ms += 1000
+                made, values = observation(step, 1 + (step + every) % 12)
+                journal.observation(0, 0, made, clock.now_ms)
+                expected.append((clock.boot, clock.now_ms, values))
+                if step % every == 0:
+                    journal.event(0, records.SITE_UP, "x" * (step % 7))
+                    journal.commit(0)
+                journal.idle()
+            journal.commit(0)
+            self.assertGreater(journal.newest(0)[0], 1)
+            found = [(b, t, v[: len(e[2])]) for (b, t, v), e in zip(stored(journal), expected)]  # noqa: B905
+            self.assertEqual(found, expected)
+            self.assertEqual(len(stored(journal)), len(expected))
+
+
 class TestWaves(unittest.TestCase):
     def test_samples_come_back_with_their_times_across_sectors(self):
         journal, clock = Flash().boot()

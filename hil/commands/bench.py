@@ -1,0 +1,16 @@
+"""`vitalkeep bench`: numbers, each beside a peer's that does the same work."""
+
+import click
+
+from hil.bench.journal import journal
+
+SUBJECTS = (journal,)
+
+
+@click.group()
+def bench() -> None:
+    """Measure a part of Vitalkeep beside what else would do its work."""
+
+
+for _subject in SUBJECTS:
+    bench.add_command(_subject)

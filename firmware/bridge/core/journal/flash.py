@@ -39,7 +39,7 @@ class SectorFlash:
         padded = size + -size % _STEP
         for index in range(size, padded):
             frame[index] = BLANK
-        view = self._views[padded // _STEP - 1]
+        view = self._views[(size - 1) // _STEP]
         if offset + padded > layout.SECTOR_SIZE:
             view = view[:size]  # a seal, at the very end
         try:
@@ -56,7 +56,7 @@ class SectorFlash:
         done = 0
         while done < size:
             part = min(PAGE_SIZE, size - done)
-            self._medium.readblocks(sector, self._page_views[(part + 15) // 16 - 1], offset + done)
+            self._medium.readblocks(sector, self._page_views[(part - 1) // _STEP], offset + done)
             for index in range(part):
                 if page[index] != frame[done + index]:
                     return False

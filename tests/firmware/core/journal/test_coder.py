@@ -67,7 +67,7 @@ class TestCoder(unittest.TestCase):
         # Of long runs of ones before the mark, a carry must go back too.
         for seed in range(1, 300):
             draw = Random(seed)
-            encoder, cells = Encoder(40), array("H", (EVEN,) * 4)
+            encoder = Encoder(40)
             encoder.begin(30)
             numbers = []
             while True:
@@ -83,7 +83,6 @@ class TestCoder(unittest.TestCase):
             self.assertLessEqual(size, 30)
             decoder = Decoder(bytes(encoder.data[:size]))
             self.assertEqual([decoder.even(0, 20) for _ in numbers], numbers)
-            self.assertEqual(len(cells), 4)
 
     def test_commit_without_room_is_full_at_once(self):
         encoder = Encoder(40)
@@ -93,12 +92,10 @@ class TestCoder(unittest.TestCase):
 
     def test_reading_past_the_data_is_found(self):
         decoder = Decoder(b"\x17")
-        cells = array("H", (EVEN,))
         with self.assertRaises(FormatError):
             for _ in range(10000):
                 decoder.even(0, 8)
                 decoder.check()
-        self.assertEqual(len(cells), 1)
 
 
 class TestModel(unittest.TestCase):

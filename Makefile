@@ -1,11 +1,15 @@
-# setup installs, run plays the demo ward, test runs everything, lint reads the code, clean tidies up.
+# setup installs, run plays the demo ward, test runs everything, power-cuts
+# cuts a gateway's power CUTS times, lint reads the code, clean tidies up.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup run test lint clean
+CUTS ?= 2000
+SEED ?= 1
+
+.PHONY: setup run test power-cuts lint clean
 
 setup: $(STAMP)
 
@@ -31,6 +35,9 @@ run: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+power-cuts: setup
+	@$(BIN)/vitalkeep power-cuts --cuts $(CUTS) --seed $(SEED) $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -20,7 +20,6 @@ _UNITS = {"bpm": "/min", "degC": "Cel", "mmHg": "mm[Hg]", "mbar/L/s": "mbar.s/L"
 _LABELS = {
     "PULSE": "PR",
     "HR_ECG": "HR ECG",
-    "HR_ECG": "HR ECG",
     "R": "Raw",
     "MVmand": "MV",
     "Tapn": "Tapnoea",

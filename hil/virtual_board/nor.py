@@ -103,6 +103,7 @@ class NorChip:
     program_unit  1 (byte-granular, as ESP32) or 256 (whole pages only, as RP2)
     timing        a Timing, or None for an instant chip
     on_cut        called with no argument at the instant the power goes, before PowerCut
+    on_operation  None, or called with no argument before each program and erase
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class NorChip:
         self.program_unit = program_unit
         self.erase_size = erase_size
         self.on_cut = on_cut
+        self.on_operation = None
         self.wear = array("I", bytes(4 * (size // erase_size)))  # erases begun, by sector
         self.programs = 0
         self.erases = 0
@@ -144,6 +146,8 @@ class NorChip:
         self._left = -1
 
     def _is_torn(self):
+        if self.on_operation is not None:
+            self.on_operation()
         if self._left > 0:
             self._left -= 1
             self._off = self._left == 0
@@ -236,15 +240,21 @@ class NorChip:
             self._timing.sleep_ms(self._timing.erase_ms)
 
     def _tear_erase(self, sector):
-        """Leave all as it was, a mixture, or all erased.
+        """Leave all as it was, a mixture, one part erased and the other not, or all erased.
 
         Chips program a sector to zeros before they erase it, so a byte caught midway may read as
         anything, not only as what was there with more ones.
         """
         data = bytearray(self.erase_size)
         self._io.read(sector * self.erase_size, data)
-        kind = self._random.below(4)
-        for index in range(self.erase_size if kind else 0):
+        kind = self._random.below(5)
+        if kind == 4:
+            line = self._random.below(self.erase_size)
+            if self._random.below(2):
+                data[:line] = self._blank[:line]
+            else:
+                data[line:] = self._blank[line:]
+        for index in range(self.erase_size if 0 < kind < 4 else 0):
             draw = self._random.below(3) if kind < 3 else 0
             if draw == 0:
                 data[index] = 0xFF

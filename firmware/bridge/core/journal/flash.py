@@ -14,6 +14,12 @@ _FRAME_SIZE = COMMIT_MAX + 16
 _BLANK_PAGE = b"\xff" * PAGE_SIZE
 
 
+def _within(view, offset):
+    """Return what of `view` lies within a sector; only a seal, at the very end, is cut short."""
+    room = layout.SECTOR_SIZE - offset
+    return view if len(view) <= room else view[:room]
+
+
 class SectorFlash:
     """Reads and programs the sectors of a medium, and says whether it took.
 
@@ -39,9 +45,7 @@ class SectorFlash:
         padded = size + -size % _STEP
         for index in range(size, padded):
             frame[index] = BLANK
-        view = self._views[(size - 1) // _STEP]
-        if offset + padded > layout.SECTOR_SIZE:
-            view = view[:size]  # a seal, at the very end
+        view = _within(self._views[(size - 1) // _STEP], offset)
         try:
             self._medium.writeblocks(sector, view, offset)
             if self._holds(sector, offset, size):
@@ -56,7 +60,8 @@ class SectorFlash:
         done = 0
         while done < size:
             part = min(PAGE_SIZE, size - done)
-            self._medium.readblocks(sector, self._page_views[(part - 1) // _STEP], offset + done)
+            view = _within(self._page_views[(part - 1) // _STEP], offset + done)
+            self._medium.readblocks(sector, view, offset + done)
             for index in range(part):
                 if page[index] != frame[done + index]:
                     return False

@@ -143,6 +143,7 @@ class KeyRing:
     slots    list of live Slots, at most two a class: the one of the open sector, and for the
              length of a change of sectors the next one
     spares   spare seeds that are left, 0 to SPARES; none in a region of three blocks
+    worn     slots that did not read back as written, since boot
     copied   True when block 0 is lost and the identity is that of the spare block
     Raises   MediumError, and FormatError when the gateway is not provisioned
 
@@ -162,6 +163,7 @@ class KeyRing:
         self._block = 1  # the block in use
         self._blank = bytearray(blocks)  # 1 for a block that is erased
         self._data = bytearray(SLOT_SIZE)
+        self.worn = 0
         self.copied = False
         self.identity = self._identity()
         self.slots = []
@@ -246,7 +248,10 @@ class KeyRing:
                 self._block = block
 
     def _zero(self, place):
-        self._medium.writeblocks(place // SLOTS, _ZEROS, place % SLOTS * SLOT_SIZE)
+        try:
+            self._medium.writeblocks(place // SLOTS, _ZEROS, place % SLOTS * SLOT_SIZE)
+        except OSError:
+            self.worn += 1  # the next boot finds it torn and tries again
 
     # --- chain keys ---
 
@@ -266,17 +271,34 @@ class KeyRing:
         return best
 
     def put(self, cls, epoch, first, number, key, previous_seal):
-        """Write the chain key of one more sector and return its Slot; erases only if it must."""
+        """Write the chain key of one more sector and return its Slot; erases only if it must.
+
+        A slot that does not read back as written is cleared and the next one taken.
+        Raises MediumError when there is no room, or the region is worn out.
+        """
+        data = pack_slot(cls, epoch, first, number, key, previous_seal)
+        place = self._write(data)
+        while self._read(place, _SLOT_MARK) != _LIVE or self._data != data:
+            self.worn += 1
+            if self.worn > 2 * SLOTS:
+                raise MediumError("key region: worn out, no slot takes a key")
+            self._zero(place)
+            place = self._write(data)
+        slot = Slot(place, cls, epoch, first, number, bytes(key), bytes(previous_seal))
+        self.slots.append(slot)
+        return slot
+
+    def _write(self, data):
         if self._next < 0:
             self._open_block()
         place = self._next
         self._blank[place // SLOTS] = 0
-        data = pack_slot(cls, epoch, first, number, key, previous_seal)
-        self._medium.writeblocks(place // SLOTS, data, place % SLOTS * SLOT_SIZE)
         self._next = place + 1 if place % SLOTS < SLOTS - 1 else -1
-        slot = Slot(place, cls, epoch, first, number, bytes(key), bytes(previous_seal))
-        self.slots.append(slot)
-        return slot
+        try:
+            self._medium.writeblocks(place // SLOTS, data, place % SLOTS * SLOT_SIZE)
+        except OSError:
+            pass  # it will not read back
+        return place
 
     def clear(self, slot):
         """Destroy a chain key: its slot is programmed to zeros."""

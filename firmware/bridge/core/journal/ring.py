@@ -383,10 +383,12 @@ class Journal:
         """Erase the sector that matters least; a gap record says so before. False when none."""
         numbers = [log.number for log in self._logs]
         sector = self.pool.victim(numbers)
-        if sector < 0 or max(numbers) < 0:
-            return False  # without an open log there is nothing to make room for
+        if sector < 0:
+            return False
         owner = self.pool.owner(sector)
         if owner < len(self._logs) and not self.pool.is_released(sector):
+            if max(numbers) < 0:
+                return False  # no log is open that could say so
             self._say_gap(owner, self.pool.number(sector))
         self.pool.erase(sector)
         return True

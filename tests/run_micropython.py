@@ -1,9 +1,10 @@
 """Run test files under MicroPython, each in a process of its own.
 
-    python tests/run_micropython.py [FILES]
+    python tests/run_micropython.py [--32] [FILES]
 
-Without arguments: every file that `micropython_tests` finds. The files are plain unittest and run
-on CPython as well; what they import there from the standard library is in tests/shims here.
+Without files: every one that `micropython_tests` finds. They are plain unittest and run on CPython
+as well; what they import there from the standard library is in tests/shims here. With --32 they
+run on a build for 32 bits, as boards have, compiled to WebAssembly.
 """
 
 import os
@@ -17,9 +18,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _TIMEOUT_S = 280
 _HEAP = "16M"  # a board has less; the tests that prove what is enough say so themselves
+WASM32 = (
+    ROOT / ".venv" / "micropython32" / "node_modules" / "@micropython"
+    / "micropython-webassembly-pyscript"
+)  # fmt: skip
+_COPIED = (
+    "firmware/bridge", "hil/power_cuts", "hil/virtual_board", "docs/formats",
+    "tests/captures", "tests/shims", "tests/support", "tests/micropython32/shims",
+)  # fmt: skip
 _PATH = (ROOT / "firmware", ROOT, ROOT / "tests" / "shims", ".frozen")
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
-_CPYTHON_ONLY = re.compile(r"^\s*(?:import|from) (?:pytest|hypothesis)\b", re.MULTILINE)
+_CPYTHON_ONLY = re.compile(r"^\s*(?:import|from) (?:pytest|hypothesis|pathlib)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -37,17 +46,38 @@ def micropython_command() -> str | None:
     return str(beside) if beside.exists() else shutil.which("micropython")
 
 
-def micropython_tests() -> list[Path]:
-    """Return the test files of everything that also runs on MicroPython."""
+def unix(file: Path) -> list[str] | None:
+    """Return the command that runs a file on the unix port, None when there is none here."""
+    command = micropython_command()
+    return None if command is None else [command, "-X", f"heapsize={_HEAP}", str(file)]
+
+
+def wasm32(file: Path) -> list[str] | None:
+    """Return the command that runs a file on 32 bits, None when there is none here."""
+    node = shutil.which("node")
+    if node is None or not WASM32.is_dir():
+        return None
+    runner = ROOT / "tests" / "micropython32" / "run.mjs"
+    return [node, str(runner), str(WASM32), str(ROOT), str(file), *_COPIED]
+
+
+def core_tests() -> list[Path]:
+    """Return the test files of the firmware's core, which also runs on MicroPython."""
     files = sorted((ROOT / "tests" / "firmware" / "core").rglob("test_*.py"))
-    files += sorted((ROOT / "tests" / "hil" / "virtual_board").glob("test_*.py"))
     return [file for file in files if not _CPYTHON_ONLY.search(file.read_text("utf-8"))]
 
 
-def run_file(command: str, file: Path) -> Outcome:
-    """Run one file; a file that ran no test has failed."""
+def micropython_tests() -> list[Path]:
+    """Return the test files of everything that also runs on MicroPython."""
+    files = sorted((ROOT / "tests" / "firmware" / "storage").glob("test_*.py"))
+    files += sorted((ROOT / "tests" / "hil" / "virtual_board").glob("test_*.py"))
+    files = [file for file in files if not _CPYTHON_ONLY.search(file.read_text("utf-8"))]
+    return core_tests() + files
+
+
+def run_file(arguments: list[str]) -> Outcome:
+    """Run one file by the command of `unix` or `wasm32`; one that ran no test has failed."""
     environment = dict(os.environ, MICROPYPATH=":".join(str(part) for part in _PATH))
-    arguments = [command, "-X", f"heapsize={_HEAP}", str(file)]
     try:
         done = subprocess.run(
             arguments,
@@ -71,14 +101,16 @@ def run_file(command: str, file: Path) -> Outcome:
 
 
 def main(arguments: list[str]) -> int:
-    command = micropython_command()
-    if command is None:
-        print("no micropython command here: run `make setup` on Linux or macOS", file=sys.stderr)
-        return 2
-    files = [Path(name).resolve() for name in arguments] or micropython_tests()
+    build = wasm32 if "--32" in arguments else unix
+    files = [Path(name).resolve() for name in arguments if name != "--32"]
+    files = files or (core_tests() if build is wasm32 else micropython_tests())
     failed = total = 0
     for file in files:
-        outcome = run_file(command, file)
+        command = build(file)
+        if command is None:
+            print("no such MicroPython here: run `make test` once", file=sys.stderr)
+            return 2
+        outcome = run_file(command)
         name = os.path.relpath(file, ROOT)
         print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.tests:4d} tests  {name}")
         if not outcome.passed:

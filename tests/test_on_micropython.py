@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run_micropython import ROOT, micropython_command, micropython_tests, run_file
+from tests.run_micropython import ROOT, core_tests, micropython_tests, run_file, unix, wasm32
 
 _FILES = micropython_tests()
 
@@ -16,9 +16,18 @@ def test_there_is_something_to_run() -> None:
 
 @pytest.mark.parametrize("file", _FILES, ids=lambda file: str(file.relative_to(ROOT / "tests")))
 def test_file_passes_on_micropython(file: Path) -> None:
-    command = micropython_command()
+    command = unix(file)
     assert command is not None, "no micropython command: run `make setup`"
-    outcome = run_file(command, file)
+    outcome = run_file(command)
+    assert outcome.passed, outcome.output
+
+
+@pytest.mark.micropython32
+@pytest.mark.parametrize("file", core_tests(), ids=lambda file: file.stem)
+def test_file_passes_on_32_bits(file: Path) -> None:
+    command = wasm32(file)
+    assert command is not None
+    outcome = run_file(command)
     assert outcome.passed, outcome.output
 
 
@@ -27,10 +36,10 @@ def test_a_file_without_tests_fails(tmp_path: Path) -> None:
     empty.write_text("import unittest\n\nif __name__ == '__main__':\n    unittest.main()\n")
     forgotten = tmp_path / "test_forgotten.py"
     forgotten.write_text("import unittest\n")
-    command = micropython_command()
-    assert command is not None
     for file in (empty, forgotten):
-        outcome = run_file(command, file)
+        command = unix(file)
+        assert command is not None
+        outcome = run_file(command)
         assert not outcome.passed
         assert "no test ran" in outcome.output
 
@@ -58,9 +67,9 @@ def test_failures_and_broken_subtests_are_reported(tmp_path: Path) -> None:
         "        self.assertIsInstance(caught.exception, ValueError)\n"
         "unittest.main()\n"
     )
-    command = micropython_command()
+    command = unix(file)
     assert command is not None
-    outcome = run_file(command, file)
+    outcome = run_file(command)
     assert not outcome.passed
     assert outcome.tests == 5
     assert "1 != 2" in outcome.output

@@ -1,6 +1,7 @@
-"""Each medium of the log on a chip of its own, provisioned like the one of tests.support.gateway."""
+"""Each medium of the log, on a chip of its own, provisioned as in tests.support.gateway."""
 
 import os
+from binascii import hexlify
 
 from bridge.core.journal.layout import SECTOR_SIZE
 from bridge.storage.file_medium import FileMedium
@@ -14,6 +15,11 @@ from tests.support.gateway import KEY_BLOCKS, Flash
 MEGABYTE = 1 << 20
 _KEYS_SIZE = KEY_BLOCKS * SECTOR_SIZE
 _START = 2 * SECTOR_SIZE  # what lies before is not ours
+
+
+def fresh_path():
+    """Return the name of a file that is not there yet."""
+    return "/tmp/vitalkeep_media_" + hexlify(os.urandom(8)).decode()
 
 
 class HandTime:
@@ -120,7 +126,7 @@ class FileChip:
     programs = violations = 0
 
     def __init__(self, image):
-        self.path = "/tmp/vitalkeep_media_%s.bin" % "".join("%02x" % byte for byte in os.urandom(4))
+        self.path = fresh_path()
         with open(self.path, "wb") as file:
             file.write(b"\xff" * _START)
             file.write(image)

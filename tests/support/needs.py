@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.run_micropython import WASM32
+
 
 @dataclass(frozen=True)
 class Need:
@@ -41,9 +43,14 @@ def find_chromium() -> str | None:
     return find_program("chromium", "chromium-browser", "google-chrome")
 
 
+def find_micropython32() -> str | None:
+    return str(WASM32) if WASM32.is_dir() and find_program("node") else None
+
+
 NEEDS = {
     "mosquitto": Need(lambda: find_program("mosquitto"), "apt-get install mosquitto"),
     "postgres": Need(find_postgres, "apt-get install postgresql"),
+    "micropython32": Need(find_micropython32, "install Node 18 or newer with npm, and make test"),
     "browser": Need(find_chromium, "apt-get install chromium chromium-driver"),
 }
 

@@ -1,4 +1,4 @@
-"""The built-in `machine` and what an ESP32 adds: resets, watchdog, clock, pins, UARTs."""
+"""The built-in `machine` and what boards add: resets, watchdog, clock, pins, buses."""
 
 import sys
 
@@ -12,6 +12,7 @@ import os  # noqa: E402
 import time  # noqa: E402
 
 import vboard  # noqa: E402
+from spi import SPI  # noqa: E402, F401
 from uart import UART  # noqa: E402, F401
 
 PWRON_RESET = 1
@@ -58,7 +59,7 @@ def freq(hertz=None):
 
 
 class Pin:
-    """machine.Pin: a value; nothing is connected to it."""
+    """machine.Pin: a value, told to what is connected to the pin, if anything is."""
 
     IN = 0
     OUT = 1
@@ -68,7 +69,7 @@ class Pin:
 
     def __init__(self, id, mode=-1, pull=-1, value=0):
         self.id = id
-        self._value = 1 if value else 0
+        self._set(value)
 
     def init(self, mode=-1, pull=-1, value=None):
         self.value(value)
@@ -76,15 +77,20 @@ class Pin:
     def value(self, value=None):
         if value is None:
             return self._value
-        self._value = 1 if value else 0
+        self._set(value)
 
     __call__ = value
 
     def on(self):
-        self._value = 1
+        self._set(1)
 
     def off(self):
-        self._value = 0
+        self._set(0)
+
+    def _set(self, value):
+        self._value = 1 if value else 0
+        if self.id in vboard.pins:
+            vboard.pins[self.id](self._value)
 
 
 class WDT:

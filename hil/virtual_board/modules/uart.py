@@ -18,6 +18,17 @@ _POLL_WRITE = 4
 _CLOSE = 4
 _FILENO = 10
 
+_ports = {}  # by number; one that is opened anew takes the place of the old
+
+
+def sleep_masked_ms(duration_ms, fifo):
+    """Stand still with interrupts off: of what comes meanwhile a port keeps `fifo` bytes."""
+    for port in _ports.values():
+        port._pump()
+    time.sleep_ms(duration_ms)
+    for port in _ports.values():
+        port._pump(fifo)
+
 
 class UART(io.IOBase):
     """machine.UART that returns what is there and never waits: timeout=0 and timeout_char=0."""
@@ -46,14 +57,19 @@ class UART(io.IOBase):
         # What came before the port was opened was never received.
         while self._file.readinto(self._spare):
             pass
+        _ports[id] = self
 
-    def _pump(self):
-        """Take in what came since the last look, as the interrupt did at its own time."""
+    def _pump(self, most=1 << 20):
+        """Take in what came since the last look, as the interrupt did at its own time.
+
+        most  bytes that were kept somewhere meanwhile: the FIFO's size if interrupts were off
+        """
         while True:
             count = self._file.readinto(self._spare)
             if not count:
                 return
-            room = min(count, len(self._ring) - self._count)
+            room = min(count, len(self._ring) - self._count, most)
+            most -= room
             self._view[self._count : self._count + room] = self._spare_view[:room]
             self._count += room
             if room < count:

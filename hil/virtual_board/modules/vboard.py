@@ -15,6 +15,8 @@ import os
 with open(os.getenv("VITALKEEP_BOARD")) as _file:
     settings = json.load(_file)
 
+pins = {}  # pin number to a function that is told each level which the firmware gives it
+
 _switches = settings["switches"] + "/"
 
 

@@ -121,18 +121,22 @@ class TestPowerCut(unittest.TestCase):
                 kinds.add("bits")
         self.assertEqual(sorted(kinds), ["all", "bits", "nothing", "prefix"])
 
-    def test_a_torn_erase_leaves_old_blank_and_garbage(self):
+    def test_a_torn_erase_leaves_old_blank_a_part_and_garbage(self):
         kinds = set()
-        for seed in range(30):
+        for seed in range(60):
             left = self.cut(seed, lambda chip: chip.erase(0), b"\x5a")
             if left == b"\xff" * ERASE_SIZE:
                 kinds.add("all")
             elif left == b"\x5a" * ERASE_SIZE:
                 kinds.add("nothing")
+            elif left.lstrip(b"\xff") == b"\x5a" * left.count(b"\x5a"):
+                kinds.add("front")
+            elif left.rstrip(b"\xff") == b"\x5a" * left.count(b"\x5a"):
+                kinds.add("back")
             else:
                 self.assertGreater(len(set(left)), 50)
                 kinds.add("mixture")
-        self.assertEqual(sorted(kinds), ["all", "mixture", "nothing"])
+        self.assertEqual(sorted(kinds), ["all", "back", "front", "mixture", "nothing"])
 
     def test_the_same_seed_tears_alike(self):
         def work(chip):

@@ -11,6 +11,7 @@ from bridge.core.journal.seal import begin_seal, end_seal
 
 _STEP = const(16)  # what is programmed comes in multiples: ones behind a frame change nothing
 _FRAME_SIZE = COMMIT_MAX + 16
+_ZERO = bytearray(1)  # in RAM, as some ports ask
 _BLANK_PAGE = b"\xff" * PAGE_SIZE
 
 
@@ -75,9 +76,12 @@ class SectorFlash:
         return self.write(sector, offset, len(data))
 
     def void(self, sector, offset):
-        """Have no walk take what stands at an offset for a frame."""
-        self.frame[0] = 0
-        self.write(sector, offset, 1)
+        """Have no walk take what stands at an offset for a frame: its first byte becomes 0."""
+        # This one byte: what stands behind it may be anything, and must not be asked to be ones.
+        try:
+            self._medium.writeblocks(sector, _ZERO, offset)
+        except OSError:
+            self.worn += 1
 
     def header(self, sector):
         """Return the bytes of a sector's header."""

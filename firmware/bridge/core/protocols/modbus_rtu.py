@@ -89,7 +89,7 @@ class _Block:
     def _item(self, options, where):
         """Return (type, offset in bits or bytes, byte order, parameter, decimals, scale, invalid).
 
-        The markers of `invalid` become the raw bits that the wire carries.
+        The markers of `invalid` become the raw bits that the wire carries, two halves each.
         """
         _only(
             options,
@@ -107,7 +107,10 @@ class _Block:
         decimals = _number(options, "decimals", 0, 6, where, 0)
         scale = _number(options, "scale", 1, 1000000, where, 1)
         markers = _list(options, "invalid", _INVALID_MAX, where) if "invalid" in options else ()
-        invalid = tuple(_raw_marker(marker, kind, where) for marker in markers)
+        invalid = []
+        for marker in markers:
+            raw = _raw_marker(marker, kind, where)
+            invalid += (raw >> 16, raw & 0xFFFF)
         if not self.bits:
             offset *= 2
         return kind, offset, order, parameter, decimals, scale, invalid
@@ -307,21 +310,22 @@ class ModbusDecoder:
         data = self.rx.data
         for kind, offset, order, parameter, decimals, scale, invalid in block.items:
             at = _DATA_AT + offset
+            # In halves: 32 bits are more than the small integers of a board hold.
+            high = 0
             if kind == _BIT:
-                raw = data[_DATA_AT + (offset >> 3)] >> (offset & 7) & 1
+                low = data[_DATA_AT + (offset >> 3)] >> (offset & 7) & 1
             elif kind <= _I16:
-                raw = data[at] << 8 | data[at + 1]
+                low = data[at] << 8 | data[at + 1]
             else:
-                raw = 0
-                for index in order:
-                    raw = raw << 8 | data[at + index]
-            if raw in invalid or (kind == _F32 and raw >> 23 & 0xFF == 0xFF):
+                high = data[at + order[0]] << 8 | data[at + order[1]]
+                low = data[at + order[2]] << 8 | data[at + order[3]]
+            if _is_marker(invalid, high, low) or (kind == _F32 and high >> 7 & 0xFF == 0xFF):
                 observation.add(parameter, 0, decimals, NO_VALUE)
                 continue
             if kind == _F32:
-                value = _round_float(raw, 10**decimals * scale)
+                value = _round_float(high, low, 10**decimals * scale)
             else:
-                value = scale * _whole(kind, raw)
+                value = scale * _whole(kind, high, low)
             state = VALID
             if value > _VALUE_MAX:
                 value, state = _VALUE_MAX, OVER_RANGE
@@ -330,35 +334,52 @@ class ModbusDecoder:
             observation.add(parameter, value, decimals, state)
 
 
-def _whole(kind, raw):
+def _is_marker(markers, high, low):
+    for index in range(0, len(markers), 2):
+        if markers[index] == high and markers[index + 1] == low:
+            return True
+    return False
+
+
+def _whole(kind, high, low):
     """Return a raw integer with its sign."""
-    if kind == _I16 and raw & 0x8000:
-        return raw - 0x10000
-    if kind == _I32 and raw & 0x80000000:
-        return raw - 0x100000000
-    return raw
+    if kind == _I16 and low & 0x8000:
+        return low - 0x10000
+    if kind == _I32 and high & 0x8000:
+        high -= 0x10000
+    return high * 0x10000 + low
 
 
-def _round_float(raw, factor):
-    """Return a finite IEEE 754 single times `factor`, halves rounded away from zero.
+def _round_float(high, low, factor):
+    """Return a finite IEEE 754 single, as two halves, times `factor`, rounded.
 
-    In integers: exact, and boards whose floats have 22 bits give the same value.
+    Halves go away from zero. In integers: exact, and boards whose floats have 22 bits give the
+    same value. Small ones while the factor is below 2**18 and the value below 4096.
     """
-    exponent = raw >> 23 & 0xFF
-    mantissa = raw & 0x7FFFFF
+    exponent = high >> 7 & 0xFF
+    mantissa = (high & 0x7F) << 16 | low
     if exponent:
         mantissa |= 0x800000
     else:
         exponent = 1
-    value = mantissa * factor
     shift = 150 - exponent
+    # The product in two parts, of which the lower has 12 bits.
+    lower = (mantissa & 0xFFF) * factor
+    upper = (mantissa >> 12) * factor + (lower >> 12)
+    lower &= 0xFFF
     if shift > 64:
         value = 0  # 24 bits of mantissa and 40 of factor: far below a half
-    elif shift > 0:
-        value = (value + (1 << shift - 1)) >> shift
-    elif value:
-        value = value << -shift if shift > -31 else 1 << 31
-    return -value if raw & 0x80000000 else value
+    elif shift > 12:
+        value = (upper + (1 << shift - 13)) >> shift - 12
+    elif upper or lower:
+        value = upper << 12 | lower
+        if shift > 0:
+            value = (value + (1 << shift - 1)) >> shift
+        else:
+            value = value << -shift if shift > -31 else 1 << 31
+    else:
+        value = 0
+    return -value if high & 0x8000 else value
 
 
 # --- options ---

@@ -1,0 +1,14 @@
+"""The virtual board as an RP2040 with wired Ethernet: log and keys in its own flash (rp2.Flash).
+
+A real one needs an image of its own: the stock image formats its whole storage area as files.
+"""
+
+BOARD = "VIRTUAL_RP2040"
+LINK = {"kind": "lan"}
+JOURNAL = {"medium": "rp2", "start": 0x000000, "size": 0x0FC000}
+KEYS = {"medium": "rp2", "start": 0x0FC000, "size": 0x004000}
+UARTS = {
+    0: {"tx": 0, "rx": 1},
+    1: {"tx": 8, "rx": 9},
+}
+RS485_ENABLE = {1: 10}

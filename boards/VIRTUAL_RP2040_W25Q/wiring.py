@@ -1,0 +1,12 @@
+"""The virtual RP2040 with an external W25Q80 chip for log and keys: it runs on a stock image."""
+
+BOARD = "VIRTUAL_RP2040_W25Q"
+LINK = {"kind": "lan"}
+_FLASH = {"medium": "spi_nor", "spi": 0, "sck": 18, "mosi": 19, "miso": 16, "cs": 17}
+JOURNAL = dict(_FLASH, start=0x000000, size=0x0FC000)
+KEYS = dict(_FLASH, start=0x0FC000, size=0x004000)
+UARTS = {
+    0: {"tx": 0, "rx": 1},
+    1: {"tx": 8, "rx": 9},
+}
+RS485_ENABLE = {1: 10}

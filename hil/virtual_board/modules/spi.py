@@ -1,0 +1,75 @@
+"""`machine.SPI` with a W25Q chip on it, where the board's wiring says that there is one.
+
+The chip works at its own pace (hil/virtual_board/w25q.py); a transfer takes no time here.
+"""
+
+import time
+
+import vboard
+import vflash
+import wiring
+
+from hil.virtual_board.nor import PAGE_SIZE
+from hil.virtual_board.w25q import W25q
+
+_chips = {}  # by bus and select pin
+
+
+class _Microseconds:
+    """A count that never goes back, from ticks that wrap every 18 minutes."""
+
+    def __init__(self):
+        self._ticks = time.ticks_us()
+        self._total = 0
+
+    def now(self):
+        ticks = time.ticks_us()
+        self._total += max(0, time.ticks_diff(ticks, self._ticks))
+        self._ticks = ticks
+        return self._total
+
+
+def _solder(bus):
+    """Connect the chip that the wiring names, if there is one on this bus; return it."""
+    for place in (wiring.JOURNAL, wiring.KEYS):
+        if place["medium"] == "spi_nor" and place["spi"] == bus:
+            key = (bus, place["cs"])
+            if key not in _chips:
+                chip = vflash.open_chip(PAGE_SIZE, None)
+                _chips[key] = W25q(chip, _Microseconds().now)
+                vboard.pins[place["cs"]] = _chips[key].select
+            return _chips[key]
+    return None
+
+
+class SPI:
+    """machine.SPI, controller side, mode 0, first bit first."""
+
+    MSB = 0
+
+    def __init__(self, id, baudrate=1000000, **options):
+        if options.get("polarity", 0) or options.get("phase", 0):
+            raise ValueError("only mode 0")
+        self._device = _solder(id)
+
+    def init(self, **options):
+        pass
+
+    def deinit(self):
+        pass
+
+    def write(self, data):
+        if self._device is not None:
+            self._device.write(data)
+
+    def readinto(self, buffer, write=0x00):
+        if self._device is not None:
+            self._device.readinto(buffer, write)
+        else:
+            for index in range(len(buffer)):
+                buffer[index] = 0xFF
+
+    def read(self, size, write=0x00):
+        data = bytearray(size)
+        self.readinto(data, write)
+        return bytes(data)

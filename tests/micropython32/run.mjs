@@ -60,4 +60,10 @@ except Exception as _error:
     sys.print_exception(_error)
     _code = 1
 `);
+// A file may leave `phases` behind, functions without arguments: memory is collected between them.
+for (;;) {
+  micropython.runPython('_left = len(globals().get("phases", ()))');
+  if (!micropython.globals.get("_left")) break;
+  micropython.runPython("phases.pop(0)()");
+}
 process.exitCode = micropython.globals.get("_code") ?? 0;

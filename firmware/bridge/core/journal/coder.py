@@ -127,7 +127,7 @@ class Encoder:
         for shift in (20, 12, 4):
             data[size] = value >> shift & 255
             size += 1
-        data[size] = value << 4 & 255
+        data[size] = (value & 15) << 4  # masked first: it has to stay a small integer
         size += 1
         while size > 1 and data[size - 1] == 0:
             size -= 1

@@ -6,13 +6,29 @@ Everything that an append needs is made once, here: an append allocates nothing.
 from micropython import const
 
 from bridge.core.journal import layout
-from bridge.core.journal.layout import BLANK, COMMIT_MAX, HEADER_SIZE, PAGE_SIZE, SEAL_AT
+from bridge.core.journal.layout import BLANK, COMMIT_MAX, HEADER_SIZE, SEAL_AT
 from bridge.core.journal.seal import begin_seal, end_seal
 
-_STEP = const(16)  # what is programmed comes in multiples: ones behind a frame change nothing
-_FRAME_SIZE = COMMIT_MAX + 16
+# What is programmed comes in multiples of one of these: ones behind a frame change nothing, and
+# a view of every length would take more memory than the frame.
+_STEP = const(16)
+_LEAP = const(64)
+_FRAME_SIZE = COMMIT_MAX + _LEAP
 _ZERO = bytearray(1)  # in RAM, as some ports ask
-_BLANK_PAGE = b"\xff" * PAGE_SIZE
+_BLANK_PART = b"\xff" * _LEAP
+
+
+def _slices(buffer):
+    view = memoryview(buffer)
+    sizes = list(range(_STEP, _LEAP, _STEP)) + list(range(_LEAP, len(buffer) + 1, _LEAP))
+    return [view[:size] for size in sizes]
+
+
+def _slice(slices, size):
+    """Return the shortest of `slices` with at least `size` bytes."""
+    if size <= _LEAP:
+        return slices[(size - 1) // _STEP]
+    return slices[_LEAP // _STEP - 1 + (size - 1) // _LEAP]
 
 
 def _within(view, offset):
@@ -32,21 +48,17 @@ class SectorFlash:
         self.frame = bytearray(_FRAME_SIZE)
         self.worn = 0
         self._medium = medium
-        self._views = self._slices(self.frame)
-        self._page = bytearray(PAGE_SIZE)
-        self._page_views = self._slices(self._page)
-
-    def _slices(self, buffer):
-        view = memoryview(buffer)
-        return [view[:size] for size in range(_STEP, len(buffer) + 1, _STEP)]
+        self._frames = _slices(self.frame)
+        self._part = bytearray(_LEAP)
+        self._parts = _slices(self._part)
 
     def write(self, sector, offset, size):
         """Program frame[:size]; True when it is on flash."""
         frame = self.frame
-        padded = size + -size % _STEP
-        for index in range(size, padded):
+        view = _slice(self._frames, size)
+        for index in range(size, len(view)):
             frame[index] = BLANK
-        view = _within(self._views[(size - 1) // _STEP], offset)
+        view = _within(view, offset)
         try:
             self._medium.writeblocks(sector, view, offset)
             if self._holds(sector, offset, size):
@@ -57,16 +69,16 @@ class SectorFlash:
         return False
 
     def _holds(self, sector, offset, size):
-        frame, page = self.frame, self._page
+        frame, part = self.frame, self._part
         done = 0
         while done < size:
-            part = min(PAGE_SIZE, size - done)
-            view = _within(self._page_views[(part - 1) // _STEP], offset + done)
+            count = min(_LEAP, size - done)
+            view = _within(_slice(self._parts, count), offset + done)
             self._medium.readblocks(sector, view, offset + done)
-            for index in range(part):
-                if page[index] != frame[done + index]:
+            for index in range(count):
+                if part[index] != frame[done + index]:
                     return False
-            done += part
+            done += count
         return True
 
     def put(self, sector, offset, data):
@@ -96,33 +108,33 @@ class SectorFlash:
 
     def used_end(self, sector):
         """Return the end of what was ever programmed before the seal (layout.used_end)."""
-        offset = SEAL_AT // PAGE_SIZE * PAGE_SIZE
+        offset = SEAL_AT // _LEAP * _LEAP
         limit = SEAL_AT - offset
         while offset >= 0:
-            self._medium.readblocks(sector, self._page, offset)
-            while limit and self._page[limit - 1] == BLANK:
+            self._medium.readblocks(sector, self._part, offset)
+            while limit and self._part[limit - 1] == BLANK:
                 limit -= 1
             if limit:
                 return offset + limit
-            offset -= PAGE_SIZE
-            limit = PAGE_SIZE
+            offset -= _LEAP
+            limit = _LEAP
         return 0
 
     def is_blank(self, sector):
         """Read a whole sector and say whether it is erased."""
-        for offset in range(0, layout.SECTOR_SIZE, PAGE_SIZE):
-            self._medium.readblocks(sector, self._page, offset)
-            if self._page != _BLANK_PAGE:
+        for offset in range(0, layout.SECTOR_SIZE, _LEAP):
+            self._medium.readblocks(sector, self._part, offset)
+            if self._part != _BLANK_PART:
                 return False
         return True
 
     def tag(self, sector, slot, end):
         """Return the seal's tag over a sector's bytes up to `end`, as they are on flash."""
         mac = begin_seal(slot.key, self.header(sector), slot.previous_seal, end)
-        view = memoryview(self._page)
+        view = memoryview(self._part)
         at = HEADER_SIZE
         while at < end:
-            size = min(PAGE_SIZE, end - at)
+            size = min(_LEAP, end - at)
             self._medium.readblocks(sector, view[:size], at)
             mac.update(view[:size])
             at += size

@@ -17,9 +17,9 @@ from hil.virtual_board.wear import (
 from tests.support.gateway import KEY_BLOCKS, Flash, observation
 
 try:
-    import vfs
+    from vfs import VfsLfs2
 except ImportError:
-    vfs = None
+    VfsLfs2 = None
 
 SIZE = layout.SECTOR_SIZE
 _PROMISES = (MISSING, INVENTED, ORDER, POSITIONS, COUNTERS)
@@ -179,10 +179,10 @@ class TestForeignContent(unittest.TestCase):
     def test_littlefs(self):
         def content(size):
             chip = NorChip(bytearray(b"\xff" * size), size)
-            vfs.VfsLfs2.mkfs(Partition(chip, 0, size))
+            VfsLfs2.mkfs(Partition(chip, 0, size))
             return chip.store
 
-        if vfs is None:
+        if VfsLfs2 is None:
             self.skipTest("no littlefs on this interpreter")
         ward = self.ward_on(content)
         self.assertGreater(ward.journal.pool.set_aside, 0)

@@ -24,7 +24,7 @@ SEAL_SIZE = const(20)
 SEAL_TAG_SIZE = const(16)
 RESUME_SIZE = const(35)
 RANDOM_SIZE = const(16)
-COMMIT_MAX = const(512)  # coded bytes of one commit
+COMMIT_MAX = const(640)  # coded bytes of one commit
 COMMIT_OVERHEAD = const(4)  # length and check at their longest
 SKIP_SIZE = const(8)
 

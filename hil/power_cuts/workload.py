@@ -44,6 +44,8 @@ class Workload:
         for _ in range(steps):
             self._step()
         for cls in range(len(layout.CLASSES)):
+            self._clock.now_ms += 10
+            self._say(cls)
             self._commit(cls)
 
     def _step(self):

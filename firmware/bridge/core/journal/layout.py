@@ -175,7 +175,8 @@ def look(data, at, end):
     """Say what stands at `at` of the sector bytes `data[:end]`.
 
     Returns (kind, start, stop, next): for a COMMIT the ciphertext is data[start:stop]; a torn or
-    incomplete frame is an END.
+    incomplete frame is an END. So is what looks like a commit and has a page in it on which the
+    writer went on: that began before the commit was whole.
     """
     limit = min(end, SEAL_AT)
     if at >= limit:
@@ -211,7 +212,29 @@ def look(data, at, end):
         return END, at, at, at
     if kind != COMMIT:
         return kind, at, stop, stop
+    page = next_page(at)
+    while page < stop:
+        if _goes_on(data, page, at, limit):
+            return END, at, at, at
+        page += PAGE_SIZE
     return COMMIT, start, check, stop
+
+
+def _goes_on(data, page, torn_at, end):
+    """Say whether a resume, or the skip for the frame at `torn_at`, stands on a page.
+
+    While its bytes are still arriving, what may become one counts.
+    """
+    size, mark = RESUME_SIZE, _RESUME_MARK
+    if data[page] == _SKIP_MARK[0]:
+        size, mark = SKIP_SIZE, _SKIP_MARK
+    known = min(4, end - page)
+    if bytes(data[page : page + known]) != mark[:known]:
+        return False
+    if page + size > end:
+        return True
+    kind, _, _, _ = look(data, page, end)
+    return kind == RESUME or (kind == SKIP and parse_skip(data, page) == torn_at)
 
 
 def next_page(at):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -252,34 +252,39 @@ class Inspection:
     # --- what is not there ---
 
     def _account(self, report: ClassReport) -> None:
-        held = {sector.number for sector in report.sectors}
-        newest = max(held)
-        absent = [number for number in range(newest) if number not in held]
-        for first, last, said in self._explained(report.id, absent):
-            numbers = f"sector {first}" if first == last else f"sectors {first} to {last}"
-            if said:
-                text = f"overwritten before a receipt came, as {said} says"
-            elif last < min(held):
-                text = "given up for room: the hub has what it receipted"
-            else:
-                text = "not here, and no gap record says why: ask the hub"
-            self._find("gap" if said else "absent", False, f"{report.name}: {numbers}: {text}")
+        expected = 0
+        oldest = report.sectors[0].number
+        for sector in report.sectors:
+            for first, last, said in self._explained(report.id, expected, sector.number - 1):
+                numbers = f"sector {first}" if first == last else f"sectors {first} to {last}"
+                if said:
+                    text = f"overwritten before a receipt came, as {said} says"
+                elif last < oldest:
+                    text = "given up for room: the hub has what it receipted"
+                else:
+                    text = "not here, and no gap record says why: ask the hub"
+                self._find("gap" if said else "absent", False, f"{report.name}: {numbers}: {text}")
+            expected = sector.number + 1
 
-    def _explained(self, id: ClassId, absent: list[int]) -> Iterator[tuple[int, int, str]]:
-        """Return (first, last, where a gap record says so or "") of runs of absent numbers."""
-        first = last = -1
-        said = ""
-        for number in absent:
-            here = self._gaps.get((id, number), "")
-            if first >= 0 and number == last + 1 and here == said:
-                last = number
-                continue
-            if first >= 0:
-                yield first, last, said
-            first = last = number
-            said = here
-        if first >= 0:
-            yield first, last, said
+    def _explained(self, id: ClassId, first: int, last: int) -> Iterator[tuple[int, int, str]]:
+        """Split absent numbers by what says so: (first, last, where a gap record stands or "")."""
+        said = [number for known, number in self._gaps if known == id and first <= number <= last]
+        at = first
+        for text, run in groupby(sorted(said), lambda number: self._gaps[id, number]):
+            for begin, end in _runs(run):
+                if begin > at:
+                    yield at, begin - 1, ""
+                yield begin, end, text
+                at = end + 1
+        if at <= last:
+            yield at, last, ""
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Return (first, last) of each run of consecutive numbers."""
+    for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        found = [number for _, number in run]
+        yield found[0], found[-1]
 
 
 def _is_log(data: bytes) -> bool:

@@ -217,6 +217,19 @@ def test_a_replayed_sector_is_named(bedside: Bedside, tmp_path: Path) -> None:
     assert f"its number is also at 0x{first:x}" in damage[0].text
 
 
+def test_a_number_that_cannot_be_is_refused_and_costs_nothing(
+    bedside: Bedside, tmp_path: Path
+) -> None:
+    store = bedside.flash.chip.store
+    place = log_place(1, bedside.flash)
+    header = layout.parse_header(store[place : place + layout.HEADER_SIZE])
+    header.number = 0xFFFFFF00
+    store[place : place + layout.HEADER_SIZE] = header.pack(header.random)
+    inspection, _ = inspect(bedside.dump(tmp_path / "flash.bin"), bedside.vault)
+    found = [finding for finding in inspection.findings if finding.offset == place]
+    assert any("too_far_ahead" in finding.text for finding in found)
+
+
 def test_what_was_overwritten_is_explained(tmp_path: Path) -> None:
     made = gateway(tmp_path, sectors=8)
     fill(made, 1200)

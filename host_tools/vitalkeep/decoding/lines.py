@@ -1,0 +1,148 @@
+"""A decoder's events as JSON lines. Runs on both interpreters, and as a script under MicroPython:
+
+    micropython lines.py ORDER.json
+
+ORDER.json names the protocol, its options and pieces of bytes in hexadecimal, in order.
+"""
+
+import json
+import sys
+
+from bridge.core import codes
+from bridge.core.events import (
+    NO_SAMPLE,
+    NO_VALUE,
+    Alarm,
+    Damage,
+    Identity,
+    Observation,
+    Wave,
+)
+from bridge.core.protocols import make_decoder
+
+STATES = ("valid", "no-value", "questionable", "over-range", "under-range")
+_PARAMETERS = {row[0]: row for row in codes.PARAMETERS}
+_PIECE = 64  # bytes that are fed at once
+_PIECE_MS = 100
+
+
+def _quote(value):
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        return json.dumps(value)  # MicroPython, which knows no other way
+
+
+def _decimal(value, decimals):
+    if not decimals:
+        return str(value)
+    digits = str(abs(value))
+    digits = "0" * (decimals + 1 - len(digits)) + digits
+    return ("-" if value < 0 else "") + digits[:-decimals] + "." + digits[-decimals:]
+
+
+def _line(pairs):
+    # Dictionaries have no order on MicroPython; a line has.
+    return "{" + ", ".join('"%s": %s' % (name, value) for name, value in pairs) + "}"
+
+
+def _named(parameter):
+    known = _PARAMETERS.get(parameter)
+    label, mdc, code, unit = known[1:5] if known else ("#%d" % parameter, "", 0, "")
+    return [
+        ("parameter", _quote(label)),
+        ("mdc", _quote(mdc or None)),
+        ("mdc_code", _quote(code or None)),
+        ("ucum", _quote(unit)),
+    ]
+
+
+def _value(event, index):
+    state = event.states[index]
+    text = None
+    if state != NO_VALUE:
+        text = _decimal(event.values[index], event.decimals[index])
+    named = _named(event.parameters[index])
+    return _line(named + [("value", _quote(text)), ("state", _quote(STATES[state]))])
+
+
+def describe(event):
+    """Return one event as a line of JSON."""
+    if isinstance(event, Observation):
+        values = ", ".join(_value(event, index) for index in range(event.count))
+        return _line(
+            [
+                ("event", '"observation"'),
+                ("unit", event.unit),
+                ("group", event.group),
+                ("values", "[" + values + "]"),
+            ]
+        )
+    if isinstance(event, Wave):
+        samples = []
+        for index in range(event.count):
+            sample = event.samples[index]
+            samples.append(None if sample == NO_SAMPLE else sample)
+        return _line(
+            [("event", '"wave"'), ("unit", event.unit)]
+            + _named(event.parameter)
+            + [
+                ("decimals", event.decimals),
+                ("period_us", event.period_us),
+                ("samples", _quote(samples)),
+            ]
+        )
+    if isinstance(event, Alarm):
+        return _line(
+            [
+                ("event", '"alarm"'),
+                ("unit", event.unit),
+                ("page", event.page),
+                ("code", event.code),
+                ("priority", event.priority),
+                ("active", _quote(event.active)),
+                ("text", _quote(event.text)),
+            ]
+        )
+    if isinstance(event, Identity):
+        return _line([("event", '"identity"'), ("unit", event.unit), ("text", _quote(event.text))])
+    if isinstance(event, Damage):
+        return _line([("event", '"damage"'), ("kind", _quote(event.kind)), ("count", event.count)])
+    raise TypeError("no such event: %r" % event)
+
+
+def decode(name, options, pieces):
+    """Yield a line for each event that some pieces of bytes from a device mean.
+
+    options  as in the line's configuration
+    pieces   iterable of bytes; before each the driver asks what it would have asked
+    """
+    decoder = make_decoder(name, options)
+    now_ms = 1000
+    for piece in pieces:
+        for start in range(0, len(piece), _PIECE):
+            decoder.next_request(now_ms)
+            now_ms += _PIECE_MS
+            part = piece[start : start + _PIECE]
+            at = 0
+            while at < len(part):
+                taken = decoder.rx.feed(part[at:])
+                at += taken
+                event = decoder.next_event()
+                if event is None and not taken:
+                    raise ValueError("%s: its buffer is full and it goes no further" % name)
+                while event is not None:
+                    yield describe(event)
+                    event = decoder.next_event()
+
+
+def main():
+    with open(sys.argv[1]) as file:
+        order = json.load(file)
+    pieces = [bytes.fromhex(piece) for piece in order["pieces"]]
+    for line in decode(order["name"], order["options"], pieces):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,41 +1,17 @@
 """A gateway's flash, keys, clock and journal for the bench; runs on both interpreters."""
 
 from bridge.core.events import NO_VALUE, VALID, Observation
-from bridge.core.journal import layout, records
+from bridge.core.journal import records
 from bridge.core.journal.keyring import Identity, KeyRing, pack_identity, pack_slot
 from bridge.core.journal.ring import Journal
 from bridge.core.journal.seal import FIRST_SEAL
+from hil.power_cuts.gateway import CHAIN_KEYS, HandClock, cipher
 from hil.virtual_board.nor import Partition
 
-try:
-    from cryptolib import aes
-
-    def cipher(key):
-        return aes(key, 1)
-
-except ImportError:
-    from vitalkeep.keys.cipher import Aes256 as cipher
-
 CLASS = 0
-CHAIN_KEYS = (b"A" * 32, b"B" * 32, b"C" * 32)
 KEY_BLOCKS = 4  # as boards have
 DEVICE = "monitor"
 _GROUP = 1
-
-
-class HandClock:
-    """A clock that is moved by hand; the medium is the only thing that takes real time."""
-
-    def __init__(self, boot):
-        self.boot = boot
-        self.state = layout.CLOCK_UNKNOWN
-        self.now_ms = 0
-
-    def mono_ms(self):
-        return self.now_ms
-
-    def utc_ms(self):
-        return 0
 
 
 class Gateway:

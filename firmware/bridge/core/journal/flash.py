@@ -131,11 +131,11 @@ class SectorFlash:
     def tag(self, sector, slot, end):
         """Return the seal's tag over a sector's bytes up to `end`, as they are on flash."""
         mac = begin_seal(slot.key, self.header(sector), slot.previous_seal, end)
-        view = memoryview(self._part)
         at = HEADER_SIZE
         while at < end:
             size = min(_LEAP, end - at)
-            self._medium.readblocks(sector, view[:size], at)
-            mac.update(view[:size])
+            part = self._part if size == _LEAP else memoryview(self._part)[:size]
+            self._medium.readblocks(sector, part, at)
+            mac.update(part)
             at += size
         return end_seal(mac)

@@ -17,16 +17,9 @@ from bridge.core.journal import layout, records
 from bridge.core.journal.reader import SectorReader, verify_seal
 from bridge.core.journal.seal import FIRST_SEAL, next_chain_key
 from hil.bench import peers
-from hil.bench.on_micropython.gateway import (
-    CHAIN_KEYS,
-    CLASS,
-    DEVICE,
-    KEY_BLOCKS,
-    Gateway,
-    Source,
-    cipher,
-)
+from hil.bench.on_micropython.gateway import CLASS, DEVICE, KEY_BLOCKS, Gateway, Source
 from hil.bench.recording import Column, Recording
+from hil.power_cuts.gateway import CHAIN_KEYS, cipher
 from hil.virtual_board.nor import NorChip
 
 _JITTER_MS = 3

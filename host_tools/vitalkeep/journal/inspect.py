@@ -126,11 +126,25 @@ class Inspection:
                 self._find("header", True, f"the header at 0x{offset:x} is damaged", offset)
             tell()
         self.classes = [known[id] for id in sorted(known)]
+        self._find_strangers(beds)
         for report in self.classes:
             report.sectors.sort(key=lambda sector: (sector.number, sector.offset))
             self._prove(report, beds.get(report.id.gateway), tell)
         for report in self.classes:
             self._account(report)
+
+    def _find_strangers(self, beds: dict[bytes, Gateway]) -> None:
+        """Name what a vault does not know in a dump of a gateway that it knows."""
+        if not any(report.id.gateway in beds for report in self.classes):
+            return  # it is the wrong vault, and not the sectors that are strange
+        for report in self.classes:
+            known = beds.get(report.id.gateway)
+            if known is not None and report.id.log in known.logs:
+                continue
+            for sector in report.sectors:
+                text = f"{report.name}, log {report.id.log.hex()}, at 0x{sector.offset:x}"
+                text += ": the vault knows no such log; it is another's, or its header is damaged"
+                self._find("stranger", True, text, sector.offset)
 
     def _beds(self) -> dict[bytes, Gateway]:
         return {gateway.id: gateway for gateway in self._vault.gateways()} if self._vault else {}

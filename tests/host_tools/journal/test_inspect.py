@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.events import NO_SAMPLE, Wave
@@ -166,9 +166,13 @@ _SOUND: dict[str, Any] = {}
 @settings(max_examples=120, deadline=None)
 @given(
     number=st.integers(0, 1),
-    at=st.integers(0, SECTOR_SIZE - 1).filter(lambda at: at != layout.RELEASED_AT),
+    # Half of them in the header, where what a change means depends on the field.
+    at=st.one_of(st.integers(0, layout.HEADER_SIZE - 1), st.integers(0, SECTOR_SIZE - 1)).filter(
+        lambda at: at != layout.RELEASED_AT
+    ),
     change=st.integers(1, 255),
 )
+@example(number=0, at=8, change=9)  # another gateway's id, with as many zeros
 def test_any_changed_byte_of_a_sealed_sector_is_found_by_its_place(
     number: int, at: int, change: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -32,21 +32,8 @@ def _device(name: str, unit: int = 0) -> dict[str, Any]:
     return {"name": name, "class": CLASS_OF[name], "unit": unit}
 
 
-def _item(offset: int, kind: str, parameter: int, decimals: int) -> dict[str, Any]:
-    invalid = [modbus_rtu.NO_VALUE]
-    item = {"offset": offset, "type": kind, "parameter": parameter, "decimals": decimals}
-    return {**item, "invalid": invalid}
-
-
-def _unit(address: int, function: int, items: list[dict[str, Any]]) -> dict[str, Any]:
-    block = {"function": function, "start": 0, "count": len(items), "items": items}
-    return {"address": address, "blocks": [block]}
-
-
 def bed_config(bed: str, site: bytes, host: str, port: int) -> dict[str, Any]:
     """Return the gateway's configuration: a ventilator, an oximeter, and a bus of two units."""
-    warmer = [_item(0, "i16", 0x8000, 1), _item(1, "i16", 0x8001, 0)]
-    panel = [_item(index, "u16", 0x8002 + index, 0) for index in range(3)]
     return {
         "bed": bed,
         "sites": [{"name": "primary", "id": site.hex(), "host": host, "port": port}],
@@ -76,7 +63,7 @@ def bed_config(bed: str, site: bytes, host: str, port: int) -> dict[str, Any]:
                 "baud": modbus_rtu.BAUD,
                 "stop": 2,
                 "rs485": True,
-                "options": {"units": [_unit(10, 3, warmer), _unit(17, 4, panel)]},
+                "options": modbus_rtu.OPTIONS,
                 "devices": [_device("warmer", 10), _device("gas-panel", 17)],
             },
         ],

@@ -1,5 +1,36 @@
 """The far end of each device protocol, written from its document and not from our decoder.
 
-A simulator is built from the Plug that says where it is plugged in; a bus is built from its
-slaves, each with its own Plug on the bus's line. `run()` speaks for ever, until it is cancelled.
+A simulator is built from the Plug that says where it is plugged in; `run()` speaks for ever, until
+it is cancelled. Its module says BAUD and CHARACTER_BITS, how the line is to be set, and OPTIONS,
+what a driver must be told to read it.
 """
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from hil.simulators.device import Plug
+
+# protocol: what makes a device of it in its module, hil.simulators.<protocol>
+SIMULATORS = {
+    "draeger_medibus": "MedibusVentilator",
+    "masimo_set": "MasimoOximeter",
+    "modbus_rtu": "field_units",
+}
+
+
+def module_of(name: str) -> ModuleType:
+    """Return the module of a protocol's simulator; raises KeyError for an unknown one."""
+    if name not in SIMULATORS:
+        raise KeyError(name)
+    return import_module(f"hil.simulators.{name}")
+
+
+def plug_in(name: str, plug: Plug) -> Coroutine[Any, Any, None]:
+    """Return a device of this protocol that speaks for ever."""
+    device = getattr(module_of(name), SIMULATORS[name])(plug)
+    running: Coroutine[Any, Any, None] = device.run()
+    return running

@@ -1,6 +1,6 @@
 """What every simulated device has: a line, something to measure, and a ledger."""
 
-import time
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -30,16 +30,21 @@ class Plug:
         note(self.bed, self.device, group, values)
 
 
+def now_s() -> float:
+    """Return the seconds of the loop's clock, by which every device keeps its pace."""
+    return asyncio.get_running_loop().time()
+
+
 class Pace:
     """Ticks of a device's own period that do not drift: `next_s` is how long to sleep."""
 
     def __init__(self, period_s: float) -> None:
         self._period_s = period_s
-        self._due = time.monotonic()
+        self._due = now_s()
 
     def next_s(self) -> float:
         """Return the seconds until the next tick; ticks that a busy host missed are left out."""
-        now = time.monotonic()
+        now = now_s()
         self._due += self._period_s
         if now - self._due > self._period_s:
             self._due = now

@@ -15,7 +15,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from hil.simulators.device import Plug
+from hil.simulators.device import Plug, now_s
 from hil.simulators.medibus_data import (
     IDENTITY,
     TEXT,
@@ -108,7 +108,7 @@ class MedibusVentilator:
     # --- the session ---
 
     async def _mind_the_session(self) -> None:
-        now, timing = time.monotonic(), self._timing
+        now, timing = now_s(), self._timing
         if self._up and now - self._heard_s > timing.session_s:
             self._end()
         if self._up and self._asked is not None:
@@ -125,7 +125,7 @@ class MedibusVentilator:
         self._asked = None
         self._embedded = b""
         self._waves.stop()
-        self._next_s = time.monotonic()
+        self._next_s = now_s()
 
     async def _begin(self) -> None:
         self._up = True
@@ -135,7 +135,7 @@ class MedibusVentilator:
         await self._ask(_IDENTITY)
 
     async def _ask(self, code: int, repeats: int = 0) -> None:
-        now = time.monotonic()
+        now = now_s()
         self._next_s = now + (self._timing.nop_s if self._up else self._timing.icc_s)
         self._asked = (code, now, repeats)
         frame = framed(_ESC, bytes((code,)))
@@ -170,7 +170,7 @@ class MedibusVentilator:
                 await self._frame_came(whole)
 
     async def _frame_came(self, frame: bytes) -> None:
-        self._heard_s = time.monotonic()
+        self._heard_s = now_s()
         body, check = frame[:-2], frame[-2:]
         right = f"{sum(body) & 0xFF:02X}".encode() == check
         code = body[1]
@@ -206,13 +206,13 @@ class MedibusVentilator:
             await self._send(bytes((code,)) + self._other(code, argument))
             if code == _STOP:
                 self._end()
-                self._next_s = time.monotonic() + self._timing.icc_s
+                self._next_s = now_s() + self._timing.icc_s
 
     def _other(self, code: int, argument: bytes) -> bytes:
         """Return the data of a response that carries no observation, empty for most."""
         if code in (_ALARMS_1, _ALARMS_2):
             return alarms(self._plug.measure(), self._limits)[code == _ALARMS_2]
-        if code == _CHOOSE_DATA and time.monotonic() >= self._settled_s:
+        if code == _CHOOSE_DATA and now_s() >= self._settled_s:
             self._choose(argument)
         elif code == _CHOOSE_REALTIME:
             self._waves.choose(argument)
@@ -246,7 +246,7 @@ class MedibusVentilator:
     def _records(self) -> list[bytes]:
         if not self._waves.running:
             return []
-        return self._waves.due(time.monotonic(), self._plug.measure())
+        return self._waves.due(now_s(), self._plug.measure())
 
     def _woven(self, frame: bytes) -> bytes:
         """Return the frame with the realtime records that are due between its bytes."""

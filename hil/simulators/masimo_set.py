@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 
-from hil.simulators.device import Pace, Plug
+from hil.simulators.device import Pace, Plug, now_s
 from hil.vitals import Vitals
 
 BAUD = 9600
@@ -68,9 +68,9 @@ class MasimoOximeter:
     async def run(self) -> None:
         """Send a line a second, for ever."""
         pace = Pace(_PERIOD_S)
-        start_s = time.monotonic()
+        start_s = now_s()
         while True:
-            message, values = self.line_at(time.monotonic() - start_s, time.time())
+            message, values = self.line_at(now_s() - start_s, time.time())
             await self._plug.say(message, GROUP, values)
             await asyncio.sleep(pace.next_s())
 

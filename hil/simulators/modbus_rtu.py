@@ -9,10 +9,9 @@ Source: MODBUS application protocol V1.1b3 and serial line V1.02, modbus.org.
 import asyncio
 import random
 import struct
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from hil.simulators.device import Plug
+from hil.simulators.device import Plug, now_s
 from hil.vitals import Vitals
 
 BAUD = 9600
@@ -66,7 +65,7 @@ class Slave:
 
     def banks(self) -> Banks:
         """Return the tables as they stand."""
-        now = time.monotonic()
+        now = now_s()
         if now >= self._fresh_until_s:
             self._kept = self._banks(self.plug.measure())
             self._fresh_until_s = now + _REFRESH_S
@@ -175,3 +174,29 @@ def _read(banks: Banks, frame: bytes) -> tuple[bytes, dict[str, str | None]]:
         data = struct.pack(f">{count}H", *numbers)
     answer = framed(bytes((frame[0], function, len(data))) + data)
     return answer, {label: register[1] for label, register in asked}
+
+
+def field_units(plug: Plug) -> ModbusBus:
+    """Return both units above on one bus."""
+    return ModbusBus([patient_warmer(plug), gas_panel(plug)])
+
+
+def _unit(
+    address: int, function: int, parameter: int, kinds: Sequence[tuple[str, int]]
+) -> dict[str, object]:
+    items = [
+        {"offset": at, "type": kind, "parameter": parameter + at, "decimals": decimals}
+        | {"invalid": [NO_VALUE]}
+        for at, (kind, decimals) in enumerate(kinds)
+    ]
+    block = {"function": function, "start": 0, "count": len(items), "items": items}
+    return {"address": address, "blocks": [block]}
+
+
+# What a driver must be told of these two; their parameters are not in the common table.
+OPTIONS = {
+    "units": [
+        _unit(10, _HOLDING, 0x8000, (("i16", 1), ("i16", 0))),
+        _unit(17, _INPUT, 0x8002, (("u16", 0),) * 3),
+    ]
+}

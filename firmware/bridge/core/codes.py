@@ -169,4 +169,26 @@ PARAMETERS = (
     (203, "Weight", "", 0, "kg", 0),
     # Of monitors with several sources of one thing
     (208, "HR ECG", "", 0, "/min", 0),
+    # waves that several devices have
+    (209, "ECG I wave", "MDC_ECG_ELEC_POTL_I", 131329, "mV", 0),
+    (210, "ECG II wave", "MDC_ECG_ELEC_POTL_II", 131330, "mV", 1),
+    (211, "ECG III wave", "MDC_ECG_ELEC_POTL_III", 131389, "mV", 0),
+    (212, "ECG V wave", "MDC_ECG_ELEC_POTL_V", 131395, "mV", 0),
+    (213, "Pleth wave", "MDC_PULS_OXIM_PLETH", 150452, "1", 2),
+    (214, "RESP wave", "MDC_RESP", 151552, "Ohm", 1),
+    (215, "CO2 wave", "MDC_AWAY_CO2", 151724, "mm[Hg]", 1),
+    (216, "ABP wave", "MDC_PRESS_BLD_ART_ABP", 150036, "mm[Hg]", 0),
+    (217, "CVP wave", "MDC_PRESS_BLD_VEN_CENT", 150084, "mm[Hg]", 0),
+    (218, "Paw wave", "MDC_PRESS_AWAY", 151792, "mbar", 2),
+    (219, "Flow wave", "MDC_FLOW_AWAY", 151764, "L/min", 2),
+    (220, "Volume wave", "", 0, "mL", 0),
+    (221, "EEG wave", "", 0, "uV", 0),
+    # 224..255 Philips IntelliVue
+    # 256..303 GE S/5
+    # 304..319 BIS
+    # 320..415 ventilators that speak in cm[H2O]: Puritan Bennett, Servo, Hamilton
+    # 448..511 infusion and syringe pumps
+    # 512..543 Nonin, Nellcor, Capnostream
+    # 544..591 what HL7 and ASTM senders say
+    # 592..607 contacts and configured devices
 )

@@ -1,5 +1,7 @@
 """Digits that devices write as characters, read in place and without allocating."""
 
+from micropython import const
+
 
 def hex_value(byte):
     """Return what an upper-case hex digit says, -1 when it is none."""
@@ -18,3 +20,45 @@ def hex_pair(data, at):
 def hex_digit(number):
     """Return the character of a number from 0 to 15, as a byte."""
     return number + (0x30 if number < 10 else 0x37)
+
+
+_DIGITS_MAX = const(9)  # what fits in the 32 bits of an observation
+
+
+class Decimal:
+    """A decimal number read from text: 7.2 is value 72, decimals 1."""
+
+    def __init__(self):
+        self.value = 0
+        self.decimals = 0
+
+    def read(self, data, start, end):
+        """Take data[start:end]; False when it is anything but sign, digits and one point.
+
+        At most 9 digits and 6 decimals; spaces around it do not count, "5." and ".5" are numbers.
+        """
+        while start < end and data[start] == 0x20:
+            start += 1
+        while end > start and data[end - 1] == 0x20:
+            end -= 1
+        negative = start < end and data[start] == 0x2D
+        if negative or (start < end and data[start] == 0x2B):
+            start += 1
+        value = digits = 0
+        point = -1
+        for at in range(start, end):
+            byte = data[at]
+            if 0x30 <= byte <= 0x39:
+                value = 10 * value + byte - 0x30
+                digits += 1
+                if digits > _DIGITS_MAX:
+                    return False
+            elif byte == 0x2E and point < 0:
+                point = digits
+            else:
+                return False
+        if not digits or (point >= 0 and digits - point > 6):
+            return False
+        self.value = -value if negative else value
+        self.decimals = digits - point if point >= 0 else 0
+        return True

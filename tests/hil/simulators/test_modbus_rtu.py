@@ -9,11 +9,13 @@ from typing import Any
 from pymodbus.client import AsyncModbusSerialClient
 
 from hil.ledger import Ledger
+from hil.rehearsal import run_at_once
 from hil.simulators.device import Plug
 from hil.simulators.line import SerialLine
 from hil.simulators.modbus_rtu import (
     BAUD,
     CHARACTER_BITS,
+    Banks,
     ModbusBus,
     crc16,
     framed,
@@ -110,7 +112,11 @@ def test_sensor_without_value_is_the_marker_and_below_zero_is_signed() -> None:
     def registers(skin: float | None) -> list[tuple[int, str | None]]:
         vitals = VitalsModel(1).sample(0) | {"Tskin": skin, "Warmer power": 40.0}
         plug = Plug(SerialLine(0, BAUD), lambda: vitals, Ledger(), "bed-1", "warmer")
-        return list(patient_warmer(plug).banks()[3].values())
+
+        async def banks() -> Banks:
+            return patient_warmer(plug).banks()
+
+        return list(run_at_once(banks())[3].values())
 
     assert registers(None) == [(0x7FFF, None), (40, "40")]
     assert registers(-0.5)[0] == (0xFFFB, "-0.5")

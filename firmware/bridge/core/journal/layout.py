@@ -32,7 +32,7 @@ CLASSES = "ABC"
 
 # Parameters are two-byte ids: those of codes.py in this version of its table, and from
 # FIRST_CONFIGURED up the ones that each sector's dictionary spells out.
-TABLE_VERSION = const(2)
+TABLE_VERSION = const(3)
 FIRST_CONFIGURED = const(0x8000)
 
 # Clock states, in headers, resumes and clock records

@@ -15,8 +15,8 @@ from micropython import const
 
 from bridge.core.checks import sum8
 from bridge.core.digits import hex_digit, hex_pair
-from bridge.core.errors import ConfigError
 from bridge.core.events import Damage, Identity
+from bridge.core.options import number, only
 from bridge.core.protocols.medibus_alarms import ActiveAlarms, are_alarms
 from bridge.core.protocols.medibus_data import (
     DATA_AT,
@@ -80,12 +80,8 @@ class MedibusDecoder:
     """
 
     def __init__(self, options):
-        for name in options:
-            if name != "poll_ms":
-                raise ConfigError("draeger_medibus: %s: no such option" % name)
-        poll_ms = options.get("poll_ms", 1000)
-        if not isinstance(poll_ms, int) or not 200 <= poll_ms <= 60000:
-            raise ConfigError("draeger_medibus: poll_ms is %r, want 200 to 60000" % (poll_ms,))
+        only(options, ("poll_ms",), "draeger_medibus")
+        poll_ms = number(options, "poll_ms", 200, 60000, "draeger_medibus", 1000)
         self.rx = RxBuffer(_RX_SIZE)
         self._at = 0  # bytes of rx that are taken
         self._noise = 0

@@ -16,15 +16,16 @@ sources, ALARM bits by one, found by experiment.
 from micropython import const
 
 from bridge.core.digits import hex_value
-from bridge.core.errors import ConfigError
 from bridge.core.events import NO_VALUE, QUESTIONABLE, VALID, Alarm, Damage, Observation
-from bridge.core.rxbuf import RxBuffer
+from bridge.core.options import flag, only
+from bridge.core.protocols.textline import NOTHING, TOO_LONG, TextLines
 
-_LF = const(0x0A)
-_CR = const(0x0D)
 _SPACE = const(0x20)
 _PLUS = const(0x2B)
 _DASH = const(0x2D)
+PORTS = ("9600 8N1", "19200 8N1")
+SENDS = ()
+
 _RX_SIZE = const(256)
 _LINE_MAX = const(240)  # the longest documented line has 190
 
@@ -74,17 +75,11 @@ class MasimoDecoder:
     """
 
     def __init__(self, options):
-        for name in options:
-            if name != "sphb_mmol":
-                raise ConfigError("masimo_set: %s: no such option" % name)
-        sphb_mmol = options.get("sphb_mmol", False)
-        if not isinstance(sphb_mmol, bool):
-            raise ConfigError("masimo_set: sphb_mmol is %r, want true or false" % (sphb_mmol,))
-        self.rx = RxBuffer(_RX_SIZE)
-        self._at = 0  # bytes of rx that are in the line already
-        self._line = bytearray(_LINE_MAX)
-        self._size = 0
-        self._skipped = 0  # bytes of a line too long to be one
+        only(options, ("sphb_mmol",), "masimo_set")
+        sphb_mmol = flag(options, "sphb_mmol", False, "masimo_set")
+        self._lines = TextLines(_RX_SIZE, _LINE_MAX)
+        self.rx = self._lines.rx
+        self._line = self._lines.line
         self._sphb = _SPHB_MMOL if sphb_mmol else _SPHB
         self._value = 0
         self._observation = Observation(len(_FIELDS))
@@ -100,41 +95,13 @@ class MasimoDecoder:
         """Return the next event, or None until more bytes arrive. Raises nothing."""
         if self._alarms_now != self._alarms_told:
             return self._next_alarm()
-        rx = self.rx
-        data = rx.data
-        line = self._line
-        while self._at < rx.count:
-            byte = data[self._at]
-            self._at += 1
-            if byte in (_LF, _CR):
-                event = self._end_line()
-                if event is not None:
-                    return event
-            elif self._skipped:
-                self._skipped += 1
-            elif self._size == _LINE_MAX:
-                self._skipped = _LINE_MAX + 1
-                self._size = 0
-            else:
-                line[self._size] = byte
-                self._size += 1
-        rx.drop(rx.count)
-        self._at = 0
-        return None
-
-    def _end_line(self):
-        """Return what the line that has just ended says; None for an empty one."""
-        size = self._size
-        skipped = self._skipped
-        self._size = 0
-        self._skipped = 0
-        if skipped:
-            return self._damaged("length", skipped)
-        if not size:
-            return None  # between CR and LF, and the empty line that may follow each line
-        if not self._parse(size):
-            return self._damaged("format", size)
-        return self._observation
+        found = self._lines.next()
+        if found == NOTHING:
+            return None
+        if found == TOO_LONG:
+            return self._damaged("length", self._lines.skipped)
+        size = self._lines.size
+        return self._observation if self._parse(size) else self._damaged("format", size)
 
     def _damaged(self, kind, count):
         damage = self._damage

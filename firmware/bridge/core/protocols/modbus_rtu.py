@@ -25,10 +25,13 @@ from micropython import const
 from bridge.core.checks import crc16_modbus
 from bridge.core.errors import ConfigError
 from bridge.core.events import NO_VALUE, OVER_RANGE, UNDER_RANGE, VALID, Damage, Observation
+from bridge.core.options import choice, items, number, only
 from bridge.core.rxbuf import RxBuffer
 
 # All that this master can ever send: read coils, discrete inputs, holding and input registers.
 READS = (1, 2, 3, 4)
+
+PORTS = ("9600 8E1", "9600 8N1", "9600 8N2", "19200 8E1", "19200 8N1")
 
 _REQUEST_SIZE = const(8)
 _REFUSAL = const(0x80)
@@ -62,16 +65,14 @@ class _Block:
     """A stretch of one unit that is read at once: its request and what its answer holds."""
 
     def __init__(self, unit, group, options, where):
-        _only(options, ("function", "start", "count", "items"), where)
+        only(options, ("function", "start", "count", "items"), where)
         self.unit = unit
         self.group = group
         self.due_ms = 0
-        self.function = _number(options, "function", READS[0], READS[-1], where)
+        self.function = number(options, "function", READS[0], READS[-1], where)
         self.bits = self.function <= 2
-        start = _number(options, "start", 0, 0xFFFF, where)
-        self.count = _number(
-            options, "count", 1, _BITS_MAX if self.bits else _REGISTERS_MAX, where
-        )
+        start = number(options, "start", 0, 0xFFFF, where)
+        self.count = number(options, "count", 1, _BITS_MAX if self.bits else _REGISTERS_MAX, where)
         if start + self.count > 0x10000:
             raise ConfigError("%s: ends at %d, want at most 65536" % (where, start + self.count))
         self.data_size = (self.count + 7) // 8 if self.bits else 2 * self.count
@@ -79,11 +80,11 @@ class _Block:
         struct.pack_into(">BBHH", request, 0, unit.address, self.function, start, self.count)
         struct.pack_into("<H", request, 6, crc16_modbus(request, 0, 6))
         self.request = bytes(request)
-        items = _list(options, "items", _ITEMS_MAX, where)
+        entries = items(options, "items", _ITEMS_MAX, where)
         self.items = [
-            self._item(item, "%s item %d" % (where, at)) for at, item in enumerate(items)
+            self._item(item, "%s item %d" % (where, at)) for at, item in enumerate(entries)
         ]
-        if len({item[3] for item in self.items}) < len(items):
+        if len({item[3] for item in self.items}) < len(entries):
             raise ConfigError("%s: one parameter twice" % where)
 
     def _item(self, options, where):
@@ -91,22 +92,22 @@ class _Block:
 
         The markers of `invalid` become the raw bits that the wire carries, two halves each.
         """
-        _only(
+        only(
             options,
             ("offset", "type", "order", "parameter", "decimals", "scale", "invalid"),
             where,
         )
-        kind = _choice(options, "type", _TYPES, "bit" if self.bits else None, where)
+        kind = choice(options, "type", _TYPES, "bit" if self.bits else None, where)
         if self.bits != (kind == _BIT):
             raise ConfigError("%s: type %r in function %d" % (where, _TYPES[kind], self.function))
         wide = kind >= _U32
-        offset = _number(options, "offset", 0, self.count - (2 if wide else 1), where)
+        offset = number(options, "offset", 0, self.count - (2 if wide else 1), where)
         orders = tuple(_ORDERS)
-        order = _ORDERS[orders[_choice(options, "order", orders, "ABCD", where)]]
-        parameter = _number(options, "parameter", 1, 0xFFFF, where)
-        decimals = _number(options, "decimals", 0, 6, where, 0)
-        scale = _number(options, "scale", 1, 1000000, where, 1)
-        markers = _list(options, "invalid", _INVALID_MAX, where) if "invalid" in options else ()
+        order = _ORDERS[orders[choice(options, "order", orders, "ABCD", where)]]
+        parameter = number(options, "parameter", 1, 0xFFFF, where)
+        decimals = number(options, "decimals", 0, 6, where, 0)
+        scale = number(options, "scale", 1, 1000000, where, 1)
+        markers = items(options, "invalid", _INVALID_MAX, where) if "invalid" in options else ()
         invalid = []
         for marker in markers:
             raw = _raw_marker(marker, kind, where)
@@ -128,20 +129,20 @@ class ModbusDecoder:
 
     def __init__(self, options):
         where = "modbus_rtu"
-        _only(options, ("poll_ms", "timeout_ms", "units"), where)
-        self._poll_ms = _number(options, "poll_ms", 100, 600000, where, 1000)
-        self._timeout_ms = _number(options, "timeout_ms", 50, 2000, where, 300)
+        only(options, ("poll_ms", "timeout_ms", "units"), where)
+        self._poll_ms = number(options, "poll_ms", 100, 600000, where, 1000)
+        self._timeout_ms = number(options, "timeout_ms", 50, 2000, where, 300)
         self._rest_ms = max(self._poll_ms, _REST_MS, 2 * self._timeout_ms)
         self._blocks = []
         addresses = set()
-        for entry in _list(options, "units", _UNITS_MAX, where):
-            _only(entry, ("address", "blocks"), where)
-            unit = _Unit(_number(entry, "address", 1, 247, where))
+        for entry in items(options, "units", _UNITS_MAX, where):
+            only(entry, ("address", "blocks"), where)
+            unit = _Unit(number(entry, "address", 1, 247, where))
             if unit.address in addresses:
                 raise ConfigError("modbus_rtu: unit %d twice" % unit.address)
             addresses.add(unit.address)
             place = "modbus_rtu: unit %d" % unit.address
-            for group, block in enumerate(_list(entry, "blocks", _BLOCKS_MAX, place)):
+            for group, block in enumerate(items(entry, "blocks", _BLOCKS_MAX, place)):
                 self._blocks.append(_Block(unit, group, block, "%s block %d" % (place, group)))
         self.rx = RxBuffer(_RX_SIZE)
         self._observation = Observation(_ITEMS_MAX)
@@ -394,35 +395,3 @@ def _raw_marker(marker, kind, where):
     if kind == _F32 or not whole or not -(1 << size - 1) <= marker < 1 << size:
         raise ConfigError("%s: invalid has %r, want numbers of %d bits" % (where, marker, size))
     return marker & ((1 << size) - 1)
-
-
-def _only(options, names, where):
-    if not isinstance(options, dict):
-        raise ConfigError("%s: %r, want an object" % (where, options))
-    for name in options:
-        if name not in names:
-            raise ConfigError("%s: %s: no such field" % (where, name))
-
-
-def _number(options, name, low, high, where, default=None):
-    value = options.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ConfigError("%s: %s is %r, want %d to %d" % (where, name, value, low, high))
-    return value
-
-
-def _list(options, name, size_max, where):
-    value = options.get(name)
-    if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= size_max:
-        raise ConfigError("%s: %s: want a list of 1 to %d" % (where, name, size_max))
-    return value
-
-
-def _choice(options, name, allowed, default, where):
-    """Return the index of a word in `allowed`."""
-    value = options.get(name, default)
-    if value not in allowed:
-        raise ConfigError(
-            "%s: %s is %r, want one of %s" % (where, name, value, ", ".join(allowed))
-        )
-    return allowed.index(value)

@@ -79,8 +79,7 @@ class MemoryLine(SerialLine):
         self._waiting.append(data)
         self._said.set()
 
-    async def read(self) -> bytes:
-        """Return the bytes that have come from the gateway, at least one."""
+    async def _next(self) -> bytes:
         while not self._waiting:
             self._said.clear()
             await self._said.wait()
@@ -92,12 +91,14 @@ class Rehearsal:
     """What happened: times are seconds since the start.
 
     sent      what the device put on the line
+    turns     the milliseconds of each turn of the gateway, and the bytes it found
     requests  what the driver sent
     events    what the driver said, as `describe` made it of each event
     ledger    what the device meant
     """
 
     sent: list[tuple[float, bytes]]
+    turns: list[tuple[int, bytes]]
     requests: list[tuple[float, bytes]]
     events: list[Any]
     ledger: Ledger = field(default_factory=Ledger)
@@ -125,7 +126,7 @@ def rehearse(
 
     async def story() -> Rehearsal:
         line, ledger = MemoryLine(baud, character_bits, faults), Ledger()
-        found = Rehearsal(line.sent, [], [], ledger)
+        found = Rehearsal(line.sent, [], [], [], ledger)
         speaking = asyncio.ensure_future(device(line, ledger))
         loop = asyncio.get_running_loop()
         while loop.time() < seconds and not speaking.done():
@@ -151,6 +152,8 @@ def _turn(
 ) -> None:
     """Do what a gateway's line does in one turn."""
     data = line.take()
+    now_ms = round(now_s * 1000)
+    found.turns.append((now_ms, data))
     while data:
         taken = decoder.rx.feed(data)
         data = data[taken:]
@@ -164,7 +167,7 @@ def _turn(
     while event is not None:
         found.events.append(describe(event))
         event = decoder.next_event()
-    request = decoder.next_request(round(now_s * 1000))
+    request = decoder.next_request(now_ms)
     if request is not None:
         request = bytes(request)
         found.requests.append((now_s, request))

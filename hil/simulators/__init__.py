@@ -12,7 +12,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from bridge.core.protocols import PROTOCOLS
 from hil.simulators.device import Plug
+from hil.simulators.waveform import Setting
 
 # protocol: what makes a device of it in its module, hil.simulators.<protocol>
 SIMULATORS = {
@@ -27,6 +29,16 @@ def module_of(name: str) -> ModuleType:
     if name not in SIMULATORS:
         raise KeyError(name)
     return import_module(f"hil.simulators.{name}")
+
+
+def setting_of(name: str) -> Setting:
+    """Return how the device's port is set."""
+    device, driver = module_of(name), import_module(PROTOCOLS[name][0])
+    for text in driver.PORTS:
+        setting = Setting.parse(text)
+        if (setting.baud, setting.character_bits) == (device.BAUD, device.CHARACTER_BITS):
+            return setting
+    raise KeyError(f"{name}: {device.BAUD} bit/s is not among {driver.PORTS}")
 
 
 def plug_in(name: str, plug: Plug) -> Coroutine[Any, Any, None]:

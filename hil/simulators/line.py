@@ -37,6 +37,24 @@ class Faults:
 NO_FAULTS = Faults()
 
 
+class Passage:
+    """What stands between a device and its line: nothing, as it should be."""
+
+    async def open(self) -> None:
+        """Return when the device may begin a message."""
+
+    def outward(self, chunk: bytes) -> bytes:
+        """Return what is left of bytes that leave the device."""
+        return chunk
+
+    def inward(self, data: bytes) -> bytes:
+        """Return what is left of bytes that come from the gateway."""
+        return data
+
+
+OPEN = Passage()
+
+
 def _flip(data: bytes, at: int, draw: random.Random) -> bytes:
     return data[:at] + bytes((data[at] ^ 1 << draw.randrange(8),)) + data[at + 1 :]
 
@@ -82,9 +100,15 @@ class SerialLine:
     """
 
     def __init__(
-        self, master: int, baud: int, character_bits: int = 10, faults: Faults = NO_FAULTS
+        self,
+        master: int,
+        baud: int,
+        character_bits: int = 10,
+        faults: Faults = NO_FAULTS,
+        passage: Passage = OPEN,
     ) -> None:
         self.unheard = 0  # bytes that nobody took: the gateway has no power
+        self.passage = passage
         self._master = master
         self._character_s = character_bits / baud
         self._faults = faults
@@ -94,16 +118,20 @@ class SerialLine:
     async def send(self, message: bytes) -> bool:
         """Send a message; returns when its last bit is out, False when it was spoilt."""
         async with self._sending:
+            await self.passage.open()
             left = _spoilt(message, self._faults, self._random)
             loop = asyncio.get_running_loop()
             due = loop.time()
             data = self._noise() + left
+            whole = left == message
             for start in range(0, len(data), _CHUNK):
                 chunk = data[start : start + _CHUNK]
                 due += len(chunk) * self._character_s
                 await asyncio.sleep(max(0.0, due - loop.time()))
-                self._put(chunk)
-            return left == message
+                passed = self.passage.outward(chunk)
+                whole = whole and passed == chunk
+                self._put(passed)
+            return whole
 
     def _noise(self) -> bytes:
         draw = self._random
@@ -124,6 +152,12 @@ class SerialLine:
 
     async def read(self) -> bytes:
         """Return the bytes that have come from the gateway, at least one."""
+        while True:
+            data = self.passage.inward(await self._next())
+            if data:
+                return data
+
+    async def _next(self) -> bytes:
         loop = asyncio.get_running_loop()
         while True:
             try:

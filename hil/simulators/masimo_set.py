@@ -15,6 +15,8 @@ from hil.simulators.device import Pace, Plug, now_s
 from hil.vitals import Vitals
 
 BAUD = 9600
+CHARACTER_BITS = 10
+OPTIONS: dict[str, object] = {}
 GROUP = 0
 _PERIOD_S = 1.0
 _SEARCH_LINES = 3  # that an oximeter takes to find the pulse again

@@ -24,9 +24,9 @@ from hil.simulators import SIMULATORS, module_of, plug_in, setting_of
 from hil.simulators.device import Plug
 from hil.simulators.line import SerialLine
 from hil.simulators.plan import Plan, Trouble, run_planned
-from hil.simulators.waveform import Setting
 from hil.tasks import end_tasks
 from hil.vitals import Sample, TraceError, TraceVitals, VitalsModel
+from vitalkeep.doctor.setting import Setting
 
 _TELL_S = 1.0
 

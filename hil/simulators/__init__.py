@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.core.protocols import PROTOCOLS
 from hil.simulators.device import Plug
-from hil.simulators.waveform import Setting
+from vitalkeep.doctor.setting import Setting
 
 # protocol: what makes a device of it in its module, hil.simulators.<protocol>
 SIMULATORS = {

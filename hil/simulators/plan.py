@@ -10,9 +10,10 @@ from typing import Any
 from hil.errors import RigError
 from hil.simulators.device import Plug, now_s
 from hil.simulators.line import NO_FAULTS, Faults, Passage
-from hil.simulators.waveform import Setting, receive, transmit
+from hil.simulators.waveform import receive, transmit
 from hil.tasks import end_tasks
 from hil.vitals import Vitals
+from vitalkeep.doctor.setting import Setting
 
 STALL, UNPLUG, WRONG_BAUD, SENSOR_OFF, RESTART = KINDS = (
     "stall",

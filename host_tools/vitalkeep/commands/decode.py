@@ -21,8 +21,10 @@ from vitalkeep.decoding import lines
 from vitalkeep.decoding.capture import parse_hex
 from vitalkeep.errors import ToolError
 
+Pieces = list[tuple[bool, bytes]]
 
-def _options(context: click.Context, option: click.Parameter, value: str) -> dict[str, Any]:
+
+def parse_options(context: click.Context, option: click.Parameter, value: str) -> dict[str, Any]:
     try:
         found = json.loads(value)
     except ValueError:
@@ -36,7 +38,7 @@ def _options(context: click.Context, option: click.Parameter, value: str) -> dic
 @click.argument("name", type=click.Choice(sorted(PROTOCOLS)))
 @click.argument("file", type=click.File("rb"))
 @click.option("--hex", "is_hex", is_flag=True, help="FILE is hexadecimal.")
-@click.option("--options", default="{}", callback=_options, help="Of the line, as JSON.")
+@click.option("--options", default="{}", callback=parse_options, help="Of the line, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, not sentences.")
 @click.option("--micropython", is_flag=True, help="Run the decoder under MicroPython.")
 def decode(
@@ -57,20 +59,20 @@ def decode(
             data.decode("ascii", "replace"), getattr(file, "name", "standard input")
         )
     else:
-        pieces = [data]
+        pieces = [(False, data)]
     run = _on_micropython if micropython else _here
     for line in run(name, options, pieces):
         click.echo(line if as_json else _sentence(json.loads(line)))
 
 
-def _here(name: str, options: dict[str, Any], pieces: list[bytes]) -> Iterator[str]:
+def _here(name: str, options: dict[str, Any], pieces: Pieces) -> Iterator[str]:
     try:
         yield from lines.decode(name, options, pieces)
     except ConfigError as error:
         raise ToolError(str(error), f"See docs/protocols/{name}.md for --options.") from None
 
 
-def _on_micropython(name: str, options: dict[str, Any], pieces: list[bytes]) -> Iterator[str]:
+def _on_micropython(name: str, options: dict[str, Any], pieces: Pieces) -> Iterator[str]:
     beside = Path(sys.executable).parent / "micropython"
     command = str(beside) if beside.exists() else shutil.which("micropython")
     if command is None:
@@ -82,7 +84,11 @@ def _on_micropython(name: str, options: dict[str, Any], pieces: list[bytes]) -> 
         order = Path(folder) / "order.json"
         order.write_text(
             json.dumps(
-                {"name": name, "options": options, "pieces": [piece.hex() for piece in pieces]}
+                {
+                    "name": name,
+                    "options": options,
+                    "pieces": [(sent, piece.hex()) for sent, piece in pieces],
+                }
             )
         )
         done = subprocess.run(

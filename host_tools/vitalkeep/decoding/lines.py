@@ -2,7 +2,8 @@
 
     micropython lines.py ORDER.json
 
-ORDER.json names the protocol, its options and pieces of bytes in hexadecimal, in order.
+ORDER.json names the protocol, its options, and pieces in order: whether it was sent to the
+device, and the bytes in hexadecimal.
 """
 
 import json
@@ -24,6 +25,7 @@ STATES = ("valid", "no-value", "questionable", "over-range", "under-range")
 _PARAMETERS = {row[0]: row for row in codes.PARAMETERS}
 _PIECE = 64  # bytes that are fed at once
 _PIECE_MS = 100
+_ASK_TRIES = 600  # a minute of the driver's time
 
 
 def _quote(value):
@@ -112,16 +114,23 @@ def describe(event):
 
 
 def decode(name, options, pieces):
-    """Yield a line for each event that some pieces of bytes from a device mean.
+    """Yield a line for each event that the pieces of a capture mean.
 
     options  as in the line's configuration
-    pieces   iterable of bytes; before each the driver asks what it would have asked
+    pieces   iterable of (whether it was sent to the device, bytes). What was sent is what the
+             driver is waited for to ask, so that it knows which answer comes next; without it the
+             driver asks what it would have asked
     """
     decoder = make_decoder(name, options)
     now_ms = 1000
-    for piece in pieces:
+    in_step = False
+    for sent, piece in pieces:
+        if sent:
+            now_ms, in_step = _ask(decoder, piece, now_ms)
+            continue
         for start in range(0, len(piece), _PIECE):
-            decoder.next_request(now_ms)
+            if not in_step:
+                decoder.next_request(now_ms)
             now_ms += _PIECE_MS
             part = piece[start : start + _PIECE]
             at = 0
@@ -136,10 +145,25 @@ def decode(name, options, pieces):
                     event = decoder.next_event()
 
 
+def _ask(decoder, request, now_ms):
+    """Let time pass until the driver asks this; return the time, and whether it did.
+
+    What it asks before that gets no answer here, and none was in the capture: not told.
+    """
+    for _ in range(_ASK_TRIES):
+        asked = decoder.next_request(now_ms)
+        if asked is not None and bytes(asked) == request:
+            return now_ms, True
+        now_ms += _PIECE_MS
+        while decoder.next_event() is not None:
+            pass
+    return now_ms, False
+
+
 def main():
     with open(sys.argv[1]) as file:
         order = json.load(file)
-    pieces = [bytes.fromhex(piece) for piece in order["pieces"]]
+    pieces = [(sent, bytes.fromhex(piece)) for sent, piece in order["pieces"]]
     for line in decode(order["name"], order["options"], pieces):
         print(line)
 

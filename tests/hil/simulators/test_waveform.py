@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.simulators.waveform import Setting, inverted, joined, receive, transmit
+from hil.simulators.waveform import inverted, joined, receive, transmit
+from vitalkeep.doctor.setting import Setting
 
 SETTINGS = [Setting.parse(text) for text in ("9600 8N1", "19200 8E1", "1200 7O2", "115200 8N2")]
 

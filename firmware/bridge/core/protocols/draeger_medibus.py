@@ -42,6 +42,8 @@ _ICC = const(0x51)
 _IDENTITY = const(0x52)
 _STOP = const(0x55)
 
+PORTS = ("19200 8E1", "9600 8E1")
+
 # All that this driver can ever ask: reads, "I am here", and the session's start. Its end is apart.
 COMMANDS = {
     0x24: b"\x1b$3F\r",  # measured data, code page 1

@@ -2,9 +2,10 @@
 
 import click
 
+from hil.bench.decode import decode
 from hil.bench.journal import journal
 
-SUBJECTS = (journal,)
+SUBJECTS = (decode, journal)
 
 
 @click.group()

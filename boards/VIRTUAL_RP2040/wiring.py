@@ -8,7 +8,7 @@ LINK = {"kind": "lan"}
 JOURNAL = {"medium": "rp2", "start": 0x000000, "size": 0x0FC000}
 KEYS = {"medium": "rp2", "start": 0x0FC000, "size": 0x004000}
 UARTS = {
-    0: {"tx": 0, "rx": 1},
-    1: {"tx": 8, "rx": 9},
+    0: {"tx": 0, "rx": 1, "dma": "rp2040"},
+    1: {"tx": 8, "rx": 9, "dma": "rp2040"},
 }
 RS485_ENABLE = {1: 10}

@@ -6,7 +6,7 @@ _FLASH = {"medium": "spi_nor", "spi": 0, "sck": 18, "mosi": 19, "miso": 16, "cs"
 JOURNAL = dict(_FLASH, start=0x000000, size=0x0FC000)
 KEYS = dict(_FLASH, start=0x0FC000, size=0x004000)
 UARTS = {
-    0: {"tx": 0, "rx": 1},
-    1: {"tx": 8, "rx": 9},
+    0: {"tx": 0, "rx": 1, "dma": "rp2040"},
+    1: {"tx": 8, "rx": 9, "dma": "rp2040"},
 }
 RS485_ENABLE = {1: 10}

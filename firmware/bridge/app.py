@@ -250,4 +250,8 @@ class App:
         ):
             if count:
                 counts[name] = count
+        for line in self.lines:
+            for name, count in line.errors():
+                if count:
+                    counts["line%d_%s" % (line.number, name)] = count
         return counts

@@ -7,6 +7,8 @@ from micropython import const
 _POLL_MS = const(10)
 _SLICE = const(8)  # events handled before other tasks have their turn
 _PARITY = {"N": None, "E": 0, "O": 1}
+_RXBUF_MIN = const(32)  # what a port insists on, where DMA has a ring of its own
+_ERRORS = ("overruns", "framing", "parity", "breaks")
 
 # The ring behind the UART holds the longest stall of the loop: a flash erase of 0.4 s or a TLS
 # handshake of 1.2 s, at 1 byte for each 10 bit times.
@@ -19,20 +21,26 @@ def receive_ring(baud):
 
 
 def open_uart(line, pins):
-    """Return a machine.UART for one line of the configuration."""
+    """Return a machine.UART for one line of the configuration, by DMA where the wiring says so."""
     from machine import UART
 
-    return UART(
+    options = {name: pins[name] for name in pins if name != "dma"}
+    uart = UART(
         line["uart"],
         baudrate=line["baud"],
         bits=line["bits"],
         parity=_PARITY[line["parity"]],
         stop=line["stop"],
-        rxbuf=receive_ring(line["baud"]),
+        rxbuf=_RXBUF_MIN if "dma" in pins else receive_ring(line["baud"]),
         timeout=0,
         timeout_char=0,
-        **pins,
+        **options,
     )
+    if "dma" not in pins:
+        return uart
+    from bridge.links.dma_uart import DmaUart
+
+    return DmaUart(pins["dma"], line["uart"], uart, receive_ring(line["baud"]))
 
 
 class UartLine:
@@ -73,6 +81,11 @@ class UartLine:
                 return False
             self._take(self.number, event)
         return True
+
+    def errors(self):
+        """Return (name, count) of what the UART itself found wrong, where it can tell."""
+        uart = self._uart
+        return [(name, getattr(uart, name)) for name in _ERRORS if hasattr(uart, name)]
 
     def _send(self, data):
         self._uart.write(data)

@@ -1,14 +1,14 @@
 """`esp32.Partition` on a strict NOR chip in a file. Its erases and programs take their time."""
 
 import errno
-import time
 
+import uart
 import vflash
 
 from hil.virtual_board import nor
 
 _partitions = vflash.settings["partitions"]
-_chip = vflash.open_chip(vflash.settings.get("program_unit", 1), nor.Timing(time.sleep_ms))
+_chip = vflash.open_chip(vflash.settings.get("program_unit", 1), nor.Timing(uart.stand_still_ms))
 
 
 class Partition:

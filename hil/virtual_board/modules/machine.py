@@ -93,6 +93,22 @@ class Pin:
             vboard.pins[self.id](self._value)
 
 
+class _Registers:
+    """machine.mem32 of the chip: what was written last, and nothing of this computer's memory."""
+
+    def __init__(self):
+        self._words = {}
+
+    def __getitem__(self, address):
+        return self._words.get(address, 0)
+
+    def __setitem__(self, address, word):
+        self._words[address] = word
+
+
+mem32 = _Registers()
+
+
 class WDT:
     """machine.WDT; it cannot be stopped.
 

@@ -21,13 +21,35 @@ _FILENO = 10
 _ports = {}  # by number; one that is opened anew takes the place of the old
 
 
-def sleep_masked_ms(duration_ms, fifo):
-    """Stand still with interrupts off: of what comes meanwhile a port keeps `fifo` bytes."""
+_ALL = 1 << 20
+_LOOK_MS = 50  # the kernel's buffer is smaller than the longest stall
+
+
+def stand_still_ms(duration_ms, fifo=_ALL):
+    """Let no Python run. With interrupts off a port keeps `fifo` bytes of what comes meanwhile."""
+    left = {}
+    for number, port in _ports.items():
+        port._pump()
+        left[number] = fifo
+    while True:
+        step_ms = min(duration_ms, _LOOK_MS)
+        time.sleep_ms(step_ms)
+        duration_ms -= step_ms
+        for number, port in _ports.items():
+            left[number] = port._pump(left[number])
+        if not duration_ms:
+            return
+
+
+def pump():
+    """Take in what has come to any port."""
     for port in _ports.values():
         port._pump()
-    time.sleep_ms(duration_ms)
-    for port in _ports.values():
-        port._pump(fifo)
+
+
+def by_dma(number, take):
+    """Hand all that comes to port `number` to `take(bytes)`, whatever interrupts do."""
+    _ports[number]._take = take
 
 
 class UART(io.IOBase):
@@ -53,28 +75,33 @@ class UART(io.IOBase):
         self._count = 0
         self._spare = bytearray(256)
         self._spare_view = memoryview(self._spare)
-        self.overruns = 0
+        self._take = None
+        self._dropped = 0
         # What came before the port was opened was never received.
         while self._file.readinto(self._spare):
             pass
         _ports[id] = self
 
-    def _pump(self, most=1 << 20):
+    def _pump(self, most=_ALL):
         """Take in what came since the last look, as the interrupt did at its own time.
 
-        most  bytes that were kept somewhere meanwhile: the FIFO's size if interrupts were off
+        most  bytes that were kept somewhere meanwhile: the FIFO's size if interrupts were off;
+              returns what is left of it
         """
         while True:
             count = self._file.readinto(self._spare)
             if not count:
-                return
+                return most
+            if self._take:
+                self._take(self._spare_view[:count])
+                continue
             room = min(count, len(self._ring) - self._count, most)
             most -= room
             self._view[self._count : self._count + room] = self._spare_view[:room]
             self._count += room
             if room < count:
-                self.overruns += count - room
-                vboard.tell("overruns-%s" % self._id, str(self.overruns))
+                self._dropped += count - room
+                vboard.tell("overruns-%s" % self._id, str(self._dropped))
 
     def any(self):
         self._pump()

@@ -128,7 +128,7 @@ MASKED = """
         pass
     time.sleep_ms = until_told
     flash.ioctl(6, 0)
-    print("kept", uart.any(), "dropped", uart.overruns)
+    print("kept", uart.any(), "dropped", uart._dropped)
 """
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from bridge.core.config import FIELDS
 from bridge.core.journal import records
 from bridge.core.protocols import PROTOCOLS
+from vitalkeep.decoding.tables import PAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]}
@@ -23,6 +24,12 @@ def test_every_protocol_has_a_page() -> None:
         text = (ROOT / "docs" / "protocols" / f"{name}.md").read_text()
         for word in ("Wiring", "Port", "What is sent", "What is not covered", "Sureness"):
             assert f"**{word}.**" in text, (name, word)
+
+
+def test_generated_pages_are_what_the_tables_say() -> None:
+    for name, page in PAGES.items():
+        text = (ROOT / "docs" / "protocols" / f"{name}.md").read_text()
+        assert text == page(), f"vitalkeep protocols --page {name} > docs/protocols/{name}.md"
 
 
 def test_every_field_is_documented_with_its_default_and_range() -> None:

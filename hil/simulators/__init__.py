@@ -18,9 +18,18 @@ from vitalkeep.doctor.setting import Setting
 
 # protocol: what makes a device of it in its module, hil.simulators.<protocol>
 SIMULATORS = {
+    "alaris_asena": "AsenaPump",
+    "bbraun_bcc": "SpaceCom",
     "draeger_medibus": "MedibusVentilator",
+    "fresenius_orchestra": "OrchestraBase",
+    "graseby_3400": "GrasebyPump",
+    "hamilton": "HamiltonVentilator",
     "masimo_set": "MasimoOximeter",
     "modbus_rtu": "field_units",
+    "nonin": "NoninOximeter",
+    "puritan_bennett": "PuritanVentilator",
+    "puritan_bennett_waves": "PuritanWaves",
+    "servo_cie": "ServoVentilator",
 }
 
 

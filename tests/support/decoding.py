@@ -8,7 +8,7 @@ CR LF on the wire.
 import json
 
 from bridge.core.codes import PARAMETERS
-from bridge.core.events import Alarm, Damage, Identity, Observation
+from bridge.core.events import NO_SAMPLE, Alarm, Damage, Identity, Observation, Wave
 
 _CAPTURES = __file__.rsplit("/", 2)[0] + "/captures/"
 _LABELS = {row[0]: row[1] for row in PARAMETERS}
@@ -58,6 +58,10 @@ def plain(event):
         facts = [event.unit, event.page, event.code, event.priority, event.active, event.text]
         facts.insert(0, "alarm")
         return facts
+    if isinstance(event, Wave):
+        samples = [None if s == NO_SAMPLE else s for s in event.samples[: event.count]]
+        label = _LABELS.get(event.parameter, event.parameter)
+        return ["wave", event.unit, label, event.decimals, event.period_us, samples]
     if isinstance(event, Identity):
         return ["identity", event.unit, event.text]
     assert isinstance(event, Damage), event

@@ -14,13 +14,46 @@ SENDABLE: dict[str, tuple[bytes, ...]] = {
         rb"\x01[\x20-\x7f][0-9A-F]{2}\r",
         rb"\xc1[\xc0-\xcf]\xc0\xc0|\xc1[\xc0-\xcf]",
     ),
+    "alaris_asena": (rb"!(INF|INST_SERIALNO|ALARM|COMMS_PROTOCOL)\|[0-9A-F]{4}\r",),
+    "bbraun_bcc": (
+        # Stuffed: E is EE and D is EX.
+        rb"\x01\d{5}\x02[ -~]{1,20}>AEXMIN:ALIVEE\x03\d{5}\x04",
+        rb"\x01\d{5}\x02[ -~]{1,20}>MEEM:GEET\x03\d{5}\x04",
+        rb"[\x06\x15]",
+    ),
+    "fresenius_orchestra": (
+        rb"[\x06\x14\x15]",
+        rb"\x02[0-5](DC|LE;[a-z]+|E|M)[0-9A-F]{2}\x03",
+    ),
+    "graseby_3400": (rb"<(GETR|TOTL|CHCK)>[0-9A-F]{2}\r",),
     "masimo_set": (),
+    "hamilton": (rb"\x02[\x1e-\x7f]\x03\r",),
+    "nonin": (),
+    "servo_cie": (
+        rb"\x1b|RCTY(3B)?\x04|(RHVE|RCCO|RADAB|RADAS|RADAE)[0-9A-F]{2}\x04",
+        rb"SPVE\d{3}[0-9A-F]{2}\x04|SDAD[BSE](\d{3})+[0-9A-F]{2}\x04",
+    ),
+    "puritan_bennett": (rb"(SNDF|SNDA|RSET)\r",),
+    "puritan_bennett_waves": (),
     "modbus_rtu": (rb"[\x01-\xf7][\x01-\x04].{6}",),
 }
 
 FORBIDDEN: dict[str, tuple[bytes, ...]] = {
     "draeger_medibus": (b"\x1bJ65\r",),  # choose data: changes what the device answers
+    "alaris_asena": (
+        b"!REMOTE_CTRL^ENABLED^DB36|8AD3\r",
+        b"!INF_STOP|55E2\r",
+        b"!INF_RATE^5.0^ml/h|0000\r",
+    ),
+    "bbraun_bcc": (b"\x0100036\x02ICU7/1/1>MEEM:PUT\x0300008\x04",),
+    "fresenius_orchestra": (b"\x021PR;001932\x03", b"\x021PO5F\x03", b"\x021OF63\x03"),
+    "graseby_3400": (b"<STRT>C9\r", b"<STOP>C2\r", b"<CHGR125>00\r", b"<CHKR125>00\r"),
     "masimo_set": (b"\r",),
+    "hamilton": (b"\x0210P2000\x031B\r",),  # of the other protocol of these ventilators
+    "nonin": (b"D8\r\n",),  # chooses a format, for good
+    "servo_cie": (b"SSMP0105B\x04", b"STOU0015F\x04", b"HO07\x04"),  # kept by the ventilator
+    "puritan_bennett": (b"SETT\r",),
+    "puritan_bennett_waves": (b"SNDF\r",),
     "modbus_rtu": (
         b"\x0a\x05\x00\x00\xff\x00\x8c\xfa",  # write a coil
         b"\x0a\x06\x00\x00\x00\x01\x48\xb1",  # write a register

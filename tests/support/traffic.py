@@ -14,6 +14,7 @@ from hil.rehearsal import MemoryLine, Rehearsal, rehearse
 from hil.simulators import module_of, plug_in, setting_of
 from hil.simulators.device import Plug
 from hil.simulators.line import NO_FAULTS, Faults
+from hil.simulators.plan import Event, Plan, Trouble, run_planned
 from hil.vitals import VitalsModel
 from tests.support.decoding import plain
 
@@ -26,14 +27,18 @@ def driver(name: str) -> Any:
 
 
 @cache
-def traffic(name: str, seconds: float = 60.0, faults: Faults = NO_FAULTS) -> Rehearsal:
+def traffic(
+    name: str, seconds: float = 60.0, faults: Faults = NO_FAULTS, events: tuple[Event, ...] = ()
+) -> Rehearsal:
     """Return what driver and device of a protocol say in some seconds; events are plain."""
     setting = setting_of(name)
     model = VitalsModel(7)
+    trouble = Trouble(Plan(faults, events), setting)
 
     async def device(line: MemoryLine, ledger: Ledger) -> None:
         loop = asyncio.get_running_loop()
-        await plug_in(name, Plug(line, lambda: model.sample(loop.time()), ledger, "bed", name))
+        plug = Plug(line, lambda: model.sample(loop.time()), ledger, "bed", name)
+        await run_planned(lambda plug: plug_in(name, plug), plug, trouble)
 
     return rehearse(
         device,

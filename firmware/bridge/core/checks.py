@@ -19,6 +19,24 @@ def crc16_modbus(data, start, end):
     return crc
 
 
+def crc16_ccitt(data, start, end):
+    """Return CRC-16/CCITT-FALSE: polynomial 0x1021, initial 0xFFFF; "123456789" is 0x29B1."""
+    crc = 0xFFFF
+    for index in range(start, end):
+        crc ^= data[index] << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+def xor8(data, start, end):
+    """Return the exclusive or of the bytes."""
+    total = 0
+    for index in range(start, end):
+        total ^= data[index]
+    return total
+
+
 _ZEROS_IN_NIBBLE = b"\x04\x03\x03\x02\x03\x02\x02\x01\x03\x02\x02\x01\x02\x01\x01\x00"
 
 

@@ -186,9 +186,72 @@ PARAMETERS = (
     # 224..255 Philips IntelliVue
     # 256..303 GE S/5
     # 304..319 BIS
-    # 320..415 ventilators that speak in cm[H2O]: Puritan Bennett, Servo, Hamilton
-    # 448..511 infusion and syringe pumps
+    # ventilators that speak in cm[H2O]
+    (320, "PIP cmH2O", "MDC_PRESS_AWAY_INSP_MAX", 151817, "cm[H2O]", 2),
+    (321, "Pmean cmH2O", "MDC_PRESS_AWAY_INSP_MEAN", 151819, "cm[H2O]", 2),
+    (322, "Pplat cmH2O", "MDC_PRESS_RESP_PLAT", 151784, "cm[H2O]", 2),
+    (323, "PEEP cmH2O", "MDC_PRESS_AWAY_END_EXP_POS", 151976, "cm[H2O]", 0),
+    (324, "PEEPi cmH2O", "", 0, "cm[H2O]", 0),
+    (325, "PEEPt cmH2O", "", 0, "cm[H2O]", 0),
+    (326, "Cstat", "MDC_COMPL_LUNG", 151688, "mL/cm[H2O]", 2),
+    (327, "Raw cmH2O", "MDC_RES_AWAY", 151840, "cm[H2O].s/L", 2),
+    (328, "Cdyn cmH2O", "", 0, "mL/cm[H2O]", 0),
+    (329, "Rdyn", "", 0, "cm[H2O].s/L", 0),
+    (330, "P0.1 cmH2O", "", 0, "cm[H2O]", 0),
+    (331, "NIF", "", 0, "cm[H2O]", 0),
+    (332, "PEEPset cmw", "", 0, "cm[H2O]", 0),
+    (333, "PSset cmw", "", 0, "cm[H2O]", 0),
+    (334, "PCset cmw", "", 0, "cm[H2O]", 0),
+    (335, "Trigset cmw", "", 0, "cm[H2O]", 0),
+    (336, "VTi", "MDC_VOL_AWAY_TIDAL_INSP", 0, "mL", 0),
+    (337, "VTe", "MDC_VOL_AWAY_TIDAL_EXP", 0, "mL", 0),
+    (338, "MVe", "MDC_VOL_MINUTE_AWAY_EXP", 151884, "L/min", 0),
+    (339, "MVi", "", 0, "L/min", 0),
+    (340, "Ri", "", 0, "cm[H2O].s/L", 0),
+    (341, "Paw cmw wave", "MDC_PRESS_AWAY", 151792, "cm[H2O]", 2),
+    (342, "Re", "", 0, "cm[H2O].s/L", 0),
+    (343, "Pmin cmH2O", "", 0, "cm[H2O]", 0),
+    (344, "Flow insp", "", 0, "L/min", 0),
+    (345, "Flow exp", "", 0, "L/min", 0),
+    (346, "Vital cap", "", 0, "mL", 0),
+    (347, "Elastance", "", 0, "cm[H2O]/L", 0),
+    (348, "CPAP cmH2O", "", 0, "cm[H2O]", 0),
+    (349, "WOB", "", 0, "J/L", 0),
+    (350, "Ti/Ttot", "", 0, "1", 0),
+    (351, "Texp", "", 0, "s", 0),
+    (352, "I:E", "MDC_RATIO_IE", 151832, "1", 2),
+    (353, "VCO2 tidal", "", 0, "mL", 0),
+    (354, "MV set", "", 0, "L/min", 0),
+    (355, "Leak part", "", 0, "%", 0),
+    # infusion and syringe pumps
+    (448, "Pump rate", "MDC_FLOW_FLUID_PUMP", 157784, "mL/h", 0),
+    (449, "Infused", "MDC_VOL_FLUID_DELIV", 0, "mL", 0),
+    (450, "VTBI", "MDC_VOL_FLUID_TBI", 0, "mL", 0),
+    (451, "Pump left", "MDC_TIME_PD_REMAIN", 0, "s", 0),
+    (452, "Pump Pline", "", 0, "mm[Hg]", 0),
+    (453, "Pump state", "", 0, "1", 0),
+    (454, "Syringe left", "", 0, "mL", 0),
+    (455, "Bolus rate", "", 0, "mL/h", 0),
+    (456, "Bolus", "", 0, "mL", 0),
+    (457, "Pump P part", "", 0, "%", 0),
+    (458, "Pump bat", "", 0, "min", 0),
+    (459, "Pump total", "", 0, "1", 0),
+    (460, "Pump time", "", 0, "min", 0),
+    (461, "Bolus count", "", 0, "1", 0),
+    (462, "Standby", "", 0, "min", 0),
     # 512..543 Nonin, Nellcor, Capnostream
+    (512, "SpO2 stored", "", 0, "%", 0),  # a spot check of the date and time that follow
+    (513, "PR stored", "", 0, "/min", 0),
+    (514, "Stored date", "", 0, "1", 0),  # 260314 is 14 March 2026
+    (515, "Stored time", "", 0, "1", 0),  # 92653 is 09:26:53
+    (516, "SpO2 ext", "", 0, "%", 0),
+    (517, "PR ext", "", 0, "/min", 0),
+    (518, "SpO2 fast", "", 0, "%", 0),
+    (519, "SpO2 beat", "", 0, "%", 0),
+    (524, "PA", "", 0, "1", 0),
+    (528, "No breath", "", 0, "s", 0),
+    (529, "CO2 kPa wave", "MDC_AWAY_CO2", 151724, "kPa", 1),
+    (530, "CO2 % wave", "", 0, "%", 0),
     # 544..591 what HL7 and ASTM senders say
     # 592..607 contacts and configured devices
 )

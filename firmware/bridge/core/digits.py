@@ -17,6 +17,49 @@ def hex_pair(data, at):
     return -1 if high < 0 or low < 0 else high << 4 | low
 
 
+def any_hex_pair(data, at):
+    """Return the same where lower-case digits are allowed."""
+    high = data[at]
+    low = data[at + 1]
+    high = hex_value(high - 32 if 0x61 <= high <= 0x66 else high)
+    low = hex_value(low - 32 if 0x61 <= low <= 0x66 else low)
+    return -1 if high < 0 or low < 0 else high << 4 | low
+
+
+def number_of(data, start, end):
+    """Return what one or more decimal digits say, -1 when anything else is among them."""
+    if start >= end:
+        return -1
+    value = 0
+    for at in range(start, end):
+        digit = data[at] - 0x30
+        if not 0 <= digit <= 9:
+            return -1
+        value = 10 * value + digit
+    return value
+
+
+def hex_number_of(data, start, end):
+    """Return what one or more upper-case hex digits say, -1 when anything else is among them."""
+    if start >= end:
+        return -1
+    value = 0
+    for at in range(start, end):
+        digit = hex_value(data[at])
+        if digit < 0:
+            return -1
+        value = value << 4 | digit
+    return value
+
+
+def matches(data, at, word):
+    """Say whether `word` stands at `at`."""
+    for index in range(len(word)):
+        if data[at + index] != word[index]:
+            return False
+    return True
+
+
 def hex_digit(number):
     """Return the character of a number from 0 to 15, as a byte."""
     return number + (0x30 if number < 10 else 0x37)
@@ -62,3 +105,8 @@ class Decimal:
         self.value = -value if negative else value
         self.decimals = digits - point if point >= 0 else 0
         return True
+
+
+def text_of(data, start, end):
+    """Return bytes as text, with dots for what cannot be printed."""
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[start:end])

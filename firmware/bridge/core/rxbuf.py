@@ -29,9 +29,10 @@ class RxBuffer:
 
     def drop(self, count):
         """Forget `count` bytes at the front."""
+        data = self.data
         rest = self.count - count
-        if rest > 0:
-            self._view[:rest] = self._view[count : self.count]
+        for index in range(rest):  # a slice would allocate
+            data[index] = data[index + count]
         self.count = rest
 
     def find(self, byte, start=0):
@@ -41,11 +42,3 @@ class RxBuffer:
             if data[index] == byte:
                 return index
         return -1
-
-    def drop_until(self, byte):
-        """Forget all before the next `byte` (all there is when it is absent); return how many."""
-        index = self.find(byte)
-        count = self.count if index < 0 else index
-        if count:
-            self.drop(count)
-        return count

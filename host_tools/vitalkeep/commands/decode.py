@@ -19,6 +19,7 @@ from bridge.core.errors import ConfigError
 from bridge.core.protocols import PROTOCOLS
 from vitalkeep.decoding import lines
 from vitalkeep.decoding.capture import parse_hex
+from vitalkeep.decoding.tables import PAGES, ports_of, title_of
 from vitalkeep.errors import ToolError
 
 Pieces = list[tuple[bool, bytes]]
@@ -126,15 +127,19 @@ def _sentence(event: dict[str, Any]) -> str:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON list.")
-def protocols(as_json: bool) -> None:
+@click.option("--page", type=click.Choice(sorted(PAGES)), help="Of docs/protocols, as Markdown.")
+def protocols(as_json: bool, page: str | None) -> None:
     """List the device protocols that a gateway reads."""
-    found = []
-    for name, (module, class_name) in sorted(PROTOCOLS.items()):
-        text = __import__(module, None, None, (class_name,)).__doc__ or ""
-        found.append({"name": name, "title": text.strip().splitlines()[0]})
+    if page is not None:
+        click.echo(PAGES[page](), nl=False)
+        return
+    found: list[dict[str, Any]] = [
+        {"name": name, "title": title_of(name), "ports": ports_of(name)}
+        for name in sorted(PROTOCOLS)
+    ]
     if as_json:
         click.echo(json.dumps(found))
     else:
         width = max(len(entry["name"]) for entry in found)
         for entry in found:
-            click.echo(f"{entry['name']:{width}}  {entry['title']}")
+            click.echo(f"{entry['name']:{width}}  {entry['ports'][0]:10}  {entry['title']}")

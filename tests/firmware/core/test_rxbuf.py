@@ -44,15 +44,6 @@ class TestRxBuffer(unittest.TestCase):
         self.assertEqual(rx.find(0x62, 2), -1)
         self.assertEqual(rx.find(0x7A), -1)
 
-    def test_drop_until_tells_how_many_went(self):
-        rx = RxBuffer(8)
-        rx.feed(b"xxabc")
-        self.assertEqual(rx.drop_until(0x61), 2)
-        self.assertEqual(rx.drop_until(0x61), 0)
-        self.assertEqual(held(rx), b"abc")
-        self.assertEqual(rx.drop_until(0x7A), 3)
-        self.assertEqual(rx.count, 0)
-
     def test_storage_is_never_replaced(self):
         rx = RxBuffer(16)
         data = rx.data

@@ -2,9 +2,18 @@
 
 # name: module, class
 PROTOCOLS = {
+    "alaris_asena": ("bridge.core.protocols.alaris_asena", "AlarisDecoder"),
+    "bbraun_bcc": ("bridge.core.protocols.bbraun_bcc", "BccDecoder"),
     "draeger_medibus": ("bridge.core.protocols.draeger_medibus", "MedibusDecoder"),
+    "fresenius_orchestra": ("bridge.core.protocols.fresenius_orchestra", "OrchestraDecoder"),
+    "graseby_3400": ("bridge.core.protocols.graseby_3400", "GrasebyDecoder"),
+    "hamilton": ("bridge.core.protocols.hamilton", "HamiltonDecoder"),
     "masimo_set": ("bridge.core.protocols.masimo_set", "MasimoDecoder"),
     "modbus_rtu": ("bridge.core.protocols.modbus_rtu", "ModbusDecoder"),
+    "nonin": ("bridge.core.protocols.nonin", "NoninDecoder"),
+    "puritan_bennett": ("bridge.core.protocols.puritan_bennett", "PuritanDecoder"),
+    "puritan_bennett_waves": ("bridge.core.protocols.puritan_bennett_waves", "PuritanWaveDecoder"),
+    "servo_cie": ("bridge.core.protocols.servo_cie", "ServoDecoder"),
 }
 
 

@@ -60,6 +60,8 @@ _POLLS = b"$'.)"  # codes of what is asked again and again
 # All that it answers: who it is, and to any other command an echo without data.
 IDENTITY_ANSWER = b"\x01R0161'VITALKEEP'01.00:04.0029\r"
 
+SENDS = (_GOODBYE, IDENTITY_ANSWER, b"\x01") + tuple(COMMANDS.values())
+
 _ANSWER_MS = const(10000)
 _ICC_MS = const(3000)
 _IDLE_MS = const(2000)

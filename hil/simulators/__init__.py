@@ -27,6 +27,7 @@ SIMULATORS = {
     "masimo_set": "MasimoOximeter",
     "modbus_rtu": "field_units",
     "nonin": "NoninOximeter",
+    "philips_intellivue": "IntellivueMonitor",
     "puritan_bennett": "PuritanVentilator",
     "puritan_bennett_waves": "PuritanWaves",
     "servo_cie": "ServoVentilator",

@@ -10,10 +10,11 @@ Source: Nonin 9560 Bluetooth specification; OEM III data formats; public drivers
 from __future__ import annotations
 
 import asyncio
+import calendar
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hil.simulators.device import Pace, Plug, now_s
 from hil.tasks import end_tasks
@@ -34,11 +35,12 @@ _PULSE_MIN, _PULSE_MAX = 18, 321
 
 _ACK, _NAK = b"\x06", b"\x15"
 _SELECT = 0x70
+_LONGEST = 6  # of what stands between the length and the end of a command
 _SET_TIME, _GET_TIME = b"\x02\x72\x06", b"\x02\x72\x00\x03"
 _SELECTABLE = (2, 7, 8, 13)
 
 # status bits of formats 2 and 7
-_MARK, _ARTEFACT, _SENSOR_ALARM, _RED, _GREEN, _SYNC = 0x80, 0x20, 0x08, 0x04, 0x02, 0x01
+_MARK, _SENSOR_ALARM, _RED, _GREEN, _SYNC = 0x80, 0x08, 0x04, 0x02, 0x01
 SMART_POINT, LOW_BATTERY = 0x20, 0x01
 
 Values = dict[str, str | None]
@@ -256,23 +258,20 @@ class NoninOximeter:
             return 1
         if len(waiting) < 3:
             return 0
-        if waiting[1] == _SELECT:
-            return 6 if waiting[2] == 0x02 else 8
-        return waiting[2] + 4
+        return waiting[2] + 4 if waiting[2] <= _LONGEST else 1
 
     def _answer(self, command: bytes, age_s: float) -> bytes:
-        if command[:1] != b"\x02":
+        if command[0] != 0x02:
             return b""  # not a command at all
         whole = len(command) >= 4 and command[-1] == 0x03
-        if whole and command[1] == _SELECT:
-            chosen = command[4]
-            if age_s <= _SELECT_WITHIN_S and command[3] == 0x02 and chosen in _SELECTABLE:
-                self.data_format = chosen
+        if whole and command[1] == _SELECT and _selects(command):
+            if age_s <= _SELECT_WITHIN_S:
+                self.data_format = command[4]
                 return _ACK
         elif command == _GET_TIME:
             year, *rest = time.gmtime(self._utc_s())[:6]
             return b"\x02\xf2\x06" + bytes((year % 100, *rest)) + b"\x03"
-        elif whole and command.startswith(_SET_TIME) and len(command) == 10:
+        elif whole and command.startswith(_SET_TIME):
             return self._set_clock(command[3:9])
         self.refused += 1
         return _NAK
@@ -285,12 +284,17 @@ class NoninOximeter:
         except ValueError:
             self.refused += 1
         else:
-            self._clock_offset_s = _utc_of(wanted) - time.time()
+            self._clock_offset_s = calendar.timegm(wanted) - time.time()
         return b""
 
 
-def _utc_of(stamp: time.struct_time) -> float:
-    return float(time.mktime(stamp) - time.timezone)
+def _selects(command: bytes) -> bool:
+    """Say whether a command chooses a format that there is, in its short or its long form."""
+    if command[3] != 0x02 or command[4] not in _SELECTABLE:
+        return False
+    if command[2] == 0x02:
+        return True
+    return command[2] == 0x04 and command[6] == (_SELECT + 0x04 + 0x02 + command[4]) & 0xFF
 
 
 def _text(value: int | None) -> str | None:
@@ -305,8 +309,3 @@ def _stored_values(reading: Reading, utc_s: float) -> Values:
         "Stored date": str(int(time.strftime("%y%m%d", stamp))),
         "Stored time": str(int(time.strftime("%H%M%S", stamp))),
     }
-
-
-def without_quality(reading: Reading) -> Reading:
-    """Return the same reading, not qualified by the device."""
-    return replace(reading, flags=reading.flags & ~SMART_POINT)

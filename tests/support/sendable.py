@@ -33,6 +33,14 @@ SENDABLE: dict[str, tuple[bytes, ...]] = {
         rb"\x1b|RCTY(3B)?\x04|(RHVE|RCCO|RADAB|RADAS|RADAE)[0-9A-F]{2}\x04",
         rb"SPVE\d{3}[0-9A-F]{2}\x04|SDAD[BSE](\d{3})+[0-9A-F]{2}\x04",
     ),
+    "philips_intellivue": (
+        rb"\xc0\x11\x01\x00\xee\x0d.*\xc1",  # association
+        rb"\xc0\x11\x01\x00\x1a\x09.*\xc1",  # release
+        # The answer to the MDS create event; polls, single (0C16) and extended (F13B).
+        rb"\xc0\x11\x01\x00\x1c\xe1\x00\x00\x02\x00\x02\x00\x14..\x00\x01.*\x0d\x06.*\xc1",
+        rb"\xc0\x11\x01\x00\x24\xe1\x00\x00\x02\x00\x01\x00\x1c\x00.\x00\x07.*\x0c\x16.*\xc1",
+        rb"\xc0\x11\x01\x00\x30\xe1\x00\x00\x02\x00\x01\x00\x28\x00.\x00\x07.*\xf1\x3b.*\xc1",
+    ),
     "puritan_bennett": (rb"(SNDF|SNDA|RSET)\r",),
     "puritan_bennett_waves": (),
     "modbus_rtu": (rb"[\x01-\xf7][\x01-\x04].{6}",),
@@ -52,6 +60,11 @@ FORBIDDEN: dict[str, tuple[bytes, ...]] = {
     "hamilton": (b"\x0210P2000\x031B\r",),  # of the other protocol of these ventilators
     "nonin": (b"D8\r\n",),  # chooses a format, for good
     "servo_cie": (b"SSMP0105B\x04", b"STOU0015F\x04", b"HO07\x04"),  # kept by the ventilator
+    "philips_intellivue": (  # a confirmed set
+        b"\xc0\x11\x01\x00\x24\xe1\x00\x00\x02\x00\x01\x00\x1c\x00\x03\x00\x05\x00\x16"
+        + bytes(22)
+        + b"\xc1",
+    ),
     "puritan_bennett": (b"SETT\r",),
     "puritan_bennett_waves": (b"SNDF\r",),
     "modbus_rtu": (

@@ -29,6 +29,23 @@ def crc16_ccitt(data, start, end):
     return crc
 
 
+_X25_OF_NIBBLE = (
+    0x0000, 0x1081, 0x2102, 0x3183, 0x4204, 0x5285, 0x6306, 0x7387,
+    0x8408, 0x9489, 0xA50A, 0xB58B, 0xC60C, 0xD68D, 0xE70E, 0xF78F,
+)  # fmt: skip
+
+
+def crc16_x25(data, start, end):
+    """Return CRC-16/X-25: polynomial 0x8408 reflected, inverted; "123456789" is 0x906E."""
+    table = _X25_OF_NIBBLE
+    crc = 0xFFFF
+    for index in range(start, end):
+        crc ^= data[index]
+        crc = crc >> 4 ^ table[crc & 15]
+        crc = crc >> 4 ^ table[crc & 15]
+    return crc ^ 0xFFFF
+
+
 def xor8(data, start, end):
     """Return the exclusive or of the bytes."""
     total = 0

@@ -183,7 +183,23 @@ PARAMETERS = (
     (219, "Flow wave", "MDC_FLOW_AWAY", 151764, "L/min", 2),
     (220, "Volume wave", "", 0, "mL", 0),
     (221, "EEG wave", "", 0, "uV", 0),
-    # 224..255 Philips IntelliVue
+    # bedside monitors
+    (224, "Pulse", "MDC_PULS_RATE", 149514, "/min", 1),
+    (225, "Perf", "MDC_PULS_OXIM_PERF_REL", 150448, "1", 1),
+    (226, "ARTs", "MDC_PRESS_BLD_ART_SYS", 150033, "mm[Hg]", 2),
+    (227, "ARTd", "MDC_PRESS_BLD_ART_DIA", 150034, "mm[Hg]", 2),
+    (228, "ARTm", "MDC_PRESS_BLD_ART_MEAN", 150035, "mm[Hg]", 2),
+    (229, "PAPs", "MDC_PRESS_BLD_ART_PULM_SYS", 150045, "mm[Hg]", 1),
+    (230, "PAPd", "MDC_PRESS_BLD_ART_PULM_DIA", 150046, "mm[Hg]", 1),
+    (231, "PAPm", "MDC_PRESS_BLD_ART_PULM_MEAN", 150047, "mm[Hg]", 1),
+    (232, "ICP", "MDC_PRESS_INTRA_CRAN", 153608, "mm[Hg]", 1),
+    (233, "Trect", "", 0, "Cel", 0),
+    (234, "Tblood", "", 0, "Cel", 0),
+    (235, "CCO", "MDC_OUTPUT_CARD_CTS", 150492, "L/min", 1),
+    (236, "CO", "MDC_OUTPUT_CARD", 150276, "L/min", 1),
+    (237, "PVC", "MDC_ECG_V_P_C_CNT", 148065, "/min", 1),
+    (238, "FiCO2 min", "MDC_AWAY_CO2_INSP_MIN", 151738, "mm[Hg]", 1),
+    (239, "FiCO2minkPa", "MDC_AWAY_CO2_INSP_MIN", 151738, "kPa", 1),
     # 256..303 GE S/5
     # 304..319 BIS
     # ventilators that speak in cm[H2O]

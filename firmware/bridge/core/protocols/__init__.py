@@ -11,6 +11,7 @@ PROTOCOLS = {
     "masimo_set": ("bridge.core.protocols.masimo_set", "MasimoDecoder"),
     "modbus_rtu": ("bridge.core.protocols.modbus_rtu", "ModbusDecoder"),
     "nonin": ("bridge.core.protocols.nonin", "NoninDecoder"),
+    "philips_intellivue": ("bridge.core.protocols.philips_intellivue", "IntellivueDecoder"),
     "puritan_bennett": ("bridge.core.protocols.puritan_bennett", "PuritanDecoder"),
     "puritan_bennett_waves": ("bridge.core.protocols.puritan_bennett_waves", "PuritanWaveDecoder"),
     "servo_cie": ("bridge.core.protocols.servo_cie", "ServoDecoder"),

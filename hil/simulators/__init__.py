@@ -19,9 +19,11 @@ from vitalkeep.doctor.setting import Setting
 # protocol: what makes a device of it in its module, hil.simulators.<protocol>
 SIMULATORS = {
     "alaris_asena": "AsenaPump",
+    "aspect_bis": "BisVista",
     "bbraun_bcc": "SpaceCom",
     "draeger_medibus": "MedibusVentilator",
     "fresenius_orchestra": "OrchestraBase",
+    "ge_s5": "S5Monitor",
     "graseby_3400": "GrasebyPump",
     "hamilton": "HamiltonVentilator",
     "masimo_set": "MasimoOximeter",

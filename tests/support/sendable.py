@@ -27,6 +27,15 @@ SENDABLE: dict[str, tuple[bytes, ...]] = {
     ),
     "graseby_3400": (rb"<(GETR|TOTL|CHCK)>[0-9A-F]{2}\r",),
     "masimo_set": (),
+    "aspect_bis": (
+        rb"\xba\xab\x00\x00\x0d\x00\x01\x00\x04\x00\x00\x00\x73\x00{5}\x01\x00\x00\x86\x00",
+    ),
+    "ge_s5": (
+        # Displayed values of the basic class; waves; the alarms' state (command 0).
+        rb"~1\x00{20}\xff\x00{18}\x01\x05\x00{7}6~",
+        rb"~H\x00{12}\x01\x00{6}\xff\x00{22}[\x01-\x17]{1,8}\xff.{20,40}~",
+        rb"~4\x00{12}\x04\x00{6}\xff\x00{30}7~",
+    ),
     "hamilton": (rb"\x02[\x1e-\x7f]\x03\r",),
     "nonin": (),
     "servo_cie": (
@@ -57,6 +66,8 @@ FORBIDDEN: dict[str, tuple[bytes, ...]] = {
     "fresenius_orchestra": (b"\x021PR;001932\x03", b"\x021PO5F\x03", b"\x021OF63\x03"),
     "graseby_3400": (b"<STRT>C9\r", b"<STOP>C2\r", b"<CHGR125>00\r", b"<CHKR125>00\r"),
     "masimo_set": (b"\r",),
+    "aspect_bis": (b"\xba\xab\x00\x00\x0c\x00\x01\x00\x04\x00\x00\x00\x75" + bytes(10),),
+    "ge_s5": (b"~4" + bytes(12) + b"\x08" + bytes(6) + b"\xff" + bytes(30) + b"7~",),
     "hamilton": (b"\x0210P2000\x031B\r",),  # of the other protocol of these ventilators
     "nonin": (b"D8\r\n",),  # chooses a format, for good
     "servo_cie": (b"SSMP0105B\x04", b"STOU0015F\x04", b"HO07\x04"),  # kept by the ventilator

@@ -3,9 +3,11 @@
 # name: module, class
 PROTOCOLS = {
     "alaris_asena": ("bridge.core.protocols.alaris_asena", "AlarisDecoder"),
+    "aspect_bis": ("bridge.core.protocols.aspect_bis", "BisDecoder"),
     "bbraun_bcc": ("bridge.core.protocols.bbraun_bcc", "BccDecoder"),
     "draeger_medibus": ("bridge.core.protocols.draeger_medibus", "MedibusDecoder"),
     "fresenius_orchestra": ("bridge.core.protocols.fresenius_orchestra", "OrchestraDecoder"),
+    "ge_s5": ("bridge.core.protocols.ge_s5", "S5Decoder"),
     "graseby_3400": ("bridge.core.protocols.graseby_3400", "GrasebyDecoder"),
     "hamilton": ("bridge.core.protocols.hamilton", "HamiltonDecoder"),
     "masimo_set": ("bridge.core.protocols.masimo_set", "MasimoDecoder"),

@@ -2,7 +2,7 @@
 
     format 2     01 | status | pleth u8 | data | sum of the four           75 a second
     format 7     status | pleth u16, high byte first | data | sum of the four
-    format 8     1 - oot low marginal artefact hr8 hr7 | 0 hr6..0 | 0 spo2 | 0 status     1 a second
+    format 8     1 - oot low marginal artefact hr8 hr7 | 0 hr6..0 | 0 spo2 | 0 status   1 a second
     format 1     the same without the last byte
     format 13    00 02 000D | size u16 | data | sum of the data | 03       one a spot check
 

@@ -33,8 +33,8 @@ SENDABLE: dict[str, tuple[bytes, ...]] = {
     "ge_s5": (
         # Displayed values of the basic class; waves; the alarms' state (command 0).
         rb"~1\x00{20}\xff\x00{18}\x01\x05\x00{7}6~",
-        rb"~H\x00{12}\x01\x00{6}\xff\x00{22}[\x01-\x17]{1,8}\xff.{20,40}~",
-        rb"~4\x00{12}\x04\x00{6}\xff\x00{30}7~",
+        rb"~H\x00{13}\x01\x00{6}\xff\x00{22}[\x01-\x17]{1,8}\xff.{20,40}~",
+        rb"~4\x00{13}\x04\x00{6}\xff\x00{30}7~",
     ),
     "hamilton": (rb"\x02[\x1e-\x7f]\x03\r",),
     "nonin": (),

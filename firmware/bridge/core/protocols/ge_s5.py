@@ -1,8 +1,8 @@
 """GE and Datex-Ohmeda S/5, B20 to B125 and CARESCAPE monitors: the DRI computer interface, RS232.
 
     7E | record | sum | 7E    sum of the bytes modulo 256; inside 7E is 7D 5E, 7D is 7D 5D
-    record: size i16 | counter | level | plug u16 | time u32 | ... | type i16 | eight times place and
-    type of a subrecord | subrecords from byte 40 on; all low byte first
+    record: size i16 | counter | level | plug u16 | time u32 | ... | type i16 | eight times place
+    and type of a subrecord | subrecords from byte 40 on; all low byte first
 
 Three requests are sent: displayed values every five seconds, waves, and the state of the alarms.
 They say what the monitor sends, and set nothing. A frame counts when its sum and its size are
@@ -63,7 +63,7 @@ def _request(kind, body):
 
 _SHOW = _request(_PHYSIOLOGICAL, b"\x01\x05\x00\x00\x00\x00\x00\x00\x00")
 _ALARMS = _request(_ALARM, bytes(12))
-_WAVES_BEGIN = b"\x7e\x48" + bytes(12) + b"\x01"  # which ones follows
+_WAVES_BEGIN = b"\x7e\x48" + bytes(13) + b"\x01"  # which ones follows
 SENDS = (_SHOW, _ALARMS, _WAVES_BEGIN)
 
 

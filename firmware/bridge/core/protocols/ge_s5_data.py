@@ -38,7 +38,7 @@ _SPO2_SOURCE = const(6)
 _LEADS = {1: 209, 2: 210, 3: 211, 7: 212}
 _ECG_WAVE = const(297)
 
-# name in the options, its type, parameter (0 goes by the label), decimals, microseconds, per second
+# name in the options, type, parameter (0 goes by the label), decimals, period in us, rate in Hz
 WAVES = (
     ("ecg1", 1, 0, 3, 3333, 300),
     ("ecg2", 2, 0, 3, 3333, 300),

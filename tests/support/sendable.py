@@ -37,6 +37,10 @@ SENDABLE: dict[str, tuple[bytes, ...]] = {
         rb"~4\x00{13}\x04\x00{6}\xff\x00{30}7~",
     ),
     "hamilton": (rb"\x02[\x1e-\x7f]\x03\r",),
+    "hl7_oru": (
+        rb"\x0bMSH\|\^~\\&\|[^\x0b\x1c]*ACK\^R01[^\x0b\x1c]*\rMSA\|AA\|[^\x0b\x1c]*\r\x1c\r",
+    ),
+    "mindray_pds": (rb"\x0bMSH\|\^~\\&\|{7}ORU\^R01\|106\|P\|2\.3\.1\|\r\x1c\r",),
     "nonin": (),
     "servo_cie": (
         rb"\x1b|RCTY(3B)?\x04|(RHVE|RCCO|RADAB|RADAS|RADAE)[0-9A-F]{2}\x04",
@@ -69,6 +73,8 @@ FORBIDDEN: dict[str, tuple[bytes, ...]] = {
     "aspect_bis": (b"\xba\xab\x00\x00\x0c\x00\x01\x00\x04\x00\x00\x00\x75" + bytes(10),),
     "ge_s5": (b"~4" + bytes(12) + b"\x08" + bytes(6) + b"\xff" + bytes(30) + b"7~",),
     "hamilton": (b"\x0210P2000\x031B\r",),  # of the other protocol of these ventilators
+    "hl7_oru": (b"\x0bMSH|^~\\&|GW|||||ORM^O01|1|P|2.6\rORC|NW\r\x1c\r",),  # an order
+    "mindray_pds": (b"\x0bMSH|^~\\&|||||||QRY^R02|1203|P|2.3.1|\r\x1c\r",),
     "nonin": (b"D8\r\n",),  # chooses a format, for good
     "servo_cie": (b"SSMP0105B\x04", b"STOU0015F\x04", b"HO07\x04"),  # kept by the ventilator
     "philips_intellivue": (  # a confirmed set

@@ -8,7 +8,7 @@ _NO_DATA = const(-32001)  # and below
 _UNDER = const(-32764)
 _OVER = const(-32763)
 
-# label of a pressure channel: parameters of systole, diastole and mean, 0 for one that says nothing
+# label of a pressure channel: parameters of systole, diastole and mean, 0 for none
 _PRESSURES = {
     1: (226, 227, 228),
     2: (0, 0, 19),

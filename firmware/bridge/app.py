@@ -101,9 +101,7 @@ class App:
             self.jobs.append((name, forwarder.run, 2 * config.peer_silent_ms + _BEAT_MS))
 
     def _line(self, number, line, wiring):
-        if line["uart"] not in wiring.UARTS:
-            raise ConfigError("lines: this board has no uart %d" % line["uart"])
-        uart = open_uart(line, wiring.UARTS[line["uart"]])
+        uart = self._port(line, wiring)
         try:
             decoder = make_decoder(line["protocol"], line["options"])
         except KeyError:
@@ -113,6 +111,18 @@ class App:
             return UartLine(*parts)
         pin = wiring.RS485_ENABLE.get(line["uart"])
         return Rs485Line(*parts, machine.Pin(pin, machine.Pin.OUT, value=0) if pin else None)
+
+    def _port(self, line, wiring):
+        """Return the UART of a line, or the pin of a contact that its "uart" names."""
+        number = line["uart"]
+        if line["protocol"] == "nurse_call" and number in getattr(wiring, "CONTACTS", ()):
+            from bridge.links.contact import ContactPin
+
+            pin = machine.Pin(wiring.CONTACTS[number], machine.Pin.IN, machine.Pin.PULL_UP)
+            return ContactPin(pin)
+        if number not in wiring.UARTS:
+            raise ConfigError("lines: this board has no uart %d" % number)
+        return open_uart(line, wiring.UARTS[number])
 
     def _forwarder(self, site):
         id = bytes.fromhex(site["id"])

@@ -23,7 +23,7 @@ _COILS, _DISCRETES, _HOLDING, _INPUT = 1, 2, 3, 4
 _COUNT_MAX = {_COILS: 2000, _DISCRETES: 2000, _HOLDING: 125, _INPUT: 125}
 _WRITES = (5, 6, 15, 16, 22, 23)
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
-_REQUEST_SIZE, _FRAME_MAX = 8, 256
+_REQUEST_SIZE, _FRAME_MAX = 6, 256
 _EVERYONE = 0  # a broadcast address: nobody answers
 _TURNAROUND_S = (0.005, 0.020)
 _SILENCE_S = 0.02  # longer than 3.5 characters: the scheduler of a host is coarser than that
@@ -142,7 +142,8 @@ class ModbusBus:
             return
         await asyncio.sleep(self._random.uniform(*_TURNAROUND_S))
         try:
-            answer, values = _read(slave.banks(), frame)
+            body, values = answer_of(slave.banks(), frame[:-2])
+            answer = framed(body)
         except Refusal as refusal:
             await self._line.send(framed(bytes((address, function | 0x80, refusal.code))))
             return
@@ -152,8 +153,8 @@ class ModbusBus:
             await self._line.send(answer)  # bits are states, not measured values
 
 
-def _read(banks: Banks, frame: bytes) -> tuple[bytes, dict[str, str | None]]:
-    """Return the answer to a read request and what it says; raises Refusal."""
+def answer_of(banks: Banks, frame: bytes) -> tuple[bytes, dict[str, str | None]]:
+    """Return the answer to a read request and what it says, both without check; raises Refusal."""
     function = frame[1]
     if function not in banks:
         raise Refusal(_ILLEGAL_FUNCTION)
@@ -172,7 +173,7 @@ def _read(banks: Banks, frame: bytes) -> tuple[bytes, dict[str, str | None]]:
         data = bits.to_bytes((count + 7) // 8, "little")
     else:
         data = struct.pack(f">{count}H", *numbers)
-    answer = framed(bytes((frame[0], function, len(data))) + data)
+    answer = bytes((frame[0], function, len(data))) + data
     return answer, {label: register[1] for label, register in asked}
 
 

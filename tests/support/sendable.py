@@ -30,6 +30,10 @@ SENDABLE: dict[str, tuple[bytes, ...]] = {
     "aspect_bis": (
         rb"\xba\xab\x00\x00\x0d\x00\x01\x00\x04\x00\x00\x00\x73\x00{5}\x01\x00\x00\x86\x00",
     ),
+    "line_template": (),
+    "nurse_call": (),
+    "astm": (rb"[\x06\x15]",),
+    "modbus_ascii": (rb":[0-9A-F]{2}0[1-4][0-9A-F]{10}\r\n",),
     "ge_s5": (
         # Displayed values of the basic class; waves; the alarms' state (command 0).
         rb"~1\x00{20}\xff\x00{18}\x01\x05\x00{7}6~",
@@ -71,6 +75,10 @@ FORBIDDEN: dict[str, tuple[bytes, ...]] = {
     "graseby_3400": (b"<STRT>C9\r", b"<STOP>C2\r", b"<CHGR125>00\r", b"<CHKR125>00\r"),
     "masimo_set": (b"\r",),
     "aspect_bis": (b"\xba\xab\x00\x00\x0c\x00\x01\x00\x04\x00\x00\x00\x75" + bytes(10),),
+    "line_template": (b"\r\n",),
+    "nurse_call": (b"0",),
+    "astm": (b"\x05", b"\x021O|1|S1||^^^GLU|R\r\x0300\r\n"),  # an order
+    "modbus_ascii": (b":0A050000FF00F2\r\n", b":0A1000000001020001E2\r\n"),
     "ge_s5": (b"~4" + bytes(12) + b"\x08" + bytes(6) + b"\xff" + bytes(30) + b"7~",),
     "hamilton": (b"\x0210P2000\x031B\r",),  # of the other protocol of these ventilators
     "hl7_oru": (b"\x0bMSH|^~\\&|GW|||||ORM^O01|1|P|2.6\rORC|NW\r\x1c\r",),  # an order

@@ -310,8 +310,6 @@ PARAMETERS = (
     (519, "SpO2 beat", "", 0, "%", 0),
     (524, "PA", "", 0, "1", 0),
     (528, "No breath", "", 0, "s", 0),
-    (529, "CO2 kPa wave", "MDC_AWAY_CO2", 151724, "kPa", 1),
-    (530, "CO2 % wave", "", 0, "%", 0),
     # what HL7 and ASTM senders say
     (544, "TD", "", 0, "Cel", 0),
     (545, "CI", "", 0, "L/min/m2", 0),
@@ -335,5 +333,6 @@ PARAMETERS = (
     (570, "Hb", "", 0, "g/dL", 0),
     (571, "HCO3", "", 0, "mmol/L", 0),
     (572, "BE", "", 0, "mmol/L", 0),
-    # 592..607 contacts and configured devices
+    # contacts
+    (592, "Contact", "", 0, "1", 0),
 )

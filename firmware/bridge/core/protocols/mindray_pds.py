@@ -80,11 +80,10 @@ class PdsDecoder(Hl7Stream):
         found = self._number
         state = VALID
         value = found.value if found.read(segment, self.start(_VALUE), self.end(_VALUE)) else None
-        if (
-            value is None
-            or value == _NO_VALUE * 10**found.decimals
-            or (value < 0 and parameter not in _SIGNED)
-        ):
+        if value is None or value == _NO_VALUE * 10**found.decimals:
+            state = NO_VALUE
+        negative = value is not None and value < 0
+        if negative and parameter not in _SIGNED:
             state = NO_VALUE
         valid = state == VALID
         self._observation.add(

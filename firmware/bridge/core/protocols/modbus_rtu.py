@@ -127,8 +127,11 @@ class _Unit:
 class ModbusDecoder:
     """The master of one bus: one request open at a time, blocks in turn."""
 
+    name = "modbus_rtu"
+    rx_size = _RX_SIZE
+
     def __init__(self, options):
-        where = "modbus_rtu"
+        where = self.name
         only(options, ("poll_ms", "timeout_ms", "units"), where)
         self._poll_ms = number(options, "poll_ms", 100, 600000, where, 1000)
         self._timeout_ms = number(options, "timeout_ms", 50, 2000, where, 300)
@@ -139,12 +142,12 @@ class ModbusDecoder:
             only(entry, ("address", "blocks"), where)
             unit = _Unit(number(entry, "address", 1, 247, where))
             if unit.address in addresses:
-                raise ConfigError("modbus_rtu: unit %d twice" % unit.address)
+                raise ConfigError("%s: unit %d twice" % (where, unit.address))
             addresses.add(unit.address)
-            place = "modbus_rtu: unit %d" % unit.address
+            place = "%s: unit %d" % (where, unit.address)
             for group, block in enumerate(items(entry, "blocks", _BLOCKS_MAX, place)):
                 self._blocks.append(_Block(unit, group, block, "%s block %d" % (place, group)))
-        self.rx = RxBuffer(_RX_SIZE)
+        self.rx = RxBuffer(self.rx_size)
         self._observation = Observation(_ITEMS_MAX)
         self._damage = Damage()
         self._turn = 0  # the block whose turn it is
@@ -267,7 +270,7 @@ class ModbusDecoder:
         if crc16_modbus(data, 0, size - 2) != data[size - 2] | data[size - 1] << 8:
             return self._drop(1, "check")
         if not refused:
-            self._read(block)
+            self._read(block, data)
         rx.drop(size)
         block.unit.silent = False
         self._close()
@@ -304,11 +307,10 @@ class ModbusDecoder:
 
     # --- values ---
 
-    def _read(self, block):
-        """Fill the observation from the good answer at the front of the buffer."""
+    def _read(self, block, data):
+        """Fill the observation from the good answer at the front of `data`."""
         observation = self._observation
         observation.begin(block.unit.address, block.group)
-        data = self.rx.data
         for kind, offset, order, parameter, decimals, scale, invalid in block.items:
             at = _DATA_AT + offset
             # In halves: 32 bits are more than the small integers of a board hold.

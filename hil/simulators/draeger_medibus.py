@@ -30,7 +30,7 @@ from hil.simulators.medibus_waves import Waves
 
 BAUD = 19200
 CHARACTER_BITS = 11
-OPTIONS: dict[str, object] = {}
+OPTIONS: dict[str, object] = {"waves": True}
 GROUP_MEASURED, GROUP_SETTINGS = 0x24, 0x29
 
 _ESC, _SOH, _CR, _NAK = 0x1B, 0x01, 0x0D, 0x15

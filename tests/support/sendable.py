@@ -12,7 +12,7 @@ SENDABLE: dict[str, tuple[bytes, ...]] = {
         rb"\x1bT([0-9A-F]{4}){1,3}[0-9A-F]{2}\r",
         rb"\x01R[ -~]{1,40}[0-9A-F]{2}\r",
         rb"\x01[\x20-\x7f][0-9A-F]{2}\r",
-        rb"\xc1[\xc0-\xcf]\xc0\xc0|\xc1[\xc0-\xcf]",
+        rb"\xd0\xc1[\xc0-\xcf]\xc0\xc0",
     ),
     "alaris_asena": (rb"!(INF|INST_SERIALNO|ALARM|COMMS_PROTOCOL)\|[0-9A-F]{4}\r",),
     "bbraun_bcc": (
@@ -45,6 +45,8 @@ SENDABLE: dict[str, tuple[bytes, ...]] = {
         rb"\x0bMSH\|\^~\\&\|[^\x0b\x1c]*ACK\^R01[^\x0b\x1c]*\rMSA\|AA\|[^\x0b\x1c]*\r\x1c\r",
     ),
     "mindray_pds": (rb"\x0bMSH\|\^~\\&\|{7}ORU\^R01\|106\|P\|2\.3\.1\|\r\x1c\r",),
+    "capnostream": (rb"\x85\x01(\x01\x00|\x04\x05|\x06\x07)",),
+    "nellcor_oximax": (),
     "nonin": (),
     "servo_cie": (
         rb"\x1b|RCTY(3B)?\x04|(RHVE|RCCO|RADAB|RADAS|RADAE)[0-9A-F]{2}\x04",
@@ -83,7 +85,9 @@ FORBIDDEN: dict[str, tuple[bytes, ...]] = {
     "hamilton": (b"\x0210P2000\x031B\r",),  # of the other protocol of these ventilators
     "hl7_oru": (b"\x0bMSH|^~\\&|GW|||||ORM^O01|1|P|2.6\rORC|NW\r\x1c\r",),  # an order
     "mindray_pds": (b"\x0bMSH|^~\\&|||||||QRY^R02|1203|P|2.3.1|\r\x1c\r",),
-    "nonin": (b"D8\r\n",),  # chooses a format, for good
+    "capnostream": (b"\x85\x03\x3c\x04\x02\x39",),  # a setup item
+    "nellcor_oximax": (b"\x03\x03",),  # stops the printout
+    "nonin": (b"\x02\x70\x02\x02\x08\x03",),  # chooses a format, for good
     "servo_cie": (b"SSMP0105B\x04", b"STOU0015F\x04", b"HO07\x04"),  # kept by the ventilator
     "philips_intellivue": (  # a confirmed set
         b"\xc0\x11\x01\x00\x24\xe1\x00\x00\x02\x00\x01\x00\x1c\x00\x03\x00\x05\x00\x16"

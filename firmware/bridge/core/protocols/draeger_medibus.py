@@ -1,4 +1,4 @@
-"""Draeger MEDIBUS (Evita, Savina, Primus and relatives): slow protocol, polled, RS232.
+"""Draeger MEDIBUS (Evita, Savina, Primus and relatives): values by polls, and curves, RS232.
 
     command   ESC code [argument] CK CK CR      either side may send one; one open at a time
     response  SOH code [data] CK CK CR          every command must be answered
@@ -16,7 +16,7 @@ from micropython import const
 from bridge.core.checks import sum8
 from bridge.core.digits import hex_digit, hex_pair
 from bridge.core.events import Damage, Identity
-from bridge.core.options import number, only
+from bridge.core.options import flag, number, only
 from bridge.core.protocols.medibus_alarms import ActiveAlarms, are_alarms
 from bridge.core.protocols.medibus_data import (
     DATA_AT,
@@ -25,6 +25,7 @@ from bridge.core.protocols.medibus_data import (
     ValueReader,
     text_of,
 )
+from bridge.core.protocols.medibus_realtime import CHOOSE, CONFIGURE, ENABLE, Realtime
 from bridge.core.rxbuf import RxBuffer
 
 _SOH = const(0x01)
@@ -41,6 +42,7 @@ _NOP = const(0x30)
 _ICC = const(0x51)
 _IDENTITY = const(0x52)
 _STOP = const(0x55)
+_CURVES_CHANGED = const(0x56)
 
 PORTS = ("19200 8E1", "9600 8E1")
 
@@ -53,6 +55,7 @@ COMMANDS = {
     0x30: b"\x1b04B\r",  # NOP
     0x51: b"\x1bQ6C\r",  # ICC, initialise communication
     0x52: b"\x1bR6D\r",  # identification
+    0x53: b"\x1bS6E\r",  # what curves there are
 }
 _GOODBYE = b"\x1bU70\r"
 _POLLS = b"$'.)"  # codes of what is asked again and again
@@ -60,7 +63,7 @@ _POLLS = b"$'.)"  # codes of what is asked again and again
 # All that it answers: who it is, and to any other command an echo without data.
 IDENTITY_ANSWER = b"\x01R0161'VITALKEEP'01.00:04.0029\r"
 
-SENDS = (_GOODBYE, IDENTITY_ANSWER, b"\x01") + tuple(COMMANDS.values())
+SENDS = (_GOODBYE, IDENTITY_ANSWER, b"\x01", b"\x1bT", ENABLE) + tuple(COMMANDS.values())
 
 _ANSWER_MS = const(10000)
 _ICC_MS = const(3000)
@@ -80,11 +83,12 @@ _WAITING_MAX = const(4)  # device commands not yet answered
 class MedibusDecoder:
     """One session with one device.
 
-    options  {"poll_ms": time between two readings of the measured data, default 1000}
+    options  {"poll_ms": time between two readings of the measured data, default 1000;
+              "waves": read pressure, flow and volume as curves, default false}
     """
 
     def __init__(self, options):
-        only(options, ("poll_ms",), "draeger_medibus")
+        only(options, ("poll_ms", "waves"), "draeger_medibus")
         poll_ms = number(options, "poll_ms", 200, 60000, "draeger_medibus", 1000)
         self.rx = RxBuffer(_RX_SIZE)
         self._at = 0  # bytes of rx that are taken
@@ -93,6 +97,8 @@ class MedibusDecoder:
         self._response_size = 0  # 0 while none is coming in
         self._command = bytearray(_COMMAND_MAX)
         self._command_size = 0
+        wants_waves = flag(options, "waves", False, "draeger_medibus")
+        self._realtime = Realtime() if wants_waves else None
         self._values = ValueReader()
         self._alarms = ActiveAlarms()
         self._identity = Identity(0, "")
@@ -131,6 +137,10 @@ class MedibusDecoder:
         if self._open:
             return None
         if self._up:
+            if self._realtime is not None:
+                enabling = self._realtime.enable(now_ms)
+                if enabling is not None:
+                    return enabling
             return self._poll(now_ms)
         return self._ask(_ICC) if now_ms - self._asked_ms >= _ICC_MS else None
 
@@ -183,6 +193,10 @@ class MedibusDecoder:
         if not self._identified:
             self._identified = True
             return self._ask(_IDENTITY)
+        if self._realtime is not None:
+            code = self._realtime.next_code()
+            if code:
+                return self._ask(code)
         # From the time it was due, so that readings keep their pace.
         late_ms = now_ms - self._due_ms[due]
         period_ms = self._periods_ms[due]
@@ -192,10 +206,12 @@ class MedibusDecoder:
     def _ask(self, code):
         self._open = code
         self._asked_ms = self._heard_ms = self._now_ms
-        return COMMANDS[code]
+        return self._realtime.choice() if code == CHOOSE else COMMANDS[code]
 
     def _begin(self):
         self._up = True
+        if self._realtime is not None:
+            self._realtime.forget()
         self._identified = False
         self._open = 0
         self._settled_ms = self._now_ms + _SETTLE_MS
@@ -231,6 +247,10 @@ class MedibusDecoder:
             count = self._values.strange
             self._values.strange = 0
             return self._damaged("format", count)
+        if self._realtime is not None and self._realtime.strange:
+            count = self._realtime.strange
+            self._realtime.strange = 0
+            return self._damaged("format", count)
         event = self._alarms.next_change(self._response)
         if event is not None:
             return event
@@ -250,6 +270,8 @@ class MedibusDecoder:
                 self._start(byte)
             elif byte < 0x80:
                 event = self._take(byte)
+            elif self._realtime is not None:
+                event = self._realtime.take(byte)
             self._at += 1
             if event is not None:
                 return event
@@ -333,6 +355,8 @@ class MedibusDecoder:
         elif code == _STOP:
             self._up = False
             self._open = 0
+        elif code == _CURVES_CHANGED and self._realtime is not None:
+            self._realtime.forget()
         return None
 
     def _end_response(self):
@@ -361,6 +385,10 @@ class MedibusDecoder:
             return self._identity
         if code == _ICC:
             self._begin()
+        elif code == CONFIGURE and self._realtime is not None:
+            self._realtime.configure(response, DATA_AT, end)
+        elif code == CHOOSE and self._realtime is not None:
+            self._realtime.chosen()
         return None
 
     def _read_values(self, end, group):

@@ -457,7 +457,7 @@ class TestSession(unittest.TestCase):
 
 class TestReadOnly(unittest.TestCase):
     def test_commands_are_a_closed_table_of_reads_without_arguments(self):
-        self.assertEqual(sorted(COMMANDS), [0x24, 0x27, 0x29, 0x2E, 0x30, 0x51, 0x52])
+        self.assertEqual(sorted(COMMANDS), [0x24, 0x27, 0x29, 0x2E, 0x30, 0x51, 0x52, 0x53])
         for code in COMMANDS:
             self.assertEqual(COMMANDS[code], command(bytes((code,))))
         self.assertEqual(IDENTITY_ANSWER, response(b"R0161'VITALKEEP'01.00:04.00"))

@@ -17,11 +17,12 @@ from vitalkeep.doctor.setting import Setting
 
 SURE, LIKELY, UNKNOWN = "sure", "likely", "unknown"
 
-# Half as many again as a signature of 2**16 wrong guesses over all candidates and places needs.
+# One in 2**40 recordings of chance, and one in 2**16.
 _SURE_BITS = 40
 _LIKELY_BITS = 16
 _SURE_COVERAGE = 0.6
-_LIKELY_COVERAGE = 0.2
+_LIKELY_COVERAGE = 0.2  # or less, with as many bits as make it sure
+_LEAST_COVERAGE = 0.03
 _LEAD = 1.5  # how much more than the second the first must explain
 _CLEAN = 0.97
 _ERRORS = 0.02  # of characters: more is not the odd disturbance
@@ -154,7 +155,9 @@ def _judge(recording: Recording, found: list[Fit]) -> Diagnosis:
         if fit.evidence >= _LIKELY_BITS and fit.candidate.name != best.candidate.name
     ]
     verdict = UNKNOWN
-    if best.evidence >= _LIKELY_BITS and best.coverage >= _LIKELY_COVERAGE:
+    enough = _LIKELY_COVERAGE if best.evidence < _SURE_BITS else _LEAST_COVERAGE
+    enough = max(enough, best.candidate.least)
+    if best.evidence >= _LIKELY_BITS and best.coverage >= enough:
         verdict = LIKELY
         leads = not others or best.good >= _LEAD * others[0].good
         if best.evidence >= _SURE_BITS and best.coverage >= _SURE_COVERAGE and leads:

@@ -7,12 +7,14 @@ it is that other bytes look like it (the width of its check, and what else is fi
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from bridge.core.checks import crc16_modbus
+from bridge.core.checks import crc16_modbus, xor8
 from bridge.core.events import Alarm, Damage, Identity, Observation, Wave
 from bridge.core.protocols import PROTOCOLS, make_decoder
 from vitalkeep.doctor.recording import Recording
@@ -29,12 +31,14 @@ class Candidate:
     bits     what one good frame proves
     options  for its driver
     read     read(recording, candidate) returns a Fit, where the driver cannot do it
+    least    part of the bytes below which it is not even likely: frames that chance makes
     """
 
     name: str
     bits: int
     options: dict[str, Any] = field(default_factory=dict)
     read: Callable[[Recording, Candidate], Fit] | None = None
+    least: float = 0.0
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -65,8 +69,15 @@ class Fit:
 
     @property
     def evidence(self) -> int:
-        """Return what speaks for it, in bits."""
-        return self.frames * self.candidate.bits
+        """Return what speaks for it, in bits.
+
+        Each place where a frame might have begun by chance is a try: what so many tries make
+        likely is no evidence.
+        """
+        if not self.frames:
+            return 0
+        tries = max(1.0, self.total / self.frames)
+        return max(0, round(self.frames * (self.candidate.bits - math.log2(tries))))
 
 
 def by_driver(recording: Recording, candidate: Candidate) -> Fit:
@@ -138,10 +149,78 @@ def _frame_size(data: bytes, at: int) -> int:
     return 0
 
 
+_PURITAN = rb"MISC[AF],\d{3,4},\d{2,3} ?,\x02[^\x03]{600,1300}\x03"
+_PURITAN_WAVES = rb"(?:-?\d{1,3}\.\d{1,2}, ?-?\d{1,3}\.\d{1,2}\n){8,}"
+_S5 = (
+    rb"\x7e[^\x7e][\x00-\x05][^\x7e][\x02-\x0c][^\x7e]{7,9}\x00{3}[\x00\x01\x04]\x00"
+    rb"[^\x7e]{20,1600}(?=\x7e)"
+)
+_HAMILTON = rb"\x02(?:[\x1e-\x7f](?=[^\x03]*\d)[ 0-9.+-]{5}|RERROR)\x03\r"
+
+
+def by_shape(
+    pattern: bytes, is_right: Callable[[bytes], bool] = lambda frame: True
+) -> Callable[[Recording, Candidate], Fit]:
+    """Return a reader of frames of this shape, for drivers that must know what they asked."""
+    shape = re.compile(pattern)
+
+    def read(recording: Recording, candidate: Candidate) -> Fit:
+        frames = [found[0] for found in shape.finditer(recording.data) if is_right(found[0])]
+        good = sum(len(frame) for frame in frames)
+        return Fit(candidate, good, len(recording.data), len(frames), set())
+
+    return read
+
+
+def either(
+    loosely: Callable[[Recording, Candidate], Fit],
+) -> Callable[[Recording, Candidate], Fit]:
+    """Return a reader that takes the driver's word, or the mere shape of what noise has spoilt."""
+
+    def read(recording: Recording, candidate: Candidate) -> Fit:
+        found, shaped = by_driver(recording, candidate), loosely(recording, candidate)
+        return found if found.good >= shaped.good else shaped
+
+    return read
+
+
+def _has_lrc(frame: bytes) -> bool:
+    digits = frame[1:-2].decode()
+    return len(digits) % 2 == 0 and not sum(bytes.fromhex(digits)) & 0xFF
+
+
+def _has_xor(frame: bytes) -> bool:
+    text = frame[:-3]
+    check = b"%02X" % xor8(text, 0, len(text))
+    return frame.startswith(b"Servo-") or frame[-3:-1] == check
+
+
 CANDIDATES = (
-    Candidate("draeger_medibus", 12),
+    Candidate("alaris_asena", 40),
+    Candidate("aspect_bis", 32),
+    Candidate("astm", 32),
+    Candidate("bbraun_bcc", 56),
+    Candidate("capnostream", 20),
+    Candidate("draeger_medibus", 28),
+    Candidate("fresenius_orchestra", 28),
+    Candidate("ge_s5", 28, read=either(by_shape(_S5))),
+    Candidate("graseby_3400", 32),
+    Candidate("hamilton", 28, read=by_shape(_HAMILTON)),
+    Candidate("hl7_oru", 48),
     Candidate("masimo_set", 60),
+    Candidate("mindray_pds", 48),
+    Candidate("modbus_ascii", 32, read=by_shape(rb":[0-9A-F]{8,510}\r\n", _has_lrc)),
     Candidate("modbus_rtu", 20, read=modbus_rtu),
+    Candidate("nellcor_oximax", 60),
+    Candidate("nonin", 5, {"format": 1}, least=0.6),
+    Candidate("nonin", 40, {"format": 2}),
+    Candidate("nonin", 40, {"format": 7}),
+    Candidate("nonin", 8, {"format": 8}, least=0.6),
+    Candidate("nonin", 24, {"format": 13}),
+    Candidate("philips_intellivue", 44),
+    Candidate("puritan_bennett", 48, read=either(by_shape(_PURITAN))),
+    Candidate("puritan_bennett_waves", 24, read=either(by_shape(_PURITAN_WAVES))),
+    Candidate("servo_cie", 18, read=by_shape(rb"[ -~]{3,5000}\x04", _has_xor)),
 )
 
 

@@ -37,6 +37,7 @@ _CR = const(0x0D)
 _LF = const(0x0A)
 _R = const(0x52)
 _H = const(0x48)
+_VOID = (0x58, 0x49)  # X and I
 
 # test, unit, parameter
 _TESTS = (
@@ -215,7 +216,7 @@ class AstmDecoder(Driver):
             return
         value = self._field(4, size)
         status = self._field(9, size)
-        void = status < size and self._record[status] in b"XI"
+        void = status < size and self._record[status] in _VOID
         found = self._number
         if void or not found.read(self._record, value, self._field_end(value, size)):
             self._observation.add(parameter, 0, 0, NO_VALUE)

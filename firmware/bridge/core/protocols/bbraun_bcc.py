@@ -162,17 +162,20 @@ class BccDecoder(Driver):
         while at < end:
             byte = data[at]
             at += 1
-            if byte in b"Ee":
+            if byte == 0x45 or byte == 0x65:
                 after = data[at]  # the frame's end at least
                 at += 1
-                if after in b"Xx" and after - byte == 0x13:
+                if after - byte == 0x13:  # X after E, x after e
                     byte -= 1
                 elif after != byte:
                     return False
             text[size] = byte
             size += 1
         self._size = size
-        if size < _TEXT_AT + 7 or text[6] != _STX or text[size - 7] not in (_ETX, _ETB):
+        if size < _TEXT_AT + 7 or text[6] != _STX:
+            return False
+        last = text[size - 7]
+        if last != _ETX and last != _ETB:
             return False
         total = 0
         for index in range(size - 6):

@@ -74,7 +74,7 @@ _HOLD_MS = const(3000)
 _ALARMS_MS = const(2000)
 _SETTINGS_MS = const(10000)
 
-_RX_SIZE = const(512)
+_RX_SIZE = const(384)
 _RESPONSE_MAX = const(2 + 3840 + 2)  # without CR
 _COMMAND_MAX = const(2 + 251 + 2)
 _WAITING_MAX = const(4)  # device commands not yet answered

@@ -30,7 +30,9 @@ _SAMPLES_MAX = const(320)
 _HEAD = const(40)
 _DESCRIPTIONS = const(8)
 _CLASS = const(278)  # of displayed values
-_PHYSIOLOGICAL, _WAVE, _ALARM = const(0), const(1), const(4)
+_PHYSIOLOGICAL = const(0)
+_WAVE = const(1)
+_ALARM = const(4)
 _DISPLAYED = const(1)
 _RATE_MAX = const(600)  # samples a second that the line carries
 

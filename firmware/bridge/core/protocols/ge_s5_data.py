@@ -16,6 +16,8 @@ _PRESSURES = {
     7: (0, 0, 232),
     8: (16, 17, 18),
 }
+_PRESSURE_PLACES = (16, 30, 44, 58, 240, 254)
+_TEMPERATURE_PLACES = (86, 94, 102, 110)
 _PRESSURE_1 = const(260)
 _TEMPERATURES = {1: 282, 2: 15, 4: 233, 5: 284, 6: 285, 7: 283, 15: 286}
 _TEMPERATURE_1 = const(278)
@@ -71,14 +73,16 @@ class Basic:
     def read(self, data, at, observation):
         """Add all that is measured now; `at` is the place of the class data."""
         self._add_ecg(data, at, observation)
-        for channel, place in enumerate((16, 30, 44, 58, 240, 254)):
+        for channel in range(len(_PRESSURE_PLACES)):
+            place = _PRESSURE_PLACES[channel]
             if data[at + place] & 1:
                 known = _PRESSURES.get(i16(data, at + place + 4))
                 for index in range(3):
                     parameter = known[index] if known else _PRESSURE_1 + 3 * channel + index
                     if parameter:
                         _add(observation, parameter, data, at + place + 6 + 2 * index, 2)
-        for channel, place in enumerate((86, 94, 102, 110)):
+        for channel in range(len(_TEMPERATURE_PLACES)):
+            place = _TEMPERATURE_PLACES[channel]
             if data[at + place] & 1:
                 label = i16(data, at + place + 4)
                 parameter = _TEMPERATURES.get(label, _TEMPERATURE_1 + channel)

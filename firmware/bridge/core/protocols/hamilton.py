@@ -23,6 +23,7 @@ _SIZE = const(9)
 _STX = const(0x02)
 _ETX = const(0x03)
 _CR = const(0x0D)
+_OTHERS = (0x20, 0x2E, 0x2B, 0x2D, 0x2A)  # blank, point, signs, star
 _REFUSAL = b"\x02RERROR\x03\r"
 _GAP_MS = const(45)  # an answer takes 32 ms and is cut by what is asked too early
 _ANSWER_MS = const(300)
@@ -124,7 +125,7 @@ class HamiltonDecoder(Driver):
         data = self.rx.data
         for index in range(at, at + 5):
             byte = data[index]
-            if not (0x30 <= byte <= 0x39 or byte in b" .+-*"):
+            if not (0x30 <= byte <= 0x39 or byte in _OTHERS):
                 return False
         return True
 

@@ -21,13 +21,24 @@ PORTS = ("9600 8N1", "19200 8N1", "38400 8N1", "57600 8N1", "115200 8N1")
 SENDS = (b"\x0bMSH|^~\\&|",)
 
 _ID_MAX = const(40)
-_ENDS_MAX = const(120)
+_VOID = (0x58, 0x44, 0x57)  # X, D and W
+_NAME_MAX = const(30)
+_ANSWER_MAX = const(290)
 _MAP_MAX = const(64)
 
-_MSH_ENDS = const(2)  # sender to receiver: fields 3 to 6, one less in the split of MSH
+# Fields of MSH, one less in its split: receiver and sender, each application and facility
+_TURNED = (4, 5, 2, 3)
+_HEAD = b"\x0bMSH|^~\\&|"
+_KIND = b"||ACK^R01|a"
+_VERSION = b"|P|2.6\rMSA|AA|"
+_TAIL = b"\r\x1c\r"
 _MSH_TYPE = const(8)
 _MSH_ID = const(9)
-_CODE, _VALUE, _UNIT, _FLAG, _STATUS = const(3), const(5), const(6), const(8), const(11)
+_CODE = const(3)
+_VALUE = const(5)
+_UNIT = const(6)
+_FLAG = const(8)
+_STATUS = const(11)
 
 
 class OruDecoder(Hl7Stream):
@@ -59,24 +70,31 @@ class OruDecoder(Hl7Stream):
             self._map.append((name.encode(), parameter, unit))
         self._id = bytearray(_ID_MAX)
         self._id_size = 0
-        self._last = (b"", 0, 0)
-        self._ends = b""
+        self._is_same = False  # the number is that of the message before
+        self._last_crc = -1
         self._is_result = False
-        self._ack = None
+        self._answer = bytearray(_ANSWER_MAX)
+        self._answer_size = 0
+        self._is_due = False
 
     def next_request(self, now_ms):
         """Return the acknowledgement to send now, or None."""
-        ack = self._ack
-        self._ack = None
-        return ack
+        if not self._is_due:
+            return None
+        self._is_due = False
+        return memoryview(self._answer)[: self._answer_size]
 
     def _begin(self):
         segment = self._segment
         start, end = self.start(_MSH_ID), self.end(_MSH_ID)
         size = min(_ID_MAX, end - start)
-        for index in range(size):
-            self._id[index] = segment[start + index]
+        self._is_same = size == self._id_size
         self._id_size = size
+        for index in range(size):
+            byte = segment[start + index]
+            if self._id[index] != byte:
+                self._id[index] = byte
+                self._is_same = False
         kind, stop = self.start(_MSH_TYPE), self.end(_MSH_TYPE)
         self._is_result = (
             segment.find(b"ORU", kind, stop) == kind
@@ -84,7 +102,28 @@ class OruDecoder(Hl7Stream):
             and segment.find(b"R40", kind, stop) < 0
         )
         if self._acks:
-            self._ends = bytes(segment[self.start(_MSH_ENDS) : self.end(_MSH_ENDS + 3)])
+            self._prepare()
+
+    def _prepare(self):
+        """Write the acknowledgement of this message: receiver and sender change places."""
+        self._answer_size = 0
+        self._put(_HEAD, 0, len(_HEAD))
+        for field in _TURNED:
+            start = self.start(field)
+            self._put(self._segment, start, min(self.end(field), start + _NAME_MAX))
+            self._put(b"|", 0, 1)
+        self._put(_KIND, 0, len(_KIND))
+        self._put(self._id, 0, self._id_size)
+        self._put(_VERSION, 0, len(_VERSION))
+        self._put(self._id, 0, self._id_size)
+        self._put(_TAIL, 0, len(_TAIL))
+
+    def _put(self, data, start, end):
+        size = self._answer_size
+        for at in range(start, end):
+            self._answer[size] = data[at]
+            size += 1
+        self._answer_size = size
 
     def _take(self):
         if not self._is_result:
@@ -115,7 +154,7 @@ class OruDecoder(Hl7Stream):
         """Say whether status or flag takes the value back."""
         segment = self._segment
         status = self.start(_STATUS)
-        if self.end(_STATUS) > status and segment[status] in b"XDW":
+        if self.end(_STATUS) > status and segment[status] in _VOID:
             return True
         return segment.find(b"INV", self.start(_FLAG), self.end(_FLAG)) >= 0
 
@@ -142,23 +181,13 @@ class OruDecoder(Hl7Stream):
         return 0, False
 
     def _end(self):
-        id = bytes(self._id[: self._id_size])
-        if self._acks:
-            self._ack = (
-                b"\x0bMSH|^~\\&|" + self._turned() + b"|||ACK^R01|a" + id + b"|P|2.6\rMSA|AA|" + id
-                + b"\r\x1c\r"
-            )  # fmt: skip
-        seen = (id, self._crc, self._observation.count)
+        self._is_due = self._acks
+        is_again = self._is_same and self._crc == self._last_crc
+        self._last_crc = self._crc
         self._crc = 0
-        if seen == self._last:
+        if is_again:
             return None
-        self._last = seen
         return self._observation if self._observation.count else None
-
-    def _turned(self):
-        """Return receiver and sender, each application and facility, the other way round."""
-        parts = (self._ends.split(bytes((self._separator,))) + [b"", b"", b"", b""])[:4]
-        return b"|".join(parts[2:] + parts[:2])[:_ENDS_MAX]
 
 
 def _celsius(value, decimals):

@@ -7,40 +7,40 @@ from bridge.core.events import NO_VALUE, QUESTIONABLE, VALID
 _STATE_NONE = const(0xBC00)  # invalid, unavailable, calibrating, test, demo
 _STATE_DOUBT = const(0x4000)
 
-# physio id, unit id: parameter
-NUMERICS = {
-    (0x4182, 0x0AA0): 4,
-    (0x4261, 0x0AA0): 237,
-    (0x4BB8, 0x0220): 1,
-    (0x4822, 0x0AA0): 2,
-    (0x480A, 0x0AA0): 224,
-    (0x4BB0, 0x0200): 225,
-    (0x500A, 0x0AE0): 5,
-    (0x5012, 0x0AE0): 80,
-    (0x50B0, 0x0F20): 99,
-    (0x50B0, 0x0F03): 100,
-    (0x50BA, 0x0F20): 238,
-    (0x50BA, 0x0F03): 239,
-    (0x4A05, 0x0F20): 20,
-    (0x4A06, 0x0F20): 21,
-    (0x4A07, 0x0F20): 22,
-    (0x4A11, 0x0F20): 226,
-    (0x4A12, 0x0F20): 227,
-    (0x4A13, 0x0F20): 228,
-    (0x4A15, 0x0F20): 16,
-    (0x4A16, 0x0F20): 17,
-    (0x4A17, 0x0F20): 18,
-    (0x4A1D, 0x0F20): 229,
-    (0x4A1E, 0x0F20): 230,
-    (0x4A1F, 0x0F20): 231,
-    (0x4A47, 0x0F20): 19,
-    (0x5808, 0x0F20): 232,
-    (0x4B48, 0x17A0): 6,
-    (0xE004, 0x17A0): 233,
-    (0xE014, 0x17A0): 234,
-    (0x4BDC, 0x0C00): 235,
-    (0x4B04, 0x0C00): 236,
-}
+# physio id, unit id, parameter
+NUMERICS = (
+    (0x4182, 0x0AA0, 4),
+    (0x4261, 0x0AA0, 237),
+    (0x4BB8, 0x0220, 1),
+    (0x4822, 0x0AA0, 2),
+    (0x480A, 0x0AA0, 224),
+    (0x4BB0, 0x0200, 225),
+    (0x500A, 0x0AE0, 5),
+    (0x5012, 0x0AE0, 80),
+    (0x50B0, 0x0F20, 99),
+    (0x50B0, 0x0F03, 100),
+    (0x50BA, 0x0F20, 238),
+    (0x50BA, 0x0F03, 239),
+    (0x4A05, 0x0F20, 20),
+    (0x4A06, 0x0F20, 21),
+    (0x4A07, 0x0F20, 22),
+    (0x4A11, 0x0F20, 226),
+    (0x4A12, 0x0F20, 227),
+    (0x4A13, 0x0F20, 228),
+    (0x4A15, 0x0F20, 16),
+    (0x4A16, 0x0F20, 17),
+    (0x4A17, 0x0F20, 18),
+    (0x4A1D, 0x0F20, 229),
+    (0x4A1E, 0x0F20, 230),
+    (0x4A1F, 0x0F20, 231),
+    (0x4A47, 0x0F20, 19),
+    (0x5808, 0x0F20, 232),
+    (0x4B48, 0x17A0, 6),
+    (0xE004, 0x17A0, 233),
+    (0xE014, 0x17A0, 234),
+    (0x4BDC, 0x0C00, 235),
+    (0x4B04, 0x0C00, 236),
+)
 
 # physio id: parameter, decimals, scale where the monitor tells none: lowest and highest value in
 # those decimals, and the samples that mean them
@@ -77,9 +77,10 @@ def add_value(observation, data, at):
     """Add the observed value of 10 bytes at `at`, when it is one that we know."""
     physio = u16(data, at)
     parameter = 0
+    unit = u16(data, at + 4)
     for known in NUMERICS:
-        if known[0] == physio and known[1] == u16(data, at + 4):
-            parameter = NUMERICS[known]
+        if known[0] == physio and known[1] == unit:
+            parameter = known[2]
     if not parameter:
         return
     state = u16(data, at + 2)

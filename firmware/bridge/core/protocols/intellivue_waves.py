@@ -29,6 +29,7 @@ class Waves:
         self._masks = array("H", bytes(2 * _OBJECTS_MAX))
         self._scales = [None] * _OBJECTS_MAX
         self._count = 0
+        self._step = self._whole = 1
 
     def forget(self):
         """Begin a new session: handles mean other objects."""
@@ -52,7 +53,7 @@ class Waves:
                 self._sizes[index] = data[at + 2] >> 3
                 self._masks[index] = (1 << min(16, data[at + 3])) - 1
             elif id == _SCALE and size >= 12:
-                self._scales[index] = self._scale(data, at)
+                self._scales[index] = bytes(data[at : at + 12])  # used with the wave's decimals
             elif id == _ARRAY:
                 values = at
             elif id == _COMPOUND and size > 4:
@@ -75,10 +76,6 @@ class Waves:
         self._scales[index] = None
         return index
 
-    def _scale(self, data, at):
-        """Return (place of the scale's bytes in text) as numbers: kept raw, used with decimals."""
-        return bytes(data[at : at + 12])
-
     def _samples(self, data, at, end, index):
         physio = u16(data, at)
         known = WAVES.get(physio)
@@ -91,8 +88,12 @@ class Waves:
         if told is not None:
             floor, top = scaled(told, 0, decimals), scaled(told, 4, decimals)
             if floor is not None and top is not None and u16(told, 10) > u16(told, 8):
-                low, high, low_sample, high_sample = floor, top, u16(told, 8), u16(told, 10)
-        step, whole = _reduced(high - low, high_sample - low_sample)
+                low = floor
+                high = top
+                low_sample = u16(told, 8)
+                high_sample = u16(told, 10)
+        self._reduce(high - low, high_sample - low_sample)
+        step, whole = self._step, self._whole
         wave = self.wave
         wave.parameter = parameter
         wave.decimals = decimals
@@ -110,10 +111,12 @@ class Waves:
         wave.count = count
         return wave if count else None
 
-
-def _reduced(one, other):
-    """Return the fraction one/other with the smallest numbers: products stay small."""
-    a, b = one, other
-    while b:
-        a, b = b, a % b
-    return one // a, other // a
+    def _reduce(self, one, other):
+        """Keep the fraction one/other in the smallest numbers: products stay small."""
+        step, whole = one, other
+        while whole:
+            rest = step % whole
+            step = whole
+            whole = rest
+        self._whole = other // step
+        self._step = one // step

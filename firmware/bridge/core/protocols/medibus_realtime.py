@@ -26,7 +26,9 @@ _SYNC = const(0xD0)
 _COMMAND = const(0xC0)
 _CORRUPT = const(0xCF)
 
-_ASK, _CHOOSE, _ENABLE = const(0), const(1), const(2)
+_ASK = const(0)
+_CHOOSE = const(1)
+_ENABLE = const(2)
 CONFIGURE = 0x53
 CHOOSE = 0x54
 ENABLE = b"\xd0\xc1"  # then the streams, and the end of the sequence
@@ -59,7 +61,9 @@ class Realtime:
 
     def next_code(self):
         """Return the slow command to send now, 0 for none."""
-        return (CONFIGURE, CHOOSE, 0)[self._state]
+        if self._state == _ASK:
+            return CONFIGURE
+        return CHOOSE if self._state == _CHOOSE else 0
 
     def choice(self):
         """Return the command that chooses the streams."""

@@ -18,8 +18,11 @@ SENDS = (b"\x0bMSH|^~\\&|||||||ORU^R01|106|P|2.3.1|\r\x1c\r",)
 
 _HEARTBEAT_MS = const(1000)
 _MSH_ID = const(9)
-_CODE, _VALUE, _TIME = const(3), const(5), const(14)
-_PERIODIC, _MEASURED = const(204), const(503)
+_CODE = const(3)
+_VALUE = const(5)
+_TIME = const(14)
+_PERIODIC = const(204)
+_MEASURED = const(503)
 _NO_VALUE = const(-100)
 _STAMP = const(14)
 

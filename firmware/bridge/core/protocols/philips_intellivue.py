@@ -74,14 +74,19 @@ def _single(number, code):
     )  # fmt: skip
 
 
-_NUMERIC, _WAVE, _ALARM = const(0x06), const(0x09), const(0x36)
+_NUMERIC = const(0x06)
+_WAVE = const(0x09)
+_ALARM = const(0x36)
 _RELEASE = framed(
     b"\x09\x18\xc1\x16\x61\x80\x30\x80\x02\x01\x01\xa0\x80\x62\x80\x80\x01" + bytes(9)
 )
 _ANSWER = b"\xc0\x11\x01\x00\x1c\xe1\x00\x00\x02\x00\x02\x00\x14"  # of the MDS create event
 _POLLS = (_extended(1, _NUMERIC), _extended(2, _WAVE), _single(3, _ALARM), _single(4, _NUMERIC))
 SENDS = (_REQUEST, _ANSWER) + _POLLS
-_NUMERICS, _WAVES, _ALARMS, _ONCE = const(0), const(1), const(2), const(3)
+_NUMERICS = const(0)
+_WAVES = const(1)
+_ALARMS = const(2)
+_ONCE = const(3)
 
 _RX_SIZE = const(1536)
 _MESSAGE_MAX = const(1100)
@@ -96,7 +101,10 @@ _KEEP_MS = const(4000)
 _ONCE_MS = const(1000)
 _GAP_MS = const(50)
 
-_IDLE, _ASKED, _OPEN, _RUNNING = const(0), const(1), const(2), const(3)
+_IDLE = const(0)
+_ASKED = const(1)
+_OPEN = const(2)
+_RUNNING = const(3)
 
 
 class IntellivueDecoder(Driver):

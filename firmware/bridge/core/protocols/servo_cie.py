@@ -14,7 +14,7 @@ two public drivers.
 from micropython import const
 
 from bridge.core.checks import xor8
-from bridge.core.digits import hex_pair, matches, number_of, text_of
+from bridge.core.digits import hex_digit, hex_pair, matches, number_of, text_of
 from bridge.core.events import Identity
 from bridge.core.options import number, only
 from bridge.core.protocols.driver import CHECK, FORMAT, LENGTH, NOISE, WAIT, Driver
@@ -34,12 +34,20 @@ SENDS = (
     b"RADAS45\x04",
     b"RADAE53\x04",
 )
-_ESC, _TYPE, _HIGHEST, _VERSION, _CONFIG = const(0), const(1), const(2), const(3), const(4)
-_SET_BREATH, _SET_SETTINGS, _SET_ALARMS = const(5), const(6), const(7)
-_READ_BREATH, _READ_SETTINGS, _READ_ALARMS = const(8), const(9), const(10)
+_ESC = const(0)
+_TYPE = const(1)
+_HIGHEST = const(2)
+_VERSION = const(3)
+_CONFIG = const(4)
+_SET_BREATH = const(5)
+_SET_SETTINGS = const(6)
+_SET_ALARMS = const(7)
+_READ_BREATH = const(8)
+_READ_SETTINGS = const(9)
+_READ_ALARMS = const(10)
 
-_RX_SIZE = const(5120)  # the answer to RCCO
-_TEXT_MAX = const(5000)
+_RX_SIZE = const(4800)  # the answer to RCCO
+_TEXT_MAX = const(4700)
 _EOT = const(0x04)
 _TYPE_SIZE = const(8)  # Servo-i0
 _ANSWER_MS = const(1500)
@@ -53,6 +61,23 @@ _OUR_VERSION = const(5)
 
 def _checked(text):
     return text + b"%02X\x04" % xor8(text, 0, len(text))
+
+
+def _with_channels(command, table):
+    """Return a command with the numbers of a table's channels."""
+    size = len(command)
+    out = bytearray(size + 3 * len(table) + 3)
+    out[:size] = command
+    for row in table:
+        out[size] = 0x30 + row[0] // 100
+        out[size + 1] = 0x30 + row[0] // 10 % 10
+        out[size + 2] = 0x30 + row[0] % 10
+        size += 3
+    check = xor8(out, 0, size)
+    out[size] = hex_digit(check >> 4)
+    out[size + 1] = hex_digit(check & 15)
+    out[size + 2] = _EOT
+    return out
 
 
 class ServoDecoder(Driver):
@@ -70,13 +95,12 @@ class ServoDecoder(Driver):
         self._alarms = ServoAlarms()
         self._requests = list(SENDS)
         self._requests[_VERSION] = _checked(b"SPVE%03d" % _OUR_VERSION)
-        for index, table in ((_SET_BREATH, BREATH), (_SET_SETTINGS, SETTINGS)):
-            self._requests[index] = _checked(
-                SENDS[index] + b"".join(b"%03d" % row[0] for row in table)
-            )
-        self._requests[_SET_ALARMS] = _checked(
-            b"SDADE" + b"".join(b"%03d" % row[0] for row in ALARMS)
-        )
+        for index, table in (
+            (_SET_BREATH, BREATH),
+            (_SET_SETTINGS, SETTINGS),
+            (_SET_ALARMS, ALARMS),
+        ):
+            self._requests[index] = _with_channels(SENDS[index], table)
         self._periods_ms = (poll_ms, _SETTINGS_MS, _ALARMS_MS)
         self._due_ms = [0, 0, 0]
         self._step = _ESC

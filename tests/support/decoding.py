@@ -9,23 +9,24 @@ import json
 
 from bridge.core.codes import PARAMETERS
 from bridge.core.events import NO_SAMPLE, Alarm, Damage, Identity, Observation, Wave
+from bridge.core.protocols import make_decoder
 
-_CAPTURES = __file__.rsplit("/", 2)[0] + "/captures/"
+CAPTURES = __file__.rsplit("/", 2)[0] + "/captures/"
 _LABELS = {row[0]: row[1] for row in PARAMETERS}
 _STATES = ("valid", "no value", "questionable", "over range", "under range")
 
 
 def capture(name):
     """Return (bytes from the device, bytes to it, expected) of a capture such as "model/data"."""
-    with open(_CAPTURES + name + ".json") as file:
+    with open(CAPTURES + name + ".json") as file:
         expected = json.load(file)
     received = sent = b""
     try:
-        with open(_CAPTURES + name + ".txt") as file:
+        with open(CAPTURES + name + ".txt") as file:
             return file.read().replace("\n", "\r\n").encode(), b"", expected
     except OSError:
         pass
-    with open(_CAPTURES + name + ".hex") as file:
+    with open(CAPTURES + name + ".hex") as file:
         for line in file.read().split("\n"):
             if line.startswith("<"):
                 received += bytes.fromhex(line[1:].strip())
@@ -89,6 +90,31 @@ def decode(decoder, data, size=None):
         at += taken
         found += drain(decoder)
     return found
+
+
+def capture_events(name, path, options):
+    """Return what a driver says to a capture; ">" lines are what it is waited for to ask."""
+    decoder = make_decoder(name, options)
+    now_ms = 1000
+    found = []
+    with open(path) as file:
+        for line in file.read().split("\n"):
+            if line.startswith(">"):
+                now_ms = _until_asked(decoder, bytes.fromhex(line[1:].strip()), now_ms)
+            elif line.startswith("<"):
+                now_ms += 20
+                found += decode(decoder, bytes.fromhex(line[1:].strip()))
+    return found
+
+
+def _until_asked(decoder, request, now_ms):
+    for _ in range(1000):
+        asked = decoder.next_request(now_ms)
+        if asked is not None and bytes(asked) == request:
+            return now_ms
+        now_ms += 20
+        drain(decoder)
+    raise AssertionError("it never asks that: " + repr(request))
 
 
 def readings(events):

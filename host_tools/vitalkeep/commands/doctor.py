@@ -11,6 +11,7 @@ import click
 from bridge.core.protocols import PROTOCOLS, make_decoder
 from vitalkeep.commands.decode import parse_options
 from vitalkeep.decoding.capture import parse_hex
+from vitalkeep.doctor.board import Board
 from vitalkeep.doctor.diagnose import SURE, Diagnosis, diagnose, scan
 from vitalkeep.doctor.recording import Recording
 from vitalkeep.doctor.setting import Setting
@@ -19,15 +20,21 @@ from vitalkeep.doctor.sources import Asker, Port, from_capture, opened
 
 @click.command()
 @click.option("--port", help="A serial port to listen on.")
+@click.option("--board", help="A board, as `mpremote connect` takes it.")
+@click.option("--uart", type=click.IntRange(0, 3), default=1, show_default=True, help="Its UART.")
+@click.option("--pins", default="{}", callback=parse_options, help='As {"tx": 8, "rx": 9}.')
 @click.option("--capture", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--hex", "is_hex", is_flag=True, help="The capture is hexadecimal.")
 @click.option("--setting", help="Only this one, as in '19200 8E1'.")
 @click.option("--ask", type=click.Choice(sorted(PROTOCOLS)), help="Ask as this driver does.")
 @click.option("--options", default="{}", callback=parse_options, help="For --ask, as JSON.")
-@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1, 600))
+@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(1, 600))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(
     port: str | None,
+    board: str | None,
+    uart: int,
+    pins: dict[str, int],
     capture: Path | None,
     is_hex: bool,
     setting: str | None,
@@ -46,14 +53,20 @@ def doctor(
         known = None if setting is None else Setting.parse(setting)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--setting") from None
-    if (port is None) == (capture is None):
-        raise click.UsageError("one of --port and --capture")
+    if sum(source is not None for source in (port, board, capture)) != 1:
+        raise click.UsageError("one of --port, --board and --capture")
     if capture is not None:
         data = capture.read_bytes()
         pieces = [(False, data)]
         if is_hex:
             pieces = parse_hex(data.decode("ascii", "replace"), str(capture))
         found = diagnose([from_capture(pieces, known or Setting(9600))])
+    elif board is not None:
+        ear = Board(board, uart, pins)
+        if known is not None:
+            found = diagnose([ear.listen(known, seconds)])
+        else:
+            found = scan(ear.listen, seconds, can_invert=True)
     else:
         assert port is not None
         with opened(port) as line:

@@ -28,6 +28,7 @@ _CLEAN = 0.97
 _ERRORS = 0.02  # of characters: more is not the odd disturbance
 _TWO_TALKERS = 0.1
 _BREAKS = 0.9
+_SECOND_LOOKS = 2
 
 # By popularity, so that the first minute of a scan finds most devices in its first seconds.
 BAUDS = (9600, 19200, 115200, 38400, 4800, 2400, 1200, 57600)
@@ -78,29 +79,48 @@ class Diagnosis:
 
 
 def scan(
-    listen: Callable[[Setting, float], Recording], seconds: float = 10.0, can_invert: bool = False
+    listen: Callable[[Setting, float], Recording], seconds: float = 30.0, can_invert: bool = False
 ) -> Diagnosis:
     """Listen at one setting after the other until one is sure.
+
+    The first half of the time goes to all speeds, the second to those that heard most and stumbled
+    least.
 
     listen      listen(setting, seconds) returns a Recording
     seconds     to spend in all
     can_invert  whether `listen` can turn the levels round
     """
-    window_s = seconds / (len(BAUDS) + 1)
+    window_s = seconds / 2 / len(BAUDS)
     recordings: list[Recording] = []
-    for baud in BAUDS:
-        recording = listen(Setting(baud), window_s)
+
+    def is_sure(setting: Setting, for_s: float) -> Diagnosis | None:
+        recording = listen(setting, for_s)
         recordings.append(recording)
         found = diagnose([recording])
-        if found.verdict == SURE:
+        return found if found.verdict == SURE else None
+
+    for baud in BAUDS:
+        found = is_sure(Setting(baud), window_s)
+        if found is None and can_invert and _looks_inverted(recordings[-1]):
+            found = is_sure(Setting(baud, inverted=True), window_s)
+        if found is not None:
             return found
-        if can_invert and _looks_inverted(recording):
-            turned = listen(replace(recording.setting, inverted=True), window_s)
-            recordings.append(turned)
-            found = diagnose([turned])
-            if found.verdict == SURE:
-                return found
+    promising = sorted(recordings, key=_promise, reverse=True)[:_SECOND_LOOKS]
+    for recording in promising:
+        found = is_sure(recording.setting, seconds / 2 / _SECOND_LOOKS)
+        if found is not None:
+            return found
     return diagnose(recordings)
+
+
+def _promise(recording: Recording) -> tuple[bool, float, float]:
+    """Return how much a second look may show: something likely, many bytes, few errors."""
+    data = recording.data
+    if not data:
+        return False, 0.0, 0.0
+    found = diagnose([recording])
+    clean = 1 - (recording.framing_errors or 0) / len(data)
+    return found.verdict != UNKNOWN, found.coverage, clean
 
 
 def diagnose(recordings: Iterable[Recording]) -> Diagnosis:

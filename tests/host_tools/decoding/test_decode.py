@@ -11,13 +11,11 @@ from vitalkeep.commands.decode import decode, protocols
 from vitalkeep.errors import ToolError
 
 _CAPTURES = Path(__file__).resolve().parents[2] / "captures"
-# Polled buses answer questions: without their configuration there is nothing to decode.
-_FILES = sorted(
-    path
-    for name in ("draeger_medibus", "masimo_set")
-    for path in (_CAPTURES / name).iterdir()
-    if path.suffix in (".hex", ".txt")
-)
+# One of each protocol; the other captures are read by the drivers' own tests.
+_FILES = [
+    sorted(path for path in folder.iterdir() if path.suffix in (".hex", ".txt"))[0]
+    for folder in sorted(_CAPTURES.iterdir())
+]
 
 
 def run(*arguments: object, data: bytes | None = None) -> Result:
@@ -25,7 +23,14 @@ def run(*arguments: object, data: bytes | None = None) -> Result:
 
 
 def options_of(file: Path) -> list[str]:
-    return ["--hex"] if file.suffix == ".hex" else []
+    found = ["--hex"] if file.suffix == ".hex" else []
+    known = json.loads(file.with_suffix(".json").read_text())
+    if isinstance(known, dict):
+        options = known["options"] if "options" in known else {"units": known["units"]}
+        found += ["--options", json.dumps(options)]
+    elif file.parent.name == "nonin":
+        found += ["--options", json.dumps({"format": int(file.stem.split("_")[1])})]
+    return found
 
 
 @pytest.mark.parametrize("file", _FILES, ids=lambda file: file.stem)

@@ -47,7 +47,7 @@ def test_nineteen_of_twenty_are_named() -> None:
 @pytest.mark.parametrize("name", NAMED)
 def test_a_scan_finds_the_speed_or_says_that_it_is_not_sure(name: str) -> None:
     setting = setting_of(name)
-    found = scan(Wire(signal_of(name, 60.0)).listen, 10.0, can_invert=True)
+    found = scan(Wire(signal_of(name, 40.0)).listen, 20.0, can_invert=True)
     if found.verdict == SURE:
         assert found.protocol == name
         assert found.setting is not None

@@ -72,9 +72,10 @@ class OruDecoder(Hl7Stream):
         self._id_size = 0
         self._is_same = False  # the number is that of the message before
         self._last_crc = -1
-        self._is_result = False
+        self._is_result = self._is_fahrenheit = False
         self._answer = bytearray(_ANSWER_MAX)
         self._answer_size = 0
+        self._view = memoryview(self._answer)
         self._is_due = False
 
     def next_request(self, now_ms):
@@ -82,7 +83,9 @@ class OruDecoder(Hl7Stream):
         if not self._is_due:
             return None
         self._is_due = False
-        return memoryview(self._answer)[: self._answer_size]
+        if len(self._view) != self._answer_size:
+            self._view = memoryview(self._answer)[: self._answer_size]
+        return self._view
 
     def _begin(self):
         segment = self._segment
@@ -128,7 +131,7 @@ class OruDecoder(Hl7Stream):
     def _take(self):
         if not self._is_result:
             return
-        parameter, is_fahrenheit = self._identify()
+        parameter = self._identify()
         if not parameter:
             return
         observation = self._observation
@@ -138,10 +141,12 @@ class OruDecoder(Hl7Stream):
         state = VALID
         if self._is_void() or not found.read(segment, start, end) or self._is_marker(parameter):
             state = NO_VALUE
-        value, decimals = (found.value, found.decimals) if state == VALID else (0, 0)
-        if is_fahrenheit and state == VALID:
-            value, decimals = _celsius(value, decimals)
-        observation.add(parameter, value, decimals, state)
+        if state != VALID:
+            observation.add(parameter, 0, 0, state)
+        elif self._is_fahrenheit:
+            observation.add(parameter, _celsius(found.value, found.decimals), 2, state)
+        else:
+            observation.add(parameter, found.value, found.decimals, state)
 
     def _is_marker(self, parameter):
         """Say whether the number stands for no value."""
@@ -159,17 +164,18 @@ class OruDecoder(Hl7Stream):
         return segment.find(b"INV", self.start(_FLAG), self.end(_FLAG)) >= 0
 
     def _identify(self):
-        """Return (parameter, is it in Fahrenheit); parameter 0 for what is not known."""
+        """Return the parameter, 0 for what is not known; see whether it is in Fahrenheit."""
+        self._is_fahrenheit = False
         start, end = self.start(_CODE), self.first(_CODE)
         unit_start, unit_end = self.start(_UNIT), self.first(_UNIT)
         for name, parameter, unit in self._map:
             if self.is_word(start, end, name):
                 if unit is not None and not self.is_word(unit_start, unit_end, unit):
-                    return 0, False
-                return parameter, False
+                    return 0
+                return parameter
         code = number_of(self._segment, start, end) if end - start <= 6 else -1
         if code < 0:
-            return 0, False
+            return 0
         unit = 0
         for word, known in UNITS:
             if self.is_word(unit_start, unit_end, word):
@@ -177,8 +183,9 @@ class OruDecoder(Hl7Stream):
                 break
         for known, wanted, parameter in CODES:
             if known == code and wanted == unit:
-                return parameter, unit == FAHRENHEIT
-        return 0, False
+                self._is_fahrenheit = unit == FAHRENHEIT
+                return parameter
+        return 0
 
     def _end(self):
         self._is_due = self._acks
@@ -195,4 +202,4 @@ def _celsius(value, decimals):
     ninths = value * 5 * 100 - 32 * 5 * 100 * 10**decimals
     divisor = 9 * 10**decimals
     half = divisor // 2
-    return (ninths + half) // divisor if ninths >= 0 else -((-ninths + half) // divisor), 2
+    return (ninths + half) // divisor if ninths >= 0 else -((-ninths + half) // divisor)

@@ -24,6 +24,7 @@ _LABELS = {row[0]: row[1] for row in PARAMETERS}
 _SECONDS = 60.0
 _CHANGES = 3
 _BURST = 20
+_SILENT_TURNS = 3  # between two messages
 
 
 @dataclass
@@ -126,11 +127,11 @@ def fuzz(name: str, frames: int, random_bytes: int, seed: int) -> Outcome:
 def _chance(traffic: Rehearsal) -> float:
     """Return how often a turn's bytes are to be changed, so that a third of the messages is."""
     speaking = messages = 0
-    before = b""
+    silent = _SILENT_TURNS
     for _, data in traffic.turns:
         speaking += bool(data)
-        messages += bool(data) and not before
-        before = data
+        messages += bool(data) and silent >= _SILENT_TURNS
+        silent = 0 if data else silent + 1
     return messages / speaking / 3
 
 

@@ -6,19 +6,14 @@ chance another true one is not seen; for what a checksum lets through that makes
 
 from __future__ import annotations
 
-import asyncio
 import random
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bridge.core.codes import PARAMETERS
 from bridge.core.events import NO_VALUE, Damage, Observation
-from bridge.core.protocols import make_decoder
-from hil.ledger import Ledger
-from hil.rehearsal import MemoryLine, Rehearsal, rehearse
-from hil.simulators import module_of, plug_in, setting_of
-from hil.simulators.device import Plug
-from hil.vitals import VitalsModel
+from hil.rehearsal import Rehearsal
+from hil.traffic import driver_of, traffic_of
 
 _LABELS = {row[0]: row[1] for row in PARAMETERS}
 _SECONDS = 60.0
@@ -49,20 +44,6 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def _traffic(name: str, seed: int) -> Rehearsal:
-    setting = setting_of(name)
-    model = VitalsModel(seed)
-
-    async def device(line: MemoryLine, ledger: Ledger) -> None:
-        loop = asyncio.get_running_loop()
-        await plug_in(name, Plug(line, lambda: model.sample(loop.time()), ledger, "bed", name))
-
-    driver = make_decoder(name, module_of(name).OPTIONS)
-    return rehearse(
-        device, driver, _SECONDS, setting.baud, setting.character_bits, describe=_values
-    )
 
 
 def _values(event: Any) -> list[tuple[Any, str | None]]:
@@ -102,18 +83,18 @@ def fuzz(name: str, frames: int, random_bytes: int, seed: int) -> Outcome:
     """Feed a driver random bytes, then so many changed messages; raises what the driver raises."""
     outcome = Outcome(name)
     draw = random.Random(f"{name} {seed}")
-    driver = make_decoder(name, module_of(name).OPTIONS)
+    driver = driver_of(name)
     now_ms = 0
     while outcome.random_bytes < random_bytes:
         now_ms += 20
         data = draw.randbytes(256)
         outcome.random_bytes += len(data)
         outcome.random_values += len(_feed(driver, data, now_ms, outcome))
-    traffic = _traffic(name, seed)
+    traffic = traffic_of(name, _SECONDS, seed, _values)
     true = {value for values in traffic.events for value in values}
     chance = _chance(traffic)
     while outcome.frames < frames:
-        driver = make_decoder(name, module_of(name).OPTIONS)
+        driver = driver_of(name)
         for now_ms, data in traffic.turns:
             if data and draw.random() < chance:
                 data = _changed(data, draw)

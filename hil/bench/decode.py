@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shlex
@@ -17,16 +16,13 @@ from typing import Any
 
 import click
 
-from bridge.core.protocols import PROTOCOLS, make_decoder
+from bridge.core.protocols import PROTOCOLS
 from hil.bench.figures import LESS, MORE, Figure, Report
 from hil.bench.runner import Runner
 from hil.board import FIRMWARE, REPOSITORY
 from hil.errors import RigError
-from hil.ledger import Ledger
-from hil.rehearsal import MemoryLine, rehearse
-from hil.simulators import module_of, plug_in, setting_of
-from hil.simulators.device import Plug
-from hil.vitals import VitalsModel
+from hil.simulators import module_of
+from hil.traffic import traffic_of
 
 _LINE_BYTES_PER_S = 11520  # 115200 baud, 10 bits a byte
 _HEAP_MAX = 8 * 1024
@@ -138,15 +134,5 @@ def _run(command: list[str]) -> dict[str, Any]:
 
 def _turns(name: str, seconds: int, seed: int) -> list[tuple[int, str]]:
     """Return what a line hands to the driver, turn by turn, in some seconds of traffic."""
-    setting = setting_of(name)
-    model = VitalsModel(seed)
-
-    async def device(line: MemoryLine, ledger: Ledger) -> None:
-        loop = asyncio.get_running_loop()
-        await plug_in(name, Plug(line, lambda: model.sample(loop.time()), ledger, "bed", name))
-
-    driver = make_decoder(name, module_of(name).OPTIONS)
-    found = rehearse(
-        device, driver, float(seconds), setting.baud, setting.character_bits, describe=type
-    )
+    found = traffic_of(name, float(seconds), seed)
     return [(now_ms, data.hex()) for now_ms, data in found.turns]

@@ -1,6 +1,6 @@
 """What each driver may send, and what it must never: written from the devices' documents.
 
-SENDABLE   patterns of whole requests: reads, acknowledgements, polls that keep a session, and sessions
+SENDABLE   patterns of whole requests: reads, acknowledgements, sessions and what keeps them
 FORBIDDEN  commands of the same protocol that change a therapy, an alarm, a setting or who is in
            control, as they would stand on the wire
 """

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from bridge.core.protocols import make_decoder
 from hil.ledger import Ledger
-from hil.rehearsal import MemoryLine, Rehearsal, rehearse
-from hil.simulators import module_of, plug_in, setting_of
-from hil.simulators.device import Plug
+from hil.rehearsal import Rehearsal
 from hil.simulators.line import NO_FAULTS, Faults
-from hil.simulators.plan import Event, Plan, Trouble, run_planned
-from hil.vitals import VitalsModel
+from hil.simulators.plan import Event, Plan
+from hil.traffic import BED, driver_of, traffic_of
 from tests.support.decoding import plain
 
 Said = Counter[tuple[int, tuple[tuple[str, str | None], ...]]]
-
-
-def driver(name: str) -> Any:
-    """Return a new driver that is told what its simulator needs."""
-    return make_decoder(name, module_of(name).OPTIONS)
 
 
 @cache
@@ -31,24 +22,7 @@ def traffic(
     name: str, seconds: float = 60.0, faults: Faults = NO_FAULTS, events: tuple[Event, ...] = ()
 ) -> Rehearsal:
     """Return what driver and device of a protocol say in some seconds; events are plain."""
-    setting = setting_of(name)
-    model = VitalsModel(7)
-    trouble = Trouble(Plan(faults, events), setting)
-
-    async def device(line: MemoryLine, ledger: Ledger) -> None:
-        loop = asyncio.get_running_loop()
-        plug = Plug(line, lambda: model.sample(loop.time()), ledger, "bed", name)
-        await run_planned(lambda plug: plug_in(name, plug), plug, trouble)
-
-    return rehearse(
-        device,
-        driver(name),
-        seconds,
-        setting.baud,
-        setting.character_bits,
-        faults,
-        describe=plain,
-    )
+    return traffic_of(name, seconds, 7, plain, Plan(faults, events))
 
 
 def said(events: Iterable[list[Any]]) -> Said:
@@ -63,7 +37,7 @@ def said(events: Iterable[list[Any]]) -> Said:
 
 def meant(ledger: Ledger, spoilt: bool = False) -> Said:
     """Return how often the device meant each observation."""
-    rows = ledger.damaged_rows("bed") if spoilt else ledger.rows("bed")
+    rows = ledger.damaged_rows(BED) if spoilt else ledger.rows(BED)
     return Counter(
         (group, tuple(sorted((_label(label), text) for label, text in row.values.items())))
         for (_, group), found in rows.items()
@@ -82,7 +56,7 @@ def _label(label: Any) -> str:
 
 def replay(name: str, turns: list[tuple[int, bytes]], size: int | None) -> list[Any]:
     """Return what a new driver says to the same bytes at the same times, in other pieces."""
-    decoder = driver(name)
+    decoder = driver_of(name)
     events = []
     for now_ms, data in turns:
         step = size or max(1, len(data))

@@ -112,3 +112,9 @@ class Damage:
     def __init__(self):
         self.kind = ""
         self.count = 0
+
+    def of(self, kind, count):
+        """Fill it and return it."""
+        self.kind = kind
+        self.count = count
+        return self

@@ -11,8 +11,8 @@ from hil.rehearsal import MemoryLine, rehearse
 from hil.simulators import plug_in, setting_of
 from hil.simulators.device import Plug
 from hil.simulators.plan import Plan, Trouble, run_planned
+from hil.traffic import driver_of
 from hil.vitals import VitalsModel
-from tests.support.traffic import driver
 
 NAME = "masimo_set"
 SECONDS = 40
@@ -29,7 +29,7 @@ def story(**event: Any) -> tuple[list[tuple[float, bytes]], Ledger]:
         plug = Plug(line, lambda: model.sample(loop.time()), ledger, "bed", NAME)
         await run_planned(lambda plug: plug_in(NAME, plug), plug, Trouble(plan, setting))
 
-    found = rehearse(device, driver(NAME), SECONDS, setting.baud)
+    found = rehearse(device, driver_of(NAME), SECONDS, setting.baud)
     return found.sent, found.ledger
 
 

@@ -95,7 +95,7 @@ class AlarisDecoder(Driver):
             self._close(1)
             if self._split(start, end) and self._read(start):
                 return self._observation
-            return self._damaged(FORMAT, size)
+            return self._damage.of(FORMAT, size)
         return None  # the answer to a question that another program asked
 
     def _close(self, index):

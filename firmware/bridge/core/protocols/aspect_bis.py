@@ -90,7 +90,7 @@ class BisDecoder(Driver):
         data = self.rx.data
         self._heard = True
         if data[at + 6] == 3:
-            return self._damaged("refused", 1)
+            return self._damage.of("refused", 1)
         if data[at + 6] != 1 or data[at + 12] != _PROCESSED or size < _DATA_AT + _DATA_MIN + 2:
             return None
         start = at + _DATA_AT

@@ -190,7 +190,7 @@ class BccDecoder(Driver):
         self._say = _ACK
         head = text.find(b">", _TEXT_AT, min(end, _TEXT_AT + _BED_MAX))
         if head < 0:
-            return self._damaged(FORMAT, size)
+            return self._damage.of(FORMAT, size)
         if not self._bed:
             self._bed = bytes(text[_TEXT_AT : head + 1])
             self._requests[1] = _message(self._bed, _QUESTIONS[1])
@@ -259,7 +259,7 @@ class BccDecoder(Driver):
         if self._strange:
             count = self._strange
             self._strange = 0
-            return self._damaged(FORMAT, count)
+            return self._damage.of(FORMAT, count)
         unit = self._unit
         changed = (self._now ^ self._told[unit]) & self._known
         if not unit or not changed:

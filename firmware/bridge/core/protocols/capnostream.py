@@ -197,22 +197,22 @@ class CapnostreamDecoder(Driver):
         data_size = self._body[0] - 1
         if code == _CO2_WAVE:
             if data_size != _WAVE_SIZE:
-                return self._damaged(FORMAT, size)
+                return self._damage.of(FORMAT, size)
             self._heard = True
             return self._take_sample()
         if code == _NUMERICS:
             if data_size < _NUMERICS_SIZE or not self._take_numerics():
-                return self._damaged(FORMAT, size)
+                return self._damage.of(FORMAT, size)
             self._heard = True
             return self._observation
         if code == _DEVICE_ID:
-            return self._take_identity(data_size) or self._damaged(FORMAT, size)
+            return self._take_identity(data_size) or self._damage.of(FORMAT, size)
         return None  # the answer to somebody else's question
 
     def _pending(self):
         if self._missed:
             self._missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         return self._co2_alarms.next() or self._spo2_alarms.next() or self._device_alarms.next()
 
     def _take_identity(self, size):

@@ -238,26 +238,26 @@ class MedibusDecoder:
         """Return the next event, or None until more bytes arrive. Raises nothing."""
         if self._missed:
             self._missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         if self._torn:
             count = self._torn
             self._torn = 0
-            return self._damaged("format", count)
+            return self._damage.of("format", count)
         if self._values.strange:
             count = self._values.strange
             self._values.strange = 0
-            return self._damaged("format", count)
+            return self._damage.of("format", count)
         if self._realtime is not None and self._realtime.strange:
             count = self._realtime.strange
             self._realtime.strange = 0
-            return self._damaged("format", count)
+            return self._damage.of("format", count)
         event = self._alarms.next_change(self._response)
         if event is not None:
             return event
         if self._alarms.lost:
             count = self._alarms.lost
             self._alarms.lost = 0
-            return self._damaged("length", count)
+            return self._damage.of("length", count)
         rx = self.rx
         data = rx.data
         while self._at < rx.count:
@@ -287,11 +287,11 @@ class MedibusDecoder:
         if self._command_size:
             count = self._command_size
             self._command_size = 0
-            return self._damaged("format", count)
+            return self._damage.of("format", count)
         if byte == _SOH and self._response_size:
             count = self._response_size
             self._response_size = 0
-            return self._damaged("format", count)
+            return self._damage.of("format", count)
         return None
 
     def _start(self, byte):
@@ -316,7 +316,7 @@ class MedibusDecoder:
                 return self._end_command()
             if self._command_size == _COMMAND_MAX:
                 self._command_size = 0
-                return self._damaged("length", _COMMAND_MAX + 1)
+                return self._damage.of("length", _COMMAND_MAX + 1)
             self._command[self._command_size] = byte
             self._command_size += 1
         elif self._response_size:
@@ -324,7 +324,7 @@ class MedibusDecoder:
                 return self._end_response()
             if self._response_size == _RESPONSE_MAX:
                 self._response_size = 0
-                return self._damaged("length", _RESPONSE_MAX + 1)
+                return self._damage.of("length", _RESPONSE_MAX + 1)
             self._response[self._response_size] = byte
             self._response_size += 1
         else:
@@ -342,12 +342,12 @@ class MedibusDecoder:
             size += self._response_size + 1
             if self._response_size:
                 self._response_size = self._open = 0
-            return self._damaged("check", size)
+            return self._damage.of("check", size)
         for index in range(self._waiting_count):
             if self._waiting[index] == code:
                 return None  # asked again before we could answer
         if self._waiting_count == _WAITING_MAX:
-            return self._damaged("length", size + 1)
+            return self._damage.of("length", size + 1)
         self._waiting[self._waiting_count] = code
         self._waiting_count += 1
         if code == _ICC:
@@ -365,7 +365,7 @@ class MedibusDecoder:
         response = self._response
         if not _is_right(response, size):
             self._open = 0  # it was the answer, and it is spoilt: ask again
-            return self._damaged("check", size + 1)
+            return self._damage.of("check", size + 1)
         code = response[1]
         if code == _NAK:
             return self._refused() if self._open else None
@@ -393,27 +393,21 @@ class MedibusDecoder:
 
     def _read_values(self, end, group):
         event = self._values.read(self._response, end, group)
-        return self._damaged("format", end - DATA_AT) if event is None else event
+        return self._damage.of("format", end - DATA_AT) if event is None else event
 
     def _read_alarms(self, end, page):
         if not are_alarms(self._response, end):
-            return self._damaged("format", end - DATA_AT)
+            return self._damage.of("format", end - DATA_AT)
         return self._alarms.compare(self._response, page, end)
 
     def _refused(self):
         self._open = 0
-        return self._damaged("refused", 1)
+        return self._damage.of("refused", 1)
 
     def _end_noise(self):
         count = self._noise
         self._noise = 0
-        return self._damaged("noise", count) if count else None
-
-    def _damaged(self, kind, count):
-        damage = self._damage
-        damage.kind = kind
-        damage.count = count
-        return damage
+        return self._damage.of("noise", count) if count else None
 
 
 def _is_right(frame, size):

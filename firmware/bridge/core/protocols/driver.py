@@ -71,7 +71,7 @@ class Driver:
         polls = self._polls
         if polls is not None and polls.missed:
             polls.missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         event = self._pending()
         if event is not None:
             return event
@@ -113,18 +113,12 @@ class Driver:
     def _tell_lost(self):
         count = self._lost
         self._lost = 0
-        return self._damaged(self._lost_kind, count)
-
-    def _damaged(self, kind, count):
-        damage = self._damage
-        damage.kind = kind
-        damage.count = count
-        return damage
+        return self._damage.of(self._lost_kind, count)
 
     def _refused(self):
         """Close the open request, which the device does not want to answer."""
         self._polls.answered()
-        return self._damaged("refused", 1)
+        return self._damage.of("refused", 1)
 
 
 class AlarmBits:

@@ -156,14 +156,14 @@ class OrchestraDecoder(Driver):
                 self._enquired = True
             elif data[at] == _NAK and self._asked >= 0:
                 self._asked = -1
-                return self._damaged("refused", 1)
+                return self._damage.of("refused", 1)
             return None
         self._acks += 1
         place = data[at + 1] - 0x30
         kind = data[at + 2]
         end = at + size - 3
         if not 0 <= place <= _MODULES:
-            return self._damaged(FORMAT, size)
+            return self._damage.of(FORMAT, size)
         if kind == 0x49:  # I: an error
             return self._error(place, at + 4, end)
         if kind == 0x43 and place == self._asked:  # C: correct
@@ -182,7 +182,7 @@ class OrchestraDecoder(Driver):
             self._is_open[place] = 0
         if place == self._asked:
             self._asked = -1
-            return self._damaged("refused", 1)
+            return self._damage.of("refused", 1)
         return None
 
     def _read(self, place, at, end, size):
@@ -192,14 +192,14 @@ class OrchestraDecoder(Driver):
         observation.begin(place, 0)
         while at < end:
             if data[at] != 0x3B or at + 2 >= end:
-                return self._damaged(FORMAT, size)
+                return self._damage.of(FORMAT, size)
             stop = at + 1
             while stop < end and data[stop] != 0x3B:
                 stop += 1
             value = hex_number_of(data, at + 2, stop)
             letter = data[at + 1]
             if value < 0 or value > _VOLUME_MAX:
-                return self._damaged(FORMAT, size)
+                return self._damage.of(FORMAT, size)
             if letter == _MASK:
                 self._there = value & (1 << _MODULES) - 1
             elif letter in _VARIABLES:
@@ -212,4 +212,4 @@ class OrchestraDecoder(Driver):
         if not self._missed:
             return None
         self._missed -= 1
-        return self._damaged("timeout", 1)
+        return self._damage.of("timeout", 1)

@@ -182,7 +182,7 @@ class S5Decoder(Driver):
     def _pending(self):
         if self._missed:
             self._missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         while self._turn < _DESCRIPTIONS:
             event = self._next_subrecord()
             if event is not None:
@@ -200,7 +200,7 @@ class S5Decoder(Driver):
         start = _HEAD + i16(record, at)
         if not _HEAD <= start < self._size:
             self._turn = _DESCRIPTIONS
-            return self._damaged(LENGTH, self._size + 3)
+            return self._damage.of(LENGTH, self._size + 3)
         if self._kind == _PHYSIOLOGICAL and kind == _DISPLAYED:
             return self._displayed(start)
         self._turn += 1
@@ -239,7 +239,7 @@ class S5Decoder(Driver):
                 continue
             count = i16(record, start)
             if not 0 < count <= _SAMPLES_MAX or start + 6 + 2 * count > self._size:
-                return self._damaged(LENGTH, self._size + 3)
+                return self._damage.of(LENGTH, self._size + 3)
             wave = self._wave
             wave.parameter = parameter or self._basic.wave_parameter(kind, i16(record, start + 4))
             if not wave.parameter:

@@ -85,14 +85,14 @@ class GrasebyDecoder(Driver):
         if self._polls.open == command:
             self._polls.answered()
         if matches(data, at + 1, b"CE"):
-            return self._damaged("refused", 1)
+            return self._damage.of("refused", 1)
         state = -1
         for index in range(len(_STATES)):
             if matches(data, at + _STATE_AT, _STATES[index]):
                 state = index
         value = number_of(data, at + _DATA_AT, end)
         if state < 0 or value < 0 or end - at - _DATA_AT > 9:
-            return self._damaged(FORMAT, size)
+            return self._damage.of(FORMAT, size)
         self._alarm.active = state == _ALARM
         observation = self._observation
         observation.begin(0, command)

@@ -154,7 +154,7 @@ class HamiltonDecoder(Driver):
     def _pending(self):
         if self._missed:
             self._missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         if not self._is_round:
             return None
         self._is_round = False

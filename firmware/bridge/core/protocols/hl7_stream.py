@@ -112,7 +112,7 @@ class Hl7Stream:
         self._inside = False
         self._crc = 0
         if lost > 1:
-            return self._damaged("format", lost)
+            return self._damage.of("format", lost)
         self._noise += lost
         return None
 
@@ -130,7 +130,7 @@ class Hl7Stream:
                 own = size + 1
                 lost = self._total - own
                 self._total = own
-                event = self._damaged("format", lost)
+                event = self._damage.of("format", lost)
             self._inside = True
             self._separator = segment[3]
             self._component = segment[4]
@@ -153,13 +153,7 @@ class Hl7Stream:
     def _tell_noise(self):
         count = self._noise
         self._noise = 0
-        return self._damaged("noise", count) if count else None
-
-    def _damaged(self, kind, count):
-        damage = self._damage
-        damage.kind = kind
-        damage.count = count
-        return damage
+        return self._damage.of("noise", count) if count else None
 
     # --- fields ---
 

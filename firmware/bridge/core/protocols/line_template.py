@@ -106,7 +106,7 @@ class LineDecoder:
             if found == NOTHING:
                 return None
             if found == TOO_LONG:
-                return self._damaged("length", self._lines.skipped)
+                return self._damage.of("length", self._lines.skipped)
             size = self._lines.size
             if self._is_ignored(size):
                 continue
@@ -115,11 +115,11 @@ class LineDecoder:
                 end = size - 2
                 check = sum8 if _CHECKS[self._check] == "sum8" else xor8
                 if end < 0 or any_hex_pair(self._line, end) != check(self._line, 0, end):
-                    return self._damaged("check", size)
+                    return self._damage.of("check", size)
             for pattern in self._patterns:
                 if self._match(pattern, end):
                     return self._observation
-            return self._damaged("format", size)
+            return self._damage.of("format", size)
 
     def _is_ignored(self, size):
         for entry in self._ignore:
@@ -187,8 +187,3 @@ class LineDecoder:
         if not field.low * scale <= found.value <= field.high * scale:
             return False
         return self._observation.add(field.parameter, found.value, found.decimals, VALID)
-
-    def _damaged(self, kind, count):
-        self._damage.kind = kind
-        self._damage.count = count
-        return self._damage

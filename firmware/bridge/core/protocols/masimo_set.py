@@ -99,15 +99,9 @@ class MasimoDecoder:
         if found == NOTHING:
             return None
         if found == TOO_LONG:
-            return self._damaged("length", self._lines.skipped)
+            return self._damage.of("length", self._lines.skipped)
         size = self._lines.size
-        return self._observation if self._parse(size) else self._damaged("format", size)
-
-    def _damaged(self, kind, count):
-        damage = self._damage
-        damage.kind = kind
-        damage.count = count
-        return damage
+        return self._observation if self._parse(size) else self._damage.of("format", size)
 
     def _next_alarm(self):
         changed = self._alarms_now ^ self._alarms_told

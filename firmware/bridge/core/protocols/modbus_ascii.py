@@ -37,7 +37,7 @@ class ModbusAsciiDecoder(ModbusDecoder):
         """Return the next event, or None until more bytes arrive. Raises nothing."""
         if self._missed:
             self._missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         rx = self.rx
         data = rx.data
         block = self._open
@@ -87,7 +87,7 @@ class ModbusAsciiDecoder(ModbusDecoder):
         self.rx.drop(size)
         block.unit.silent = False
         self._close()
-        return self._damaged("refused", 1) if is_refused else self._observation
+        return self._damage.of("refused", 1) if is_refused else self._observation
 
     def _unpack(self, size):
         """Put the line's bytes into `_frame`; return how many, -1 when it has other characters."""

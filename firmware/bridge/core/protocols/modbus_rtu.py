@@ -243,7 +243,7 @@ class ModbusDecoder:
         """Return the next event, or None until more bytes arrive. Raises nothing."""
         if self._missed:
             self._missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         rx = self.rx
         block = self._open
         if block is None:
@@ -274,7 +274,7 @@ class ModbusDecoder:
         rx.drop(size)
         block.unit.silent = False
         self._close()
-        return self._damaged("refused", 1) if refused else self._observation
+        return self._damage.of("refused", 1) if refused else self._observation
 
     def _find_start(self, block):
         """Return how many bytes stand before what may be an answer or an echo."""
@@ -297,13 +297,7 @@ class ModbusDecoder:
 
     def _drop(self, count, kind):
         self.rx.drop(count)
-        return self._damaged(kind, count)
-
-    def _damaged(self, kind, count):
-        damage = self._damage
-        damage.kind = kind
-        damage.count = count
-        return damage
+        return self._damage.of(kind, count)
 
     # --- values ---
 

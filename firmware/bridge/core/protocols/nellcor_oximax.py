@@ -102,22 +102,16 @@ class OximaxDecoder:
             if found == NOTHING:
                 return None
             if found == TOO_LONG:
-                return self._damaged(LENGTH, self._lines.skipped)
+                return self._damage.of(LENGTH, self._lines.skipped)
             end = self._lines.size
             start = self._find(end)
             if start == 0:
                 return self._observation
             if start > 0:
                 self._read = True
-                return self._damaged(FORMAT, start)
+                return self._damage.of(FORMAT, start)
             if not self._is_header(end):
-                return self._damaged(FORMAT, end)
-
-    def _damaged(self, kind, count):
-        damage = self._damage
-        damage.kind = kind
-        damage.count = count
-        return damage
+                return self._damage.of(FORMAT, end)
 
     # --- one line ---
 

@@ -232,7 +232,7 @@ class IntellivueDecoder(Driver):
                 self._state = _OPEN
         elif kind == 0x0C:
             self._end(_WAIT_MS)
-            return self._damaged("refused", 1)
+            return self._damage.of("refused", 1)
         elif kind in (0x19, 0x0A):
             self._end(_WAIT_MS)
         elif kind == 0xE1 and self._size >= _HEAD + 14:
@@ -248,7 +248,7 @@ class IntellivueDecoder(Driver):
             if self._periods_ms[_NUMERICS] and u16(message, at) == 1:
                 # It knows no extended poll: ask again and again.
                 self._periods_ms = [0, 0, _KEEP_MS, _ONCE_MS]
-            return self._damaged("refused", 1)
+            return self._damage.of("refused", 1)
         command = u16(message, at + 2)
         at += 6
         if operation == 1:
@@ -325,7 +325,7 @@ class IntellivueDecoder(Driver):
     def _pending(self):
         if self._missed:
             self._missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         if self._class == _WAVE and self._at_object < self._end_objects:
             wave = self._walk()
             if wave is not None:

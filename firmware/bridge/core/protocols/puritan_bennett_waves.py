@@ -72,9 +72,9 @@ class PuritanWaveDecoder:
             self._inside = True
             self._size = size
             self._flow.count = self._pressure.count = 0
-            return self._damaged("format", lost) if lost else None
+            return self._damage.of("format", lost) if lost else None
         if not self._inside:
-            return self._damaged("noise", size)
+            return self._damage.of("noise", size)
         if size == 2 and matches(line, 0, b"BE"):
             self._inside = False
             self._size = 0
@@ -110,9 +110,4 @@ class PuritanWaveDecoder:
         size += self._size
         self._inside = False
         self._size = 0
-        return self._damaged(kind, size)
-
-    def _damaged(self, kind, count):
-        self._damage.kind = kind
-        self._damage.count = count
-        return self._damage
+        return self._damage.of(kind, size)

@@ -195,7 +195,7 @@ class ServoDecoder(Driver):
                 self._step = _CONFIG  # older software has one version only
             elif self._step < _READ_BREATH:
                 self._step = _ESC
-            return self._damaged("refused", 1)
+            return self._damage.of("refused", 1)
         if asked == _HIGHEST:
             highest = number_of(data, at, end)
             if 1 <= highest < _OUR_VERSION:
@@ -210,7 +210,7 @@ class ServoDecoder(Driver):
             return self._read(asked - _READ_BREATH, at, end)
         elif asked == _READ_ALARMS:
             self._open = -1
-            return None if self._alarms.take(data, at, end) else self._damaged(FORMAT, size)
+            return None if self._alarms.take(data, at, end) else self._damage.of(FORMAT, size)
         elif data[at] == 0x2A:
             self._advance(asked, asked + 1)
         return None
@@ -223,15 +223,15 @@ class ServoDecoder(Driver):
     def _read(self, group, at, end):
         channels = self._channels[group]
         if end - at != 4 * channels.count:
-            return self._damaged(FORMAT, end - at + 3)
+            return self._damage.of(FORMAT, end - at + 3)
         observation = self._observation
         observation.begin(0, group)
         if not channels.read(self.rx.data, at, observation):
-            return self._damaged(FORMAT, end - at + 3)
+            return self._damage.of(FORMAT, end - at + 3)
         return observation if observation.count else None
 
     def _pending(self):
         if self._missed:
             self._missed -= 1
-            return self._damaged("timeout", 1)
+            return self._damage.of("timeout", 1)
         return self._alarms.next()

@@ -10,9 +10,10 @@ import pytest
 
 from bridge.core.events import Damage
 from bridge.core.protocols import PROTOCOLS
+from hil.traffic import driver_of
 from tests.support.decoding import damage, plain, readings
 from tests.support.sendable import FORBIDDEN, SENDABLE
-from tests.support.traffic import driver, replay, traffic
+from tests.support.traffic import replay, traffic
 
 NAMES = sorted(PROTOCOLS)
 # Each driver meets so many random bytes, and so many of mutated frames.
@@ -57,7 +58,7 @@ def _feed(decoder: Any, data: bytes, now_ms: int) -> list[Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_random_bytes_never_raise_and_nothing_grows(name: str) -> None:
     draw = random.Random(f"random {name}")
-    decoder = driver(name)
+    decoder = driver_of(name)
     size = len(decoder.rx.data)
     for turn in range(FUZZ_BYTES // 200):
         _feed(decoder, draw.randbytes(200), 20 * turn)
@@ -68,7 +69,7 @@ def test_random_bytes_never_raise_and_nothing_grows(name: str) -> None:
 def test_mutated_frames_never_raise_and_true_ones_are_read_after_them(name: str) -> None:
     draw = random.Random(f"mutated {name}")
     turns = list(traffic(name).turns)
-    decoder = driver(name)
+    decoder = driver_of(name)
     fed, now_ms = 0, 0
     while fed < FUZZ_BYTES:
         start_ms = now_ms
@@ -111,7 +112,7 @@ def _when_provoked(name: str) -> set[bytes]:
     draw = random.Random(f"provoked {name}")
     answers = [data for _, data in traffic(name).turns if data]
     found: set[bytes] = set()
-    decoder = driver(name)
+    decoder = driver_of(name)
     now_ms = 0
     while now_ms < HOUR_MS // 4:
         now_ms += draw.choice((10, 50, 300, 1500))

@@ -113,8 +113,15 @@ class App:
         return Rs485Line(*parts, machine.Pin(pin, machine.Pin.OUT, value=0) if pin else None)
 
     def _port(self, line, wiring):
-        """Return the UART of a line, or the pin of a contact that its "uart" names."""
+        """Return the UART of a line, its connection, or the pin of a contact."""
         number = line["uart"]
+        if "tcp" in line:
+            from bridge.links.tcp import TcpPort
+
+            try:
+                return TcpPort(line["tcp"])
+            except (ValueError, OSError):
+                raise ConfigError("lines: tcp %r, want host:port in numbers" % line["tcp"])
         if line["protocol"] == "nurse_call" and number in getattr(wiring, "CONTACTS", ()):
             from bridge.links.contact import ContactPin
 

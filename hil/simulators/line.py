@@ -161,7 +161,11 @@ class SerialLine:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                return os.read(self._master, _READ_MAX)
+                data = os.read(self._master, _READ_MAX)
+                if data:
+                    return data
+                await asyncio.sleep(_UNPLUGGED_S)  # a socket whose other end is gone
+                continue
             except BlockingIOError:
                 pass
             except OSError as error:

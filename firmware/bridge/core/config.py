@@ -8,7 +8,9 @@ The file on the board is `config.json`. Besides the fields it has `bed`, `sites`
                 "stop": 1, "options": {},
                 "devices": [{"name": "oximeter", "class": "A", "unit": 0}]}]}
 
-A line with "rs485": true drives the transceiver's enable pin that the board's wiring names.
+A line with "tcp": "10.0.0.7:4601" is a device on the network, and "uart" and "baud" are only its
+number and pace in reports. A line with "rs485": true drives the transceiver's enable pin that the
+board's wiring names.
 """
 
 from bridge.core.errors import ConfigError
@@ -35,7 +37,14 @@ _EXTRAS_MAX = 16
 # What each object must have, and of which type
 _SITE = (("name", str), ("id", str), ("host", str), ("port", int))
 _LINE = (("uart", int), ("protocol", str), ("baud", int), ("devices", list))
-_LINE_MORE = (("bits", int), ("parity", str), ("stop", int), ("rs485", bool), ("options", dict))
+_LINE_MORE = (
+    ("bits", int),
+    ("parity", str),
+    ("stop", int),
+    ("rs485", bool),
+    ("tcp", str),
+    ("options", dict),
+)
 _DEVICE = (("name", str), ("class", str), ("unit", int))
 _EXTRA = (("id", int), ("label", str), ("unit", str))
 

@@ -2,8 +2,8 @@
 
 import hl7
 import pytest
-from bridge.core.events import VALID, Observation
 
+from bridge.core.events import VALID, Observation
 from hil.traffic import driver_of, traffic_of
 
 PROTOCOLS = ("hl7_oru", "mindray_pds")
@@ -19,10 +19,10 @@ def messages(data):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_other_reader_understands_what_the_device_sends(protocol):
     sent = messages(traffic_of(protocol, 30, 1).bytes_sent)
-    assert len(sent) > 5
-    for message in sent:
-        assert str(message["MSH.F9.R1.C1"]) == "ORU"
-        assert [str(segment[0]) for segment in message].count("OBX") >= 1
+    assert {str(message["MSH.F9.R1.C1"]) for message in sent} == {"ORU"}
+    # A message that only says "I am alive" is a header and nothing else.
+    filled = [message for message in sent if "OBX" in [str(segment[0]) for segment in message]]
+    assert len(filled) > 5
 
 
 def test_other_reader_understands_what_the_gateway_answers():
@@ -49,11 +49,9 @@ def test_message_of_another_writer_is_read_and_answered():
     while (event := driver.next_event()) is not None:
         if isinstance(event, Observation):
             values += [
-                (event.codes[index], event.values[index])
-                for index in range(event.count)
-                if event.states[index] == VALID
+                event.values[index] for index in range(event.count) if event.states[index] == VALID
             ]
-    assert [value for _, value in values] == [61]
+    assert values == [61]
     (answer,) = messages(bytes(driver.next_request(0)))
     for field in ("MSH.F3", "MSH.F4", "MSH.F5", "MSH.F6", "MSA.F1", "MSA.F2"):
         assert str(answer[field]) == str(expected[field]), field

@@ -119,7 +119,7 @@ class TestWornSectors(unittest.TestCase):
     def test_stuck_bits_are_written_around(self):
         ward = Ward()
         random = Random(7)
-        # Enough places that some of them meet a byte that asks for the other bit, whatever is sealed.
+        # So many that some ask for the other bit, whatever the sealed bytes are.
         for stuck in range(60):
             block = stuck % 12
             place = log_sector(block) * SIZE + 300 + random.below(3000)

@@ -36,7 +36,7 @@ def bed_config(bed: str, site: bytes, host: str, port: int) -> dict[str, Any]:
     """Return the gateway's configuration: a ventilator, an oximeter, and a bus of two units."""
     return {
         "bed": bed,
-        "sites": [{"name": "primary", "id": site.hex(), "host": host, "port": port}],
+        "sites": [{"name": "primary", "id": site.hex(), "host": host, "port": port, "tls": False}],
         "commit_a_ms": COMMIT_MS["A"],
         "commit_b_ms": COMMIT_MS["B"],
         "commit_c_ms": COMMIT_MS["C"],

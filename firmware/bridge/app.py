@@ -9,11 +9,13 @@ import machine
 from cryptolib import aes
 from micropython import const
 
+from bridge.core.copies import Copies
 from bridge.core.errors import ConfigError
 from bridge.core.journal import records
 from bridge.core.journal.keyring import KeyRing
 from bridge.core.journal.layout import CLASSES
 from bridge.core.journal.ring import Journal
+from bridge.core.policy import Policy
 from bridge.core.protocols import make_decoder
 from bridge.core.recorder import Recorder
 from bridge.core.wire import WIRE_VERSION
@@ -35,6 +37,7 @@ _WATCH_MS = const(1000)
 _RESTART_PAUSE_MS = const(500)
 _WATCHDOG_MS = const(8000)
 _BEAT_MS = const(6000)  # no task may be silent for longer
+WARN_DAYS = const(28)  # a certificate's end is said that long before
 
 
 def _cipher(key):
@@ -85,8 +88,18 @@ class App:
         )
         self.watchdog = Watchdog(self.clock, machine.WDT(timeout=_WATCHDOG_MS).feed)
         self.link = open_link(wiring.LINK)
+        names = [site["name"] for site in config.sites]
+        self.policy = Policy(names, config.failback_ms, config.site_grace_ms)
+        self.credentials = None
+        if any(site["tls"] for site in config.sites):
+            from bridge.uplink.credentials import Credentials
+
+            self.credentials = Credentials()
+        self._said_days = None
         self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
-        self.forwarders = [self._forwarder(site) for site in config.sites]
+        self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
+        self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
+        self._assign()
         # name, job, how long it may be silent
         self.jobs = [
             ("commit", self._commit, _BEAT_MS),
@@ -131,12 +144,13 @@ class App:
             raise ConfigError("lines: this board has no uart %d" % number)
         return open_uart(line, wiring.UARTS[number])
 
-    def _forwarder(self, site):
+    def _forwarder(self, number, site):
         id = bytes.fromhex(site["id"])
         keys = [key for known, key in self.identity.sites if known == id]
         if not keys:
             raise ConfigError("sites: %s: this gateway has no receipt key for it" % site["name"])
-        place = Site(site["name"], site["host"], site["port"], id, keys[0])
+        server_name = site["server_name"] if site["tls"] else None
+        place = Site(number, site["name"], site["host"], site["port"], id, keys[0], server_name)
         return Forwarder(place, self.config, self)
 
     # --- running ---
@@ -188,6 +202,7 @@ class App:
     async def _idle(self, beat):
         while True:
             beat()
+            self.copies.step()
             self.journal.idle()
             await asyncio.sleep_ms(_IDLE_MS)
 
@@ -197,6 +212,8 @@ class App:
         while True:
             beat()
             self.recorder.watch()
+            self._choose_home()
+            self._watch_certificate()
             if worn != self.journal.worn:
                 worn = self.journal.worn
                 self.recorder.say(0, records.WORN, "%d programs did not take" % worn)
@@ -212,13 +229,41 @@ class App:
 
     def stored(self, cls, number):
         """A site has a whole sector: give it up on flash once the class's policy allows."""
-        having = [forwarder.sender.has(cls, number) for forwarder in self.forwarders]
-        # Class A stays until every site has it, B and C until one has.
-        if all(having) if cls == 0 else any(having):
-            self.journal.release(cls, number)
+        self.copies.stored(cls, number)
 
     def notice_site(self, site, up):
         self.recorder.say(0, records.SITE_UP if up else records.SITE_DOWN, site.name)
+        self.policy.notice(site.number, up, self.clock.mono_ms())
+        self._choose_home()
+
+    def notice_renewal(self, site):
+        self.counters.add("store_renewed")
+        self.recorder.say(0, records.STORE_RENEWED, site.name)
+        self.copies.recount()
+
+    def notice_certificate(self):
+        self.recorder.say(0, records.CERTIFICATE, "the new certificate works")
+
+    def _choose_home(self):
+        if self.policy.choose(self.clock.mono_ms()):
+            self.recorder.say(0, records.SITE_CHOSEN, self.policy.names[self.policy.home])
+            self._assign()
+
+    def _assign(self):
+        for number, forwarder in enumerate(self.forwarders):
+            forwarder.sender.assign(self.policy.classes(number), number > 0)
+            forwarder.wake()
+
+    def _days_left(self):
+        """Return for how many days the certificate is good, None where nobody knows."""
+        utc_ms = self.clock.utc_ms()
+        return self.credentials.days_left(utc_ms // 1000) if self.credentials and utc_ms else None
+
+    def _watch_certificate(self):
+        days = self._days_left()
+        if days is not None and days <= WARN_DAYS and days != self._said_days:
+            self._said_days = days
+            self.recorder.say(0, records.CERTIFICATE, "ends in %d days" % days)
 
     def report(self, sender, nonce, ask, now_ms):
         """Return the fields of a heartbeat (docs/formats/wire.md)."""
@@ -249,6 +294,8 @@ class App:
             "counters": self._counts(sender),
             "last_error": self.counters.last_error,
             "lines": lines,
+            "classes": "".join(name for cls, name in enumerate(CLASSES) if sender.gets(cls)),
+            "certificate_days": self._days_left(),
             "micropython": sys.version,
             "firmware": VERSION,
         }

@@ -13,8 +13,11 @@ class SmallSite:
     epoch  of its store; change it and clear `sectors` to lose everything
     """
 
-    def __init__(self, epoch=b"epoch--1", uplink_key=UPLINK_KEY, receipt_key=RECEIPT_KEY):
+    def __init__(
+        self, epoch=b"epoch--1", uplink_key=UPLINK_KEY, receipt_key=RECEIPT_KEY, site=SITE
+    ):
         self.epoch = epoch
+        self._site = site
         self.sectors = {}
         self._uplink_key = uplink_key
         self._receipt_key = receipt_key
@@ -34,13 +37,13 @@ class SmallSite:
         return cls, number, len(prefix), hashlib.sha256(prefix).digest()[:8]
 
     def receipt(self, nonce, positions):
-        made = wire.Receipt(SITE, self.epoch, GATEWAY, LOG_ID, nonce)
+        made = wire.Receipt(self._site, self.epoch, GATEWAY, LOG_ID, nonce)
         made.entries = [self.entry(*position) for position in positions]
         return made
 
     def have(self, nonce, heads):
         """Answer "what do you have" for {class: (first, newest)}."""
-        made = wire.Receipt(SITE, self.epoch, GATEWAY, LOG_ID, nonce)
+        made = wire.Receipt(self._site, self.epoch, GATEWAY, LOG_ID, nonce)
         made.have = True
         for cls, (first, newest) in heads.items():
             count = newest - first + 1

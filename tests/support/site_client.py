@@ -20,31 +20,61 @@ from vitalkeep.keys.provision import key_region
 
 ROOT = b"R" * 32
 UPLINK_KEY = derive.uplink_key(ROOT, GATEWAY)
-RECEIPT_KEY = derive.receipt_key(ROOT, GATEWAY, SITE)
+
+
+SECOND_SITE = bytes.fromhex("5ec0000000000002")
 
 
 class Bed:
-    """A provisioned virtual board with an oximeter's line in the test's hands."""
+    """A provisioned virtual board with an oximeter's line in the test's hands.
 
-    def __init__(self, root: Path, port: int, **config: Any) -> None:
-        self.board = VirtualBoard(root, uarts=(1,))
-        self.board.write_partition("keys", key_region(ROOT, GATEWAY, LOG_ID, [SITE], 4))
+    ports    of the brokers, in the order of preference
+    classes  one oximeter for each, on UART 1 and up
+    site     more fields of each site in the configuration
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *ports: int,
+        classes: str = "A",
+        site: dict[str, Any] | None = None,
+        **config: Any,
+    ) -> None:
+        ids = [SITE, SECOND_SITE][: len(ports)]
+        self.board = VirtualBoard(root, uarts=range(1, 1 + len(classes)))
+        self.board.write_partition("keys", key_region(ROOT, GATEWAY, LOG_ID, ids, 4))
         self.board.write_partition("journal", b"")
-        device = {"name": "oximeter", "class": "A", "unit": 0}
-        line = {"uart": 1, "protocol": "masimo_set", "baud": 9600, "devices": [device]}
-        site = {"name": "primary", "id": SITE.hex(), "host": "127.0.0.1", "port": port}
-        config = {"bed": "bed-1", "sites": [site], "lines": [line], **config}
+        more = site or {"tls": False}
+        config = {
+            "bed": "bed-1",
+            "sites": [
+                {"name": name, "id": id.hex(), "host": "127.0.0.1", "port": port, **more}
+                for name, id, port in zip(("primary", "standby"), ids, ports, strict=False)
+            ],
+            "lines": [
+                {
+                    "uart": uart,
+                    "protocol": "masimo_set",
+                    "baud": 9600,
+                    "devices": [{"name": f"oximeter-{cls}", "class": cls, "unit": 0}],
+                }
+                for uart, cls in enumerate(classes, 1)
+            ],
+            **config,
+        }
         self.board.write_config(config)
 
-    def say(self, spo2: int) -> None:
-        """Put one line of the oximeter on the wire."""
+    def say(self, spo2: int, uart: int = 1) -> None:
+        """Put one line of an oximeter on the wire."""
         self.put(
             b"03/14/26 09:26:53 SN=0000123456 SPO2=%03d%% BPM=068 PI=02.35%% DESAT=00 "
-            b"PIDELTA=+00 ALARM=0000 EXC=000800\r\n" % spo2
+            b"PIDELTA=+00 ALARM=0000 EXC=000800\r\n" % spo2,
+            uart,
         )
 
-    def put(self, data: bytes) -> None:
-        os.write(self.board.lines[1].master, data)
+    def put(self, data: bytes, uart: int = 1) -> None:
+        os.write(self.board.lines[uart].master, data)
 
 
 class SiteClient:
@@ -55,9 +85,10 @@ class SiteClient:
     statuses    the heartbeats so far
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, site: bytes = SITE) -> None:
         self.port = port
-        self.store = SmallSite(b"epoch--1", UPLINK_KEY, RECEIPT_KEY)
+        self.key = derive.receipt_key(ROOT, GATEWAY, site)
+        self.store = SmallSite(b"epoch--1", UPLINK_KEY, self.key, site)
         self.receipting = True
         self.statuses: list[dict[str, Any]] = []
         self._writer: asyncio.StreamWriter | None = None
@@ -112,9 +143,9 @@ class SiteClient:
         nonce = bytes.fromhex(self.statuses[-1]["nonce"]) if self.statuses else bytes(8)
         return self.store.receipt(nonce, places)
 
-    def send(self, receipt: wire.Receipt, key: bytes = RECEIPT_KEY) -> None:
+    def send(self, receipt: wire.Receipt, key: bytes | None = None) -> None:
         if self.receipting:
-            self.send_raw(wire.pack_receipt(receipt, key))
+            self.send_raw(wire.pack_receipt(receipt, key or self.key))
 
     def send_raw(self, payload: bytes) -> None:
         assert self._writer is not None
@@ -122,17 +153,30 @@ class SiteClient:
 
     # --- what a test asks ---
 
-    def values(self) -> list[int]:
-        """Return the SpO2 of every observation stored, in the log's order."""
-        found = []
-        key = derive.chain_key(ROOT, GATEWAY, LOG_ID, 0)
+    def values(self, cls: int = 0) -> list[int]:
+        """Return the SpO2 of every observation stored of a class, in the log's order."""
+        return [
+            record.values[0].value
+            for record in self.records(cls)
+            if record.kind == records.OBSERVATION
+        ]
+
+    def events(self, event: int) -> list[str]:
+        """Return the texts of the gateway's own events of one kind, in the log's order."""
+        return [
+            record.text
+            for record in self.records(0)
+            if record.kind == records.EVENT and record.event == event
+        ]
+
+    def records(self, cls: int) -> list[Any]:
+        found: list[Any] = []
+        key = derive.chain_key(ROOT, GATEWAY, LOG_ID, cls)
         sectors = self.store.sectors
-        numbers = [number for cls, number in sectors if cls == 0]
+        numbers = [number for known, number in sectors if known == cls]
         for number in range(max(numbers, default=-1) + 1):
-            prefix = sectors.get((0, number), bytearray())
-            for record in SectorReader(Aes256, key).feed(bytes(prefix)):
-                if record.kind == records.OBSERVATION:
-                    found.append(record.values[0].value)
+            prefix = sectors.get((cls, number), bytearray())
+            found += SectorReader(Aes256, key).feed(bytes(prefix))
             key = next_chain_key(key)
         return found
 

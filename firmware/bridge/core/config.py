@@ -3,10 +3,13 @@
 The file on the board is `config.json`. Besides the fields it has `bed`, `sites` and `lines`:
 
     {"bed": "bed-1",
-     "sites": [{"name": "primary", "id": "<16 hex digits>", "host": "10.0.0.5", "port": 1883}],
+     "sites": [{"name": "primary", "id": "<16 hex digits>", "host": "10.0.0.5", "port": 8883}],
      "lines": [{"uart": 1, "protocol": "masimo_set", "baud": 9600, "bits": 8, "parity": "N",
                 "stop": 1, "options": {},
                 "devices": [{"name": "oximeter", "class": "A", "unit": 0}]}]}
+
+Sites stand in the ward's order of preference. Their certificates are for "server_name", or for
+"host" where there is none; "tls": false is for a broker on the same wire in a trial.
 
 A line with "tcp": "10.0.0.7:4601" is a device on the network, and "uart" and "baud" are only its
 number and pace in reports. A line with "rs485": true drives the transceiver's enable pin that the
@@ -23,7 +26,9 @@ FIELDS = (
     ("commit_c_ms", 30000, 0, 60000, "ms"),
     ("heartbeat_ms", 2000, 500, 60000, "ms"),
     ("peer_silent_ms", 5000, 1000, 60000, "ms"),
-    ("receipt_wait_ms", 4000, 1000, 60000, "ms"),
+    ("receipt_wait_ms", 3500, 1000, 60000, "ms"),
+    ("failback_ms", 60000, 1000, 3600000, "ms"),
+    ("site_grace_ms", 10000, 1000, 600000, "ms"),
     ("window_bytes", 16384, 2048, 65536, "byte"),
     ("device_silent_ms", 10000, 1000, 600000, "ms"),
 )
@@ -36,6 +41,7 @@ _EXTRAS_MAX = 16
 
 # What each object must have, and of which type
 _SITE = (("name", str), ("id", str), ("host", str), ("port", int))
+_SITE_MORE = (("tls", bool), ("server_name", str))
 _LINE = (("uart", int), ("protocol", str), ("baud", int), ("devices", list))
 _LINE_MORE = (
     ("bits", int),
@@ -68,7 +74,7 @@ class Config:
             if name not in known:
                 raise ConfigError("%s: no such field" % name)
         self.bed = _text(data.get("bed"), "bed")
-        self.sites = _table(data, "sites", _SITE, (), 1, _SITES_MAX)
+        self.sites = _table(data, "sites", _SITE, _SITE_MORE, 1, _SITES_MAX)
         self.lines = _table(data, "lines", _LINE, _LINE_MORE, 1, _LINES_MAX)
         self.parameters = _table(data, "parameters", _EXTRA, (), 0, _EXTRAS_MAX)
         self._check_sites()
@@ -85,6 +91,8 @@ class Config:
                 size = 0
             if size != 8:
                 raise ConfigError("sites: id %r, want 16 hex digits" % site["id"])
+            site.setdefault("tls", True)
+            site.setdefault("server_name", site["host"])
 
     def _check_devices(self):
         names = set()

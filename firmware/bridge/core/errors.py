@@ -27,3 +27,7 @@ class KeyLost(BridgeError):
 
 class ProtocolError(BridgeError):
     """The MQTT peer broke the protocol; the session ends, the log does not mind."""
+
+
+class RefusedError(ProtocolError):
+    """The broker knows the protocol and does not want us: its reason is in the message."""

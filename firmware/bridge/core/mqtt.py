@@ -6,6 +6,7 @@ Source: MQTT Version 3.1.1, OASIS Standard, 29 October 2014 (section numbers bel
 """
 
 import struct
+from array import array
 
 from micropython import const
 
@@ -18,6 +19,7 @@ SUBACK = const(9)
 UNSUBACK = const(11)
 PINGRESP = const(13)
 
+WINDOW = const(51)
 _REMAINING_MAX = const(268435455)
 _PUBLISH_HEAD = const(0x30)
 
@@ -39,7 +41,7 @@ class Packet:
 
     type         CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK or PINGRESP
     packet_id    of a PUBLISH at QoS 1, PUBACK, SUBACK; else 0
-    code         CONNACK return code (an index of REFUSALS), first SUBACK return code
+    code         CONNACK return code (an index of REFUSALS), the worst return code of a SUBACK
     topic        str; payload: bytes; qos, retain, dup: of a PUBLISH
     """
 
@@ -53,6 +55,37 @@ class Packet:
         self.qos = 0
         self.retain = False
         self.dup = False
+
+
+class Unacknowledged:
+    """Packet identifiers that wait for their acknowledgement: at most WINDOW in a row.
+
+    They are 1 to 65535 and round again (2.3.1); WINDOW divides 65535, so that no two of a window
+    fall on one slot.
+    """
+
+    def __init__(self):
+        self._slots = array("H", bytes(2 * WINDOW))
+        self._last = 0
+        self.count = 0
+
+    def full(self):
+        """Say whether the next identifier still waits for the acknowledgement of its last use."""
+        return self._slots[(self._last % 0xFFFF + 1) % WINDOW] != 0
+
+    def take(self):
+        """Return the next identifier; not while `full()`."""
+        self._last = self._last % 0xFFFF + 1
+        self._slots[self._last % WINDOW] = self._last
+        self.count += 1
+        return self._last
+
+    def acknowledge(self, packet_id):
+        """Take an acknowledgement; raises ProtocolError when nothing waits for it."""
+        if not packet_id or self._slots[packet_id % WINDOW] != packet_id:
+            raise ProtocolError("packet identifier %d acknowledged, which is not due" % packet_id)
+        self._slots[packet_id % WINDOW] = 0
+        self.count -= 1
 
 
 class Decoder:
@@ -130,7 +163,7 @@ def _parse(first, body):
         raise ProtocolError("packet 0x%02x of %d bytes" % (first, size))
     else:
         packet.packet_id = body[0] << 8 | body[1]
-        packet.code = body[2] if kind == SUBACK else 0
+        packet.code = max(body[2:]) if kind == SUBACK else 0
     return packet
 
 
@@ -249,6 +282,11 @@ def subscribe(packet_id, filters):
     for text, qos in filters:
         parts += [_string(text), bytes((qos,))]
     return _packet(0x82, *parts)
+
+
+def unsubscribe(packet_id, filters):
+    """Return an UNSUBSCRIBE; `filters` is a list of topic filters (3.10)."""
+    return _packet(0xA2, struct.pack(">H", packet_id), *[_string(text) for text in filters])
 
 
 def pingreq():

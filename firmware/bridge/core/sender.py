@@ -9,6 +9,7 @@ import hashlib
 from micropython import const
 
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT, SEAL_AT, SECTOR_SIZE
+from bridge.core.policy import ALL_CLASSES
 from bridge.core.wire import RUN_BYTES_MAX
 
 _FLIGHTS_MAX = const(32)
@@ -42,7 +43,10 @@ class Sender:
         self._on_whole = on_whole
         self._chunk = bytearray(_CHUNK)
         self.epoch = None  # of the site's store: another one voids what it said before
+        self.renewals = 0  # how often it came back with another one
         self.mismatches = 0  # receipts whose digest is not that of our flash
+        self.classes = ALL_CLASSES  # that it gets, as bits
+        self._stands_in = False
         self.restart()
 
     def restart(self):
@@ -55,6 +59,24 @@ class Sender:
         self._below = [0] * len(CLASSES)  # every sector below is stored at the site, or gone
         self._whole = [set() for _ in CLASSES]  # and these above
         self._parts = {}
+
+    def assign(self, classes, stands_in):
+        """Say which classes the site gets.
+
+        classes    bits, class number n is 1 << n
+        stands_in  it is not the ward's first: of the backlog of classes B and C it is spared
+                   what another site has
+        """
+        for cls in range(len(CLASSES)):
+            newest = self._journal.newest(cls)[0]
+            if (classes & ~self.classes) >> cls & 1 and self._live[cls][0] != newest:
+                self._live[cls] = (newest, 0)
+        self.classes = classes
+        self._stands_in = stands_in
+
+    def gets(self, cls):
+        """Return True for a class that the site is sent."""
+        return self.classes >> cls & 1 != 0
 
     def has(self, cls, number):
         """Return True when the site has the whole of a sector."""
@@ -79,7 +101,9 @@ class Sender:
     def _start_over(self, receipt):
         self.restart()
         self.ready = True
-        self.epoch = receipt.epoch
+        if receipt.epoch != self.epoch:
+            self.renewals += self.epoch is not None
+            self.epoch = receipt.epoch
         for cls, first, count, bits in receipt.maps:
             if cls >= len(CLASSES):
                 self.mismatches += 1
@@ -154,13 +178,13 @@ class Sender:
         if not self.ready or room < RUN_BYTES_MAX or len(self.flights) >= _FLIGHTS_MAX:
             return None
         for cls in range(len(CLASSES)):
-            run = self._next_live(cls)
+            run = self._next_live(cls) if self.gets(cls) else None
             if run:
                 return run
         if room < self._window_bytes // _LIVE_SHARE:
             return None
         for cls in range(len(CLASSES)):
-            run = self._next_old(cls)
+            run = self._next_old(cls) if self.gets(cls) else None
             if run:
                 return run
         return None
@@ -169,7 +193,10 @@ class Sender:
         """Return True when live commits wait to be sent."""
         if not self.ready:
             return False
-        return any(self._journal.newest(cls) > self._live[cls] for cls in range(len(CLASSES)))
+        for cls in range(len(CLASSES)):
+            if self.gets(cls) and self._journal.newest(cls) > self._live[cls]:
+                return True
+        return False
 
     def _next_live(self, cls):
         newest, end = self._journal.newest(cls)
@@ -191,7 +218,7 @@ class Sender:
         if number < oldest:
             number, offset = oldest, self._parts.get((cls, oldest), 0)
         while number < self._live[cls][0]:
-            if not self.has(cls, number):
+            if not self.has(cls, number) and not self._is_spared(cls, number):
                 run = self._rest_of_closed(cls, number, offset)
                 if run:
                     self._old[cls] = (number, offset)
@@ -200,6 +227,9 @@ class Sender:
             offset = self._parts.get((cls, number), 0)
         self._old[cls] = (number, offset)
         return None
+
+    def _is_spared(self, cls, number):
+        return self._stands_in and cls > 0 and self._journal.is_copied(cls, number)
 
     def _rest_of_closed(self, cls, number, offset):
         if offset >= SECTOR_SIZE:
@@ -228,9 +258,9 @@ class Sender:
         return now_ms - self.flights[0].sent_ms if self.flights else 0
 
     def backlog_bytes(self, cls):
-        """Return how many log bytes of a class this site has not been sent, at a guess."""
+        """Return how many log bytes of a class this site is owed and was not sent, at a guess."""
         newest, end = self._journal.newest(cls)
-        if newest < 0:
+        if newest < 0 or not self.gets(cls):
             return 0
         number, offset = self._live[cls]
         total = max(0, end - offset) if number == newest else end

@@ -14,35 +14,43 @@ from micropython import const
 from bridge.core import mqtt, wire
 from bridge.core.errors import FormatError, ProtocolError, TagError
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT
+from bridge.core.pace import Pace
 from bridge.core.sender import Sender
-from bridge.uplink.session import Session
+from bridge.uplink.faults import fault_of
+from bridge.uplink.session import CONNECT, Session
 
-_LINK_POLL_MS = const(100)
-_RETRY_MS = const(250)
-_RETRY_JITTER_MS = const(500)
+_POLL_MS = const(100)
 _HEAD_MAX = const(64)  # of an MQTT PUBLISH to one of our topics
 
 
 class Site:
     """One site's address and keys.
 
-    name  of the configuration; host, port of its broker; id: 8 bytes; key: for its receipts
+    number       its place in the ward's order of preference
+    name         of the configuration; host, port of its broker
+    id           8 bytes; key: for its receipts
+    server_name  what its certificate is for, None without TLS
     """
 
-    def __init__(self, name, host, port, id, key):
+    def __init__(self, number, name, host, port, id, key, server_name):
+        self.number = number
         self.name = name
         self.host = host
         self.port = port
         self.id = id
         self.key = key
+        self.server_name = server_name
 
 
 class Forwarder:
     """Keeps one site supplied.
 
-    gateway  has identity, journal, clock, counters, link, and is told what happens:
+    gateway  has identity, journal, clock, counters, link, policy, credentials, and is told what
+             happens:
              report(sender, nonce, ask, now_ms) returns the fields of a heartbeat,
              notice_site(site, up) hears when the site starts and stops to receipt,
+             notice_renewal(site) that its store is a new one,
+             notice_certificate() that a successor took over,
              stored(cls, number) hears of each sector the site has stored whole
     """
 
@@ -64,70 +72,111 @@ class Forwarder:
         self._news = asyncio.Event()
         self._nonce = b""
         self._status_ms = -1  # `mono` of the last heartbeat, which a receipt may echo
+        self._heard_ms = 0  # when the site last receipted anything, or the session began
+        self._up_ms = 0
         self._broken = None
+        self._pace = Pace()
+        self._attempts = 0
+        self._certificate = None
         self.sender = Sender(self._journal, config.window_bytes, gateway.stored)
 
     def wake(self):
-        """Say that something was committed."""
+        """Say that something was committed, or that the site gets other classes now."""
         self._news.set()
 
     async def run(self, beat):
-        """Hold a session whenever the link is up; for ever."""
+        """Hold a session whenever the link is up and the policy wants one; for ever."""
         while True:
             beat()
             if not self._link.is_up():
-                await asyncio.sleep_ms(_LINK_POLL_MS)
-                continue
-            session = Session(self._config.peer_silent_ms)
-            try:
-                await self._serve(session, beat)
-            except (OSError, ProtocolError, asyncio.TimeoutError) as error:
-                self._counters.add("session_broken")
-                self._counters.note("site %s: %r" % (self.site.name, error))
-            finally:
-                self._set_up(False)
-                await session.close()
-            jitter = os.urandom(1)[0] * _RETRY_JITTER_MS // 255
-            await asyncio.sleep_ms(_RETRY_MS + jitter)
+                self._pace.restart()
+                await asyncio.sleep_ms(_POLL_MS)
+            elif not self._is_wanted():
+                await asyncio.sleep_ms(_POLL_MS)
+            else:
+                await asyncio.sleep_ms(await self._attempt(beat))
+
+    def _is_wanted(self):
+        return self._gateway.policy.is_wanted(self.site.number, self._clock.mono_ms())
+
+    async def _attempt(self, beat):
+        """Hold one session to its end; returns how long to wait before the next."""
+        session = Session(self._config.peer_silent_ms)
+        try:
+            await self._serve(session, beat)
+        except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:
+            fault = fault_of(error, session.stage)
+            self._counters.add("session_broken")
+            self._counters.add("session_" + fault)
+            self._counters.note("site %s: %s: %s" % (self.site.name, fault, error))
+        finally:
+            lasted_ms = self._clock.mono_ms() - self._up_ms if self.up else 0
+            self._set_up(False)
+            await session.close()
+        return self._pace.pause_ms(lasted_ms, session.stage != CONNECT, os.urandom(1)[0])
+
+    def _options(self, state):
+        gateway = self._identity.gateway
+        options = {
+            "host": self.site.host,
+            "port": self.site.port,
+            "tls": None,
+            "server_name": self.site.server_name,
+            "client_id": hexlify(gateway).decode(),
+            "will_topic": state,
+            "will_payload": json.dumps({"state": "offline"}),
+            "subscriptions": [(wire.topic(gateway, "receipt"), 1)],
+        }
+        if self.site.server_name is not None:
+            # A successor and what it replaces take turns until one of them brings receipts.
+            names = self._gateway.credentials.names()
+            self._certificate = names[self._attempts % len(names)]
+            self._attempts += 1
+            options["tls"] = self._gateway.credentials.context(self._certificate)
+        return options
 
     async def _serve(self, session, beat):
-        gateway = self._identity.gateway
         self._nonce = os.urandom(8)
         self.sender.restart()
-        state = wire.topic(gateway, "state")
-        await session.open(
-            {
-                "host": self.site.host,
-                "port": self.site.port,
-                "client_id": "vk-" + hexlify(gateway).decode(),
-                "will_topic": state,
-                "will_payload": json.dumps({"state": "offline"}),
-                "subscriptions": [(wire.topic(gateway, "receipt"), 1)],
-            },
-            beat,
-        )
+        state = wire.topic(self._identity.gateway, "state")
+        await session.open(self._options(state), beat)
         birth = json.dumps({"state": "online", "boot": self._clock.boot}).encode()
-        await session.write(mqtt.publish(state, birth, 1, session.next_id(), True))
+        await session.write(mqtt.publish(state, birth, 1, await session.next_id(), True))
+        self._heard_ms = self._clock.mono_ms()
         self._broken = None
         tasks = [
             asyncio.create_task(self._watch(self._receive(session))),
             asyncio.create_task(self._watch(self._send(session))),
         ]
         try:
-            while self._broken is None:
+            while self._broken is None and self._is_wanted():
                 beat()
                 if not self._link.is_up():
                     raise OSError("link %s went down" % self._link.name)
-                await asyncio.sleep_ms(_LINK_POLL_MS)
-            raise self._broken
+                if self.up and self._is_overdue(self._clock.mono_ms()):
+                    self._set_up(False)
+                await asyncio.sleep_ms(_POLL_MS)
         finally:
             for task in tasks:
                 task.cancel()
+        if self._broken is not None:
+            raise self._broken
+        away = json.dumps({"state": "away"}).encode()
+        await session.write(mqtt.publish(state, away, 1, await session.next_id(), True))
+        await session.leave()
+
+    def _is_overdue(self, now_ms):
+        """Say whether a site that may be reachable has ceased to receipt."""
+        config = self._config
+        # With nothing to send it still answers each heartbeat.
+        quiet_ms = config.heartbeat_ms + config.receipt_wait_ms // 2
+        waits_ms = self.sender.overdue_ms(now_ms)
+        return waits_ms > config.receipt_wait_ms or now_ms - self._heard_ms > quiet_ms
 
     async def _watch(self, job):
         try:
             await job
-        except (OSError, ProtocolError, asyncio.TimeoutError) as error:
+        except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:
             self._broken = error
 
     # --- to the site ---
@@ -153,20 +202,18 @@ class Forwarder:
     async def _send_status(self, session, now_ms):
         # A site that is reachable and does not receipt counts as down; it is asked again what it
         # has, and sending starts over from its answer.
-        overdue = self.sender.overdue_ms(now_ms) > self._config.receipt_wait_ms
-        if overdue:
-            self._set_up(False)
-        ask = overdue or not self.sender.ready
+        ask = not self.up or not self.sender.ready
         self._status_ms = now_ms
         fields = self._gateway.report(self.sender, self._nonce, ask, now_ms)
         payload = wire.pack_status(self._identity.uplink_key, self._identity.gateway, fields)
         topic = wire.topic(self._identity.gateway, "health")
-        await session.write(mqtt.publish(topic, payload, 1, session.next_id()))
+        await session.write(mqtt.publish(topic, payload, 1, await session.next_id()))
 
     async def _send_run(self, session, run):
         cls, number, offset, count = run
         identity, size = self._identity, wire.run_size(count)
-        head = mqtt.publish_head(self._packet, self._topics[cls], size, session.next_id())
+        packet_id = await session.next_id()
+        head = mqtt.publish_head(self._packet, self._topics[cls], size, packet_id)
         payload = self._view[head : head + size]
         data = payload[wire.RUN_HEAD : wire.RUN_HEAD + count]
         if not self._journal.read(cls, number, offset, data):
@@ -213,9 +260,13 @@ class Forwarder:
             # Of an earlier session, or replayed: what it says may no longer hold.
             self._counters.add("receipt_stale")
             return
+        self._heard_ms = self._clock.mono_ms()
         if receipt.echo_ms == self._status_ms:
             self._take_time(receipt)
+        renewals = self.sender.renewals
         self.sender.receipt(receipt)
+        if self.sender.renewals != renewals:
+            self._gateway.notice_renewal(self.site)
         if receipt.have or receipt.entries:
             self._set_up(True)
         self._news.set()
@@ -231,4 +282,7 @@ class Forwarder:
     def _set_up(self, up):
         if up != self.up:
             self.up = up
+            self._up_ms = self._clock.mono_ms()
             self._gateway.notice_site(self.site, up)
+            if up and self._certificate and self._gateway.credentials.proved(self._certificate):
+                self._gateway.notice_certificate()

@@ -10,32 +10,49 @@ import errno
 from micropython import const
 
 from bridge.core import mqtt
-from bridge.core.errors import ProtocolError
+from bridge.core.errors import ProtocolError, RefusedError
 
 _PACKET_MAX = const(2048)
 _KEEP_ALIVE_S = const(10)
+_GOODBYE_MS = const(500)
+
+CONNECT = "connect"
+HANDSHAKE = "handshake"
+LOGIN = "login"
+SESSION = "session"
+STAGES = (CONNECT, HANDSHAKE, LOGIN, SESSION)
 
 
 class Session:
-    """A connected client; a peer that says nothing for `silent_ms` is given up."""
+    """A connected client; a peer that says nothing for `silent_ms` is given up.
+
+    stage  how far it came: one of STAGES
+    """
 
     def __init__(self, silent_ms):
+        self.stage = CONNECT
         self._silent_ms = silent_ms
         self._decoder = mqtt.Decoder(_PACKET_MAX)
         self._stream = None
-        self._packet_id = 0
+        self._unacknowledged = mqtt.Unacknowledged()
+        self._acknowledged = asyncio.Event()
         self._writing = asyncio.Lock()
 
     async def open(self, options, beat):
-        """Connect and subscribe; raises OSError, asyncio.TimeoutError or ProtocolError.
+        """Connect and subscribe.
 
-        options  dict: host, port, client_id, will_topic, will_payload, subscriptions
+        options  dict: host, port, client_id, will_topic, will_payload, subscriptions; tls: a
+                 tls.SSLContext or None; server_name: what the site's certificate is for
         beat     called between the steps, each of which may take `silent_ms`
+        Raises   OSError, asyncio.TimeoutError, ProtocolError; ValueError for a certificate
         """
-        self._decoder = mqtt.Decoder(_PACKET_MAX)
-        connecting = asyncio.open_connection(options["host"], options["port"])
+        context = options["tls"]
+        name = options["server_name"] if context else None
+        connecting = asyncio.open_connection(options["host"], options["port"], context, name)
         self._stream, _ = await asyncio.wait_for_ms(connecting, self._silent_ms)
         beat()
+        # The handshake is done on the way of the first bytes written.
+        self.stage = HANDSHAKE if context else LOGIN
         await self.write(
             mqtt.connect(
                 options["client_id"],
@@ -45,20 +62,30 @@ class Session:
                 True,
             )
         )
-        answer = await self.receive()
-        if answer.type != mqtt.CONNACK or answer.code:
-            reason = mqtt.REFUSALS[answer.code] if answer.code < 6 else "code %d" % answer.code
-            raise ProtocolError("broker refused: %s" % reason)
         beat()
-        await self.write(mqtt.subscribe(self.next_id(), options["subscriptions"]))
         answer = await self.receive()
-        if answer.type != mqtt.SUBACK or answer.code > 1:
-            raise ProtocolError("broker refused the subscription")
+        self.stage = LOGIN
+        if answer.type != mqtt.CONNACK:
+            raise ProtocolError("packet type %d before CONNACK" % answer.type)
+        if answer.code:
+            reason = mqtt.REFUSALS[answer.code] if answer.code < 6 else "code %d" % answer.code
+            raise RefusedError(reason)
+        beat()
+        packet_id = await self.next_id()
+        await self.write(mqtt.subscribe(packet_id, options["subscriptions"]))
+        answer = await self.receive()
+        if answer.type != mqtt.SUBACK or answer.packet_id != packet_id:
+            raise ProtocolError("packet type %d before SUBACK" % answer.type)
+        if answer.code > 1:
+            raise RefusedError("subscription")
+        self.stage = SESSION
 
-    def next_id(self):
-        """Return the next packet identifier, 1 to 65535 and round again (MQTT 3.1.1, 2.3.1)."""
-        self._packet_id = self._packet_id % 0xFFFF + 1
-        return self._packet_id
+    async def next_id(self):
+        """Return the next packet identifier; waits while too many are not acknowledged."""
+        while self._unacknowledged.full():
+            self._acknowledged.clear()
+            await asyncio.wait_for_ms(self._acknowledged.wait(), self._silent_ms)
+        return self._unacknowledged.take()
 
     async def write(self, packet):
         """Send one whole packet; raises OSError when the peer takes nothing for too long."""
@@ -68,24 +95,45 @@ class Session:
             await asyncio.wait_for_ms(self._stream.drain(), self._silent_ms)
 
     async def receive(self):
-        """Return the next packet; raises OSError or ProtocolError. Asks a silent peer to speak."""
+        """Return the next packet that is more than an acknowledgement of a PUBLISH.
+
+        Asks a silent peer to speak. Raises OSError, asyncio.TimeoutError or ProtocolError.
+        """
         decoder = self._decoder
         while True:
             packet = decoder.next_packet()
-            if packet is not None:
+            if packet is None:
+                count = await self._read(decoder.window())
+                if not count:
+                    raise OSError(errno.ECONNRESET)
+                decoder.commit(count)
+            elif packet.type == mqtt.CONNACK and self.stage == SESSION:
+                raise ProtocolError("CONNACK in mid session")
+            elif packet.type == mqtt.PUBACK or packet.type == mqtt.SUBACK:
+                self._unacknowledged.acknowledge(packet.packet_id)
+                self._acknowledged.set()
+                if packet.type == mqtt.SUBACK:
+                    return packet
+            elif packet.type != mqtt.PINGRESP:
                 return packet
-            count = await self._read(decoder.window())
-            if not count:
-                raise OSError(errno.ECONNRESET)
-            decoder.commit(count)
 
     async def _read(self, window):
         half_ms = self._silent_ms // 2
         try:
             return await asyncio.wait_for_ms(self._stream.readinto(window), half_ms)
         except asyncio.TimeoutError:
+            if self.stage != SESSION:
+                raise
             await self.write(mqtt.pingreq())
             return await asyncio.wait_for_ms(self._stream.readinto(window), half_ms)
+
+    async def leave(self):
+        """Say goodbye, so that the broker does not publish the will; then close."""
+        try:
+            await asyncio.wait_for_ms(self.write(mqtt.disconnect()), _GOODBYE_MS)
+        except (OSError, asyncio.TimeoutError):
+            pass  # it will find out
+        await self.close()
 
     async def close(self):
         """Close the stream. No DISCONNECT: the broker then publishes the will, as it should."""

@@ -4,6 +4,7 @@ import unittest
 
 from bridge.core import wire
 from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
+from bridge.core.policy import ALL_CLASSES, CLASS_A
 from bridge.core.sender import Sender
 from tests.support.gateway import GATEWAY, LOG_ID, UPLINK_KEY, Flash, observation
 from tests.support.site import SmallSite
@@ -179,6 +180,45 @@ class TestSender(unittest.TestCase):
         self.give(self.site.receipt(NONCE, [position]))
         self.assertEqual(len(self.sender.flights), 1)
         self.assertEqual(self.sender.mismatches, 1)
+
+    def test_site_gets_only_its_classes_and_the_rest_when_it_takes_over(self):
+        self.sender.assign(CLASS_A, True)
+        self.append(100)
+        self.append(100, cls=1)
+        self.ask()
+        self.assertEqual({run[0] for run in self.deliver_all()}, {0})
+        self.assertEqual(self.sender.backlog_bytes(1), 0)
+        self.append(100, cls=1)
+        self.assertFalse(self.sender.news())
+        self.sender.assign(ALL_CLASSES, True)
+        runs = self.deliver_all()
+        # The open sector first, as ever, then what nobody has.
+        self.assertEqual(runs[0][:2], (1, self.journal.newest(1)[0]))
+        self.assert_copied()
+
+    def test_stand_in_is_spared_what_another_site_has(self):
+        self.append(300, cls=1)
+        newest = self.journal.newest(1)[0]
+        self.assertGreater(newest, 1)
+        self.journal.release(1, 0)
+        self.sender.assign(ALL_CLASSES, True)
+        self.ask()
+        sent = {number for cls, number, _, _ in self.deliver_all() if cls == 1}
+        self.assertEqual(sent, set(range(1, newest + 1)))
+        # The ward's first site gets all that is held.
+        self.sender.assign(ALL_CLASSES, False)
+        self.ask()
+        self.deliver_all()
+        self.assert_copied()
+
+    def test_renewed_store_is_noticed_once(self):
+        self.append(10)
+        self.ask()
+        self.assertEqual(self.sender.renewals, 0)
+        self.site = SmallSite(b"epoch--2")
+        self.ask()
+        self.ask()
+        self.assertEqual(self.sender.renewals, 1)
 
 
 if __name__ == "__main__":

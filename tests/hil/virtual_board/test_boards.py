@@ -83,7 +83,7 @@ def test_a_board_reaches_its_log_and_keys_and_may_lose_its_power(
 def test_the_firmware_keeps_its_log_on_each_board_through_a_cut(name: str, tmp_path: Path) -> None:
     device = {"name": "oximeter", "class": "A", "unit": 0}
     line = {"uart": 1, "protocol": "masimo_set", "baud": 9600, "devices": [device]}
-    site = {"name": "primary", "id": SITE.hex(), "host": "127.0.0.1", "port": 9}
+    site = {"name": "primary", "id": SITE.hex(), "host": "127.0.0.1", "port": 9, "tls": False}
 
     async def run() -> None:
         board = VirtualBoard(tmp_path, board=name, uarts=(1,))

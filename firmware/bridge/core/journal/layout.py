@@ -19,6 +19,8 @@ SECTOR_SIZE = const(4096)
 PAGE_SIZE = const(256)  # the largest program unit of the media that can carry this layout
 HEADER_SIZE = const(74)
 RELEASED_AT = const(7)  # the one byte outside every check and tag
+COPIED = b"\x0f"  # there: one site has the sector
+RELEASED = b"\x00"  # as many have it as the policy wants
 SEAL_AT = const(4076)
 SEAL_SIZE = const(20)
 SEAL_TAG_SIZE = const(16)
@@ -93,6 +95,7 @@ class Header:
         self.clock = clock
         self.random = b""
         self.released = False
+        self.copied = False
 
     def pack(self, random):
         """Return the HEADER_SIZE bytes; `random` is 16 fresh bytes and makes the keys unique."""
@@ -136,7 +139,9 @@ def parse_header(data):
         raise FormatError("sector header: torn or damaged")
     header = Header(fields[2], *fields[5:14], fields[3])
     header.random = fields[14]
-    header.released = fields[4] != BLANK
+    # A mark that was cut short says less than it would have, never more.
+    header.released = fields[4] == RELEASED[0]
+    header.copied = fields[4] & 0xF0 == 0
     return header
 
 

@@ -10,12 +10,14 @@ from micropython import const
 from bridge.core.errors import FormatError, MediumError
 from bridge.core.journal import layout
 
-# Owner of a sector: a class number, with _RELEASED once its receipts are in, or one of these
+# Owner of a sector: a class number, with _COPIED once a site has it and _RELEASED once as many
+# have it as the policy wants, or one of these
 UNKNOWN = const(0xFF)  # no header: blank, or an erase was cut short; read before use
 SET_ASIDE = const(0xFE)  # not blank and not ours to read
 READY = const(0xFD)  # verified blank
 WORN = const(0xFC)  # it did not erase or did not take a header: not used again in this boot
 _RELEASED = const(0x40)
+_COPIED = const(0x80)
 _CLASS = const(0x3F)
 
 BLANKS_AHEAD = const(2)
@@ -47,6 +49,7 @@ class Pool:
         self._owners = bytearray(self.count)
         self._low = array("H", bytes(2 * self.count))  # of the sector number, the low 16 bits
         self._newest = array("I", bytes(4 * len(layout.CLASSES)))
+        self._oldest = array("I", bytes(4 * len(layout.CLASSES)))
         self._near = array("H", bytes(2 * len(layout.CLASSES)))  # where each class was last found
         self._cursor = 0  # sectors are taken in turn, which spreads the wear
 
@@ -75,10 +78,12 @@ class Pool:
         if header.gateway != self._gateway or header.log_id != self._log_id:
             return SET_ASIDE
         self._note(sector, header.cls, header.number)
-        return header.cls | (_RELEASED if header.released else 0)
+        return header.cls | _flags(header)
 
     def _note(self, sector, cls, number):
         self._low[sector] = number & 0xFFFF
+        if not self.held[cls] or number < self._oldest[cls]:
+            self._oldest[cls] = number
         self.held[cls] += 1
         if number > self._newest[cls]:
             self._newest[cls] = number
@@ -91,7 +96,12 @@ class Pool:
         return owner if owner >= WORN else owner & _CLASS
 
     def is_released(self, sector):
+        """Say whether as many sites have a sector as its class's policy wants."""
         return self._owners[sector] < WORN and self._owners[sector] & _RELEASED != 0
+
+    def is_copied(self, sector):
+        """Say whether any site has a sector."""
+        return self._owners[sector] < WORN and self._owners[sector] & (_COPIED | _RELEASED) != 0
 
     def number(self, sector):
         """Return the full number of a sector that has an owner."""
@@ -121,13 +131,7 @@ class Pool:
 
     def oldest(self, cls):
         """Return the lowest sector number held of a class, or -1."""
-        best = -1
-        for sector in range(self.count):
-            if self.owner(sector) == cls:
-                number = self.number(sector)
-                if best < 0 or number < best:
-                    best = number
-        return best
+        return self._oldest[cls] if self.held[cls] else -1
 
     # --- taking and giving ---
 
@@ -159,11 +163,25 @@ class Pool:
     def release(self, sector):
         """Note on flash that a sector may be given up: its receipts are in."""
         if not self.is_released(sector):
-            try:
-                self._medium.writeblocks(sector, b"\x00", layout.RELEASED_AT)
-            except OSError:
-                pass  # the mark is for the next boot; this one knows
-            self._owners[sector] |= _RELEASED
+            self._mark(sector, layout.RELEASED, _RELEASED)
+
+    def copied(self, sector):
+        """Note on flash that one site has a sector, and the policy wants more."""
+        if not self.is_copied(sector):
+            self._mark(sector, layout.COPIED, _COPIED)
+
+    def _mark(self, sector, mark, flag):
+        try:
+            self._medium.writeblocks(sector, mark, layout.RELEASED_AT)
+        except OSError:
+            pass  # the mark is for the next boot; this one knows
+        self._owners[sector] |= flag
+
+    def forget_copies(self):
+        """Take no sector for stored until a site says so again; the marks on flash stay."""
+        for sector in range(self.count):
+            if self._owners[sector] < WORN:
+                self._owners[sector] &= _CLASS
 
     def prepare(self):
         """Make one more sector ready without an erase; return True when it did."""
@@ -183,28 +201,30 @@ class Pool:
 
         open_numbers  the open sector's number of each class, which stays
 
-        First the oldest that its receipts allow, then what was unreadable, then the oldest of the
-        lowest class that holds more than its guaranteed share.
+        First the oldest that its receipts allow, then what was unreadable, then the oldest that
+        one site has, then the oldest of the lowest class with more than its guaranteed share.
         """
-        best = self._oldest(-1, open_numbers)
+        best = self._first(_RELEASED, _RELEASED, open_numbers)
         if best < 0:
             best = self._next(SET_ASIDE)
+        if best < 0:
+            best = self._first(_COPIED, _COPIED, open_numbers)
         cls = len(open_numbers) - 1
         while best < 0 and cls >= 0:
             if self.held[cls] > max(1, self.count // _MINIMUM_SHARE):
-                best = self._oldest(cls, open_numbers)
+                best = self._first(_CLASS, cls, open_numbers)
             cls -= 1
         return best
 
-    def _oldest(self, cls, open_numbers):
-        # Of a class, or with -1 of all released sectors.
+    def _first(self, mask, wanted, open_numbers):
+        # The sector with the lowest number whose owner byte has the wanted bits.
         best = oldest = -1
         for sector in range(self.count):
-            owner = self.owner(sector)
-            if owner >= WORN or (owner != cls if cls >= 0 else not self.is_released(sector)):
+            owner = self._owners[sector]
+            if owner >= WORN or owner & mask != wanted:
                 continue
             number = self.number(sector)
-            if number < open_numbers[owner] and (best < 0 or number < oldest):
+            if number < open_numbers[owner & _CLASS] and (best < 0 or number < oldest):
                 best, oldest = sector, number
         return best
 
@@ -212,7 +232,7 @@ class Pool:
         """Erase one sector and make it ready; False when it did not come out blank."""
         owner = self.owner(sector)
         if owner < WORN:
-            self.held[owner] -= 1
+            self._give_up(sector, owner)
         elif owner == UNKNOWN:
             self.unknown -= 1
         try:
@@ -226,3 +246,20 @@ class Pool:
         else:
             self.worn += 1
         return blank
+
+    def _give_up(self, sector, cls):
+        number = self.number(sector)
+        self.held[cls] -= 1
+        self._owners[sector] = UNKNOWN
+        if number == self._oldest[cls] and self.held[cls]:
+            oldest = self._newest[cls]
+            for other in range(self.count):
+                if self.owner(other) == cls:
+                    oldest = min(oldest, self.number(other))
+            self._oldest[cls] = oldest
+
+
+def _flags(header):
+    if header.released:
+        return _RELEASED
+    return _COPIED if header.copied else 0

@@ -36,6 +36,9 @@ DEVICE_BACK = const(8)
 SET_ASIDE = const(9)  # unreadable sectors were found
 KEYS_LOST = const(10)  # a class goes on in a new key epoch
 WORN = const(11)  # flash did not take what was programmed
+SITE_CHOSEN = const(12)  # classes B and C go there from now on
+STORE_RENEWED = const(13)  # a site lost what it had: it is sent what is still held
+CERTIFICATE = const(14)  # ours ends soon, or was replaced
 
 EVENT_NAMES = {
     BOOT: "boot",
@@ -49,6 +52,9 @@ EVENT_NAMES = {
     SET_ASIDE: "set-aside",
     KEYS_LOST: "keys-lost",
     WORN: "worn",
+    SITE_CHOSEN: "site-chosen",
+    STORE_RENEWED: "store-renewed",
+    CERTIFICATE: "certificate",
 }
 
 SHAPES_MAX = const(64)

@@ -375,9 +375,23 @@ class Journal:
 
     def release(self, cls, number):
         """Say that a closed sector's receipts are in: it may be overwritten when need be."""
-        sector = self.pool.find(cls, number)
-        if sector >= 0 and number != self._logs[cls].number:
+        sector = self._closed(cls, number)
+        if sector >= 0:
             self.pool.release(sector)
+
+    def copied(self, cls, number):
+        """Say that one site has a closed sector, which is better lost than one that none has."""
+        sector = self._closed(cls, number)
+        if sector >= 0:
+            self.pool.copied(sector)
+
+    def is_copied(self, cls, number):
+        """Say whether any site is known to have a sector."""
+        sector = self.pool.find(cls, number)
+        return sector >= 0 and self.pool.is_copied(sector)
+
+    def _closed(self, cls, number):
+        return self.pool.find(cls, number) if number != self._logs[cls].number else -1
 
     def _give_up(self):
         """Erase the sector that matters least; a gap record says so before. False when none."""
@@ -386,7 +400,7 @@ class Journal:
         if sector < 0:
             return False
         owner = self.pool.owner(sector)
-        if owner < len(self._logs) and not self.pool.is_released(sector):
+        if owner < len(self._logs) and not self.pool.is_copied(sector):
             if max(numbers) < 0:
                 return False  # no log is open that could say so
             self._say_gap(owner, self.pool.number(sector))

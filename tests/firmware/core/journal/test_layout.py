@@ -26,9 +26,14 @@ class TestHeader(unittest.TestCase):
 
     def test_released_mark_is_outside_the_check(self):
         data = header()
-        for mark in (0x00, 0x5A):
+        for mark, copied, released in (
+            (0x00, True, True),
+            (0x0F, True, False),
+            (0x5A, False, False),
+        ):
             data[layout.RELEASED_AT] = mark
-            self.assertTrue(layout.parse_header(data).released)
+            self.assertEqual(layout.parse_header(data).copied, copied)
+            self.assertEqual(layout.parse_header(data).released, released)
 
     def test_every_cleared_or_missing_bit_is_found(self):
         whole = header()

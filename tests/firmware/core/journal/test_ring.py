@@ -281,6 +281,33 @@ class TestPool(unittest.TestCase):
         self.assertLess(journal.pool.find(0, 0), 0)
         self.assertEqual(journal.pool.forced_erases, 0)
 
+    def test_what_one_site_has_goes_before_what_none_has(self):
+        flash = Flash(sectors=8)
+        journal, clock = flash.boot()
+        fill(journal, clock, 150)
+        journal.copied(0, 0)
+        self.assertTrue(journal.is_copied(0, 0))
+        self.assertFalse(journal.pool.is_released(journal.pool.find(0, 0)))
+        journal, clock = flash.boot()
+        self.assertTrue(journal.is_copied(0, 0))
+        oldest = journal.pool.oldest(1)
+        while journal.pool.find(0, 0) >= 0:
+            fill(journal, clock, 10)
+        # No gap is said of bytes that a site has, and nothing else was given up for them.
+        self.assertEqual(self.all_of(journal, records.GAP), [])
+        self.assertEqual(journal.pool.oldest(1), oldest)
+
+    def test_oldest_is_known_through_every_erase(self):
+        flash = Flash(sectors=12)
+        journal, clock = flash.boot()
+        for _ in range(40):
+            fill(journal, clock, 60)
+            fill(journal, clock, 30, cls=1)
+            for cls in range(3):
+                pool = journal.pool
+                held = [pool.number(at) for at in range(pool.count) if pool.owner(at) == cls]
+                self.assertEqual(pool.oldest(cls), min(held) if held else -1)
+
     def test_overwriting_what_no_site_has_leaves_a_gap_record(self):
         flash = Flash(sectors=8)
         journal, clock = flash.boot()

@@ -1,0 +1,42 @@
+"""One word for each way in which a session with a site ends, for counters and for people."""
+
+import asyncio
+import errno
+
+from bridge.core.errors import ProtocolError, RefusedError
+
+# What mbedTLS says of the site's certificate
+_CERTIFICATE = (
+    ("starts in the future", "certificate_not_yet_valid"),
+    ("has expired", "certificate_expired"),
+    ("does not match", "certificate_of_another"),
+    ("not correctly signed", "certificate_untrusted"),
+)
+_UNREACHABLE = (
+    errno.ECONNREFUSED,
+    getattr(errno, "EHOSTUNREACH", 113),
+    getattr(errno, "ENETUNREACH", 101),
+)
+
+
+def fault_of(error, stage):
+    """Return the name of a fault.
+
+    error  OSError, ValueError, ProtocolError or asyncio.TimeoutError that ended the session
+    stage  how far it had come: one of session.STAGES
+    """
+    if isinstance(error, RefusedError):
+        return "refused"
+    if isinstance(error, ProtocolError):
+        return "protocol"
+    if isinstance(error, asyncio.TimeoutError):
+        return "silent_in_" + stage
+    if isinstance(error, ValueError):
+        text = str(error)
+        for part, name in _CERTIFICATE:
+            if part in text:
+                return name
+        return "certificate_bad"
+    if error.args and error.args[0] in _UNREACHABLE:
+        return "unreachable"
+    return "broken_in_" + stage

@@ -120,6 +120,8 @@ class Decoder:
     def next_packet(self):
         """Return the next Packet or None for "more bytes"; raises ProtocolError."""
         data, start, end = self._data, self._start, self._count
+        if start < end:
+            _check_first(data[start])
         length = 0
         at = start + 1
         shift = 0
@@ -143,14 +145,19 @@ class Decoder:
         return _parse(data[start], self._view[at:stop])
 
 
+def _check_first(first):
+    # At once: the rest of what is no MQTT may never come.
+    kind = first >> 4
+    if kind != PUBLISH and _FLAGS.get(kind) != first & 0x0F:
+        raise ProtocolError("unexpected packet 0x%02x" % first)
+
+
 def _parse(first, body):
     kind = first >> 4
     packet = Packet(kind)
     size = len(body)
     if kind == PUBLISH:
         return _parse_publish(packet, first, body, size)
-    if _FLAGS.get(kind) != first & 0x0F:
-        raise ProtocolError("unexpected packet 0x%02x" % first)
     if kind == PINGRESP:
         if size:
             raise ProtocolError("PINGRESP of %d bytes" % size)

@@ -67,6 +67,7 @@ class TestDecoder(unittest.TestCase):
             b"\xd0\x01\x00",
             b"\x10\x00",  # CONNECT to a client
             b"\x00\x00",
+            b"H",  # of HTTP: there is nothing to wait for
         ):
             decoder = mqtt.Decoder(256)
             decoder.feed(data)
@@ -80,6 +81,39 @@ class TestDecoder(unittest.TestCase):
             self.assertIsNone(decoder.next_packet())
 
 
+class TestUnacknowledged(unittest.TestCase):
+    def test_identifiers_go_round_and_are_never_zero(self):
+        waiting = mqtt.Unacknowledged()
+        last = 0
+        for _ in range(3):
+            for _ in range(65535):
+                packet_id = waiting.take()
+                self.assertEqual(packet_id, last % 65535 + 1)
+                last = packet_id
+                waiting.acknowledge(packet_id)
+        self.assertEqual(waiting.count, 0)
+
+    def test_window_is_full_until_the_oldest_is_acknowledged(self):
+        waiting = mqtt.Unacknowledged()
+        taken = [waiting.take() for _ in range(mqtt.WINDOW)]
+        self.assertTrue(waiting.full())
+        for packet_id in reversed(taken[1:]):
+            waiting.acknowledge(packet_id)
+        self.assertTrue(waiting.full())
+        waiting.acknowledge(taken[0])
+        self.assertFalse(waiting.full())
+
+    def test_what_was_not_sent_or_is_done_cannot_be_acknowledged(self):
+        waiting = mqtt.Unacknowledged()
+        packet_id = waiting.take()
+        for other in (0, 2, 1 + mqtt.WINDOW, 65535):
+            with self.assertRaises(ProtocolError):
+                waiting.acknowledge(other)
+        waiting.acknowledge(packet_id)
+        with self.assertRaises(ProtocolError):
+            waiting.acknowledge(packet_id)
+
+
 class TestEncoder(unittest.TestCase):
     def test_connect_is_as_the_standard_draws_it(self):
         packet = mqtt.connect("vk", 10, "w", b"gone", True)
@@ -90,6 +124,7 @@ class TestEncoder(unittest.TestCase):
     def test_small_packets(self):
         self.assertEqual(mqtt.puback(0x1234), b"\x40\x02\x12\x34")
         self.assertEqual(mqtt.subscribe(1, [("a", 1)]), b"\x82\x06\x00\x01\x00\x01a\x01")
+        self.assertEqual(mqtt.unsubscribe(2, ["a", "b"]), b"\xa2\x08\x00\x02\x00\x01a\x00\x01b")
         self.assertEqual(mqtt.pingreq(), b"\xc0\x00")
         self.assertEqual(mqtt.disconnect(), b"\xe0\x00")
 

@@ -18,17 +18,16 @@ from bridge.core.journal.ring import Journal
 from bridge.core.policy import Policy
 from bridge.core.protocols import make_decoder
 from bridge.core.recorder import Recorder
-from bridge.core.wire import WIRE_VERSION
 from bridge.health.clock import Clock
 from bridge.health.counters import Counters
+from bridge.health.report import Report
 from bridge.health.watchdog import Watchdog
 from bridge.links.rs485 import Rs485Line
 from bridge.links.uart import UartLine, open_uart
+from bridge.release import VERSION
 from bridge.storage.medium import open_medium
 from bridge.uplink.forward import Forwarder, Site
 from bridge.uplink.network import open_link
-
-VERSION = "0.1.0"
 
 _ECB = const(1)
 _COMMIT_POLL_MS = const(20)
@@ -96,6 +95,7 @@ class App:
 
             self.credentials = Credentials()
         self._said_days = None
+        self.report = Report(self)
         self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
@@ -254,68 +254,13 @@ class App:
             forwarder.sender.assign(self.policy.classes(number), number > 0)
             forwarder.wake()
 
-    def _days_left(self):
+    def days_left(self):
         """Return for how many days the certificate is good, None where nobody knows."""
         utc_ms = self.clock.utc_ms()
         return self.credentials.days_left(utc_ms // 1000) if self.credentials and utc_ms else None
 
     def _watch_certificate(self):
-        days = self._days_left()
+        days = self.days_left()
         if days is not None and days <= WARN_DAYS and days != self._said_days:
             self._said_days = days
             self.recorder.say(0, records.CERTIFICATE, "ends in %d days" % days)
-
-    def report(self, sender, nonce, ask, now_ms):
-        """Return the fields of a heartbeat (docs/formats/wire.md)."""
-        heads = {}
-        backlog = {}
-        for cls, name in enumerate(CLASSES):
-            newest, end = self.journal.newest(cls)
-            heads[name] = (self.journal.pool.oldest(cls), newest, end)
-            backlog[name] = sender.backlog_bytes(cls)
-        pool = self.journal.pool
-        lines = []
-        for device, name in enumerate(self.recorder.names):
-            heard = self.recorder.heard_ms[device]
-            lines.append({"name": name, "state": "silent" if heard < 0 else "live"})
-        return {
-            "v": WIRE_VERSION,
-            "log": hexlify(self.identity.log_id).decode(),
-            "nonce": hexlify(nonce).decode(),
-            "boot": self.clock.boot,
-            "mono": now_ms,
-            "utc": self.clock.utc_ms(),
-            "clock": self.clock.state,
-            "ask": ask,
-            "heads": heads,
-            "pool": (pool.count, pool.ready + pool.unknown),
-            "backlog": backlog,
-            "hours_left": self.journal.hours_left(),
-            "counters": self._counts(sender),
-            "last_error": self.counters.last_error,
-            "lines": lines,
-            "classes": "".join(name for cls, name in enumerate(CLASSES) if sender.gets(cls)),
-            "certificate_days": self._days_left(),
-            "micropython": sys.version,
-            "firmware": VERSION,
-        }
-
-    def _counts(self, sender):
-        counts = dict(self.counters.values)
-        for name, count in (
-            ("forced_erases", self.journal.pool.forced_erases),
-            ("set_aside", self.journal.pool.set_aside),
-            ("lost_parameters", self.journal.lost_parameters),
-            ("keys_copied", int(self.journal.keys.copied)),
-            ("lost_commits", self.journal.lost_commits),
-            ("worn", self.journal.worn),
-            ("worn_sectors", self.journal.pool.worn),
-            ("receipt_mismatch", sender.mismatches),
-        ):
-            if count:
-                counts[name] = count
-        for line in self.lines:
-            for name, count in line.errors():
-                if count:
-                    counts["line%d_%s" % (line.number, name)] = count
-        return counts

@@ -47,7 +47,7 @@ class Forwarder:
 
     gateway  has identity, journal, clock, counters, link, policy, credentials, and is told what
              happens:
-             report(sender, nonce, ask, now_ms) returns the fields of a heartbeat,
+             report.fields(sender, nonce, ask, now_ms) returns those of a heartbeat,
              notice_site(site, up) hears when the site starts and stops to receipt,
              notice_renewal(site) that its store is a new one,
              notice_certificate() that a successor took over,
@@ -204,7 +204,7 @@ class Forwarder:
         # has, and sending starts over from its answer.
         ask = not self.up or not self.sender.ready
         self._status_ms = now_ms
-        fields = self._gateway.report(self.sender, self._nonce, ask, now_ms)
+        fields = self._gateway.report.fields(self.sender, self._nonce, ask, now_ms)
         payload = wire.pack_status(self._identity.uplink_key, self._identity.gateway, fields)
         topic = wire.topic(self._identity.gateway, "health")
         await session.write(mqtt.publish(topic, payload, 1, await session.next_id()))

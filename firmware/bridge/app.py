@@ -236,6 +236,10 @@ class App:
         self.policy.notice(site.number, up, self.clock.mono_ms())
         self._choose_home()
 
+    def notice_answer(self):
+        """A site has said what it has."""
+        self.copies.count()
+
     def notice_renewal(self, site):
         self.counters.add("store_renewed")
         self.recorder.say(0, records.STORE_RENEWED, site.name)

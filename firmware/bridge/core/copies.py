@@ -17,7 +17,7 @@ class Copies:
     def __init__(self, journal, senders):
         self._journal = journal
         self._senders = senders
-        self._cls = len(CLASSES)  # where a recount is, past the last class when there is none
+        self._cls = len(CLASSES)  # where a count is, past the last class when there is none
         self._number = 0
 
     def stored(self, cls, number):
@@ -31,10 +31,14 @@ class Copies:
     def recount(self):
         """A site lost its store: what was said to be stored may not be. Begins all over."""
         self._journal.pool.forget_copies()
+        self.count()
+
+    def count(self):
+        """A site has said what it has: go over all sectors, a few at each step."""
         self._cls = self._number = 0
 
     def step(self):
-        """Do a little of a recount; returns True while there is more."""
+        """Do a little of a count; returns True while there is more."""
         if self._cls >= len(CLASSES):
             return False
         oldest, newest = self._journal.pool.oldest(self._cls), self._journal.newest(self._cls)[0]

@@ -34,7 +34,8 @@ class Sender:
 
     journal       the Journal
     window_bytes  how many log bytes may wait for receipts
-    on_whole      on_whole(cls, number): the site has durably stored a whole closed sector
+    on_whole      on_whole(cls, number): the site has durably stored a whole closed sector; not
+                  called for all those that it names when it says what it has
     """
 
     def __init__(self, journal, window_bytes, on_whole):
@@ -109,11 +110,11 @@ class Sender:
                 self.mismatches += 1
                 continue
             # A site can only have what was once closed here, whatever it says.
-            newest = self._journal.newest(cls)[0]
-            self._below[cls] = min(first, max(0, self._journal.pool.oldest(cls)))
+            newest = max(0, self._journal.newest(cls)[0])
+            self._below[cls] = min(first, newest)
             for index in range(min(count, newest - first)):
                 if bits[index >> 3] >> (index & 7) & 1:
-                    self._now_whole(cls, first + index)
+                    self._whole[cls].add(first + index)
         for cls in range(len(CLASSES)):
             self._live[cls] = (self._journal.newest(cls)[0], 0)
 

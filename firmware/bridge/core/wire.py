@@ -136,8 +136,8 @@ class Receipt:
              of the sectors the gateway named, and sending starts over from there
     entries  list of (class, sector, length, digest): the first `length` bytes of the sector are
              stored, and `digest` is 8 bytes of their SHA-256 (released mark as never cleared)
-    maps     list of (class, first sector, count, bits): bit i of the little-endian bitmap says
-             that sector first + i is stored whole, seal included
+    maps     list of (class, first sector, count, bits): all below `first` that the gateway holds
+             is stored whole, seal included, and sector first + i where bit i is set
     utc_ms   the site's clock when it wrote this
     echo_ms  `mono` of the heartbeat it answers, 0 when it answers none
     """

@@ -50,6 +50,7 @@ class Forwarder:
              report.fields(sender, nonce, ask, now_ms) returns those of a heartbeat,
              notice_site(site, up) hears when the site starts and stops to receipt,
              notice_renewal(site) that its store is a new one,
+             notice_answer() that a site said what it has,
              notice_certificate() that a successor took over,
              stored(cls, number) hears of each sector the site has stored whole
     """
@@ -267,6 +268,8 @@ class Forwarder:
         self.sender.receipt(receipt)
         if self.sender.renewals != renewals:
             self._gateway.notice_renewal(self.site)
+        if receipt.have:
+            self._gateway.notice_answer()
         if receipt.have or receipt.entries:
             self._set_up(True)
         self._news.set()

@@ -116,13 +116,18 @@ def survey(
     for cls, (first, newest, _) in sorted(beat.heads.items()):
         if first < 0 or newest < first:
             continue
-        count = min(newest - first + 1, wire.MAP_SECTORS_MAX)
+        found = states((beat.gateway, beat.log, cls), first, newest)
+        proven = {number for number, _, state in found if state == sectors.PROVEN}
+        # All below the map's first is stored: a map is short, and a log on a large chip is not.
+        while first in proven:
+            first += 1
+        count = max(0, min(newest - first + 1, wire.MAP_SECTORS_MAX))
         bits = bytearray((count + 7) // 8)
-        stream = (beat.gateway, beat.log, cls)
-        for number, length, state in states(stream, first, newest):
-            if state == sectors.PROVEN and number < first + count:
+        for number in proven:
+            if first <= number < first + count:
                 bits[(number - first) >> 3] |= 1 << ((number - first) & 7)
-            elif length:
+        for number, length, state in found:
+            if length and state != sectors.PROVEN:
                 # Whole and not proven goes as an entry: its digest speaks for it.
                 place = Place(beat.gateway, beat.log, cls, number)
                 (opened if number == newest else others).append(place)

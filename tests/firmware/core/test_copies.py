@@ -58,6 +58,15 @@ class TestCopies(unittest.TestCase):
         self.store(1, 0, newest)
         self.assertEqual(self.state(0, newest), (False, False))
 
+    def test_answer_of_a_site_is_gone_over_in_steps(self):
+        for number in range(1, 4):
+            self.sites[0].known.add((1, number))
+        self.copies.count()
+        self.assertEqual(self.state(1, 1), (False, False))
+        while self.copies.step():
+            pass
+        self.assertEqual([self.state(1, number)[1] for number in range(4)], [0, 1, 1, 1])
+
     def test_lost_store_takes_back_what_it_allowed(self):
         for site in (0, 1):
             for number in range(3):

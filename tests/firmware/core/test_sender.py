@@ -6,7 +6,7 @@ from bridge.core import wire
 from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
 from bridge.core.policy import ALL_CLASSES, CLASS_A
 from bridge.core.sender import Sender
-from tests.support.gateway import GATEWAY, LOG_ID, UPLINK_KEY, Flash, observation
+from tests.support.gateway import GATEWAY, LOG_ID, SITE, UPLINK_KEY, Flash, observation
 from tests.support.site import SmallSite
 
 NONCE = b"nonce--1"
@@ -149,6 +149,22 @@ class TestSender(unittest.TestCase):
         sent = sum(count for _, _, _, count in self.deliver_all())
         self.assertLess(sent, 200)
         self.assert_copied()
+
+    def test_what_lies_below_the_map_is_stored(self):
+        self.append(400)
+        self.ask()
+        self.deliver_all()
+        newest, end = self.journal.newest(0)
+        receipt = wire.Receipt(SITE, self.site.epoch, GATEWAY, LOG_ID, NONCE)
+        receipt.have = True
+        receipt.maps = [(0, 2, newest - 2, bytes((newest - 2 + 7) // 8))]
+        self.give(receipt)
+        sent = {number for cls, number, _, _ in self.deliver_all() if cls == 0}
+        self.assertEqual(sent, set(range(2, newest + 1)))
+        # Beyond what was ever written here there is nothing to believe.
+        receipt.maps = [(0, newest + 5, 0, b"")]
+        self.give(receipt)
+        self.assertFalse(self.sender.has(0, newest))
 
     def test_emptied_store_gets_everything_again(self):
         self.append(200)

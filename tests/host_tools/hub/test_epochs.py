@@ -181,18 +181,19 @@ def test_what_is_broken_or_an_orphan_goes_as_an_entry(gateway):
     """The map is believed without a digest, so only proven sectors stand in it."""
 
     class Beat:
-        gateway, log, heads = b"g" * 8, b"l" * 8, {0: (0, 4, 10)}
+        gateway, log, heads = b"g" * 8, b"l" * 8, {0: (0, 5, 10)}
 
     known = [
         (0, 4096, sectors.PROVEN),
         (1, 4096, sectors.BROKEN),
         (2, 300, sectors.ORPHAN),
         (3, 4096, sectors.WHOLE),
-        (4, 10, sectors.OPEN),
+        (4, 4096, sectors.PROVEN),
+        (5, 10, sectors.OPEN),
     ]
     maps, places = survey(Beat, lambda stream, first, last: known)
-    assert maps == [(0, 0, 5, b"\x01")]
-    assert [found.sector for found in places] == [4, 3, 2, 1]
+    assert maps == [(0, 1, 5, b"\x08")]
+    assert [found.sector for found in places] == [5, 3, 2, 1]
 
 
 def test_seal_that_settles_a_sector_reaches_the_store(path, store, gateway):

@@ -154,7 +154,7 @@ class TestSender(unittest.TestCase):
         self.append(400)
         self.ask()
         self.deliver_all()
-        newest, end = self.journal.newest(0)
+        newest = self.journal.newest(0)[0]
         receipt = wire.Receipt(SITE, self.site.epoch, GATEWAY, LOG_ID, NONCE)
         receipt.have = True
         receipt.maps = [(0, 2, newest - 2, bytes((newest - 2 + 7) // 8))]

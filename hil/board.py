@@ -98,6 +98,7 @@ class VirtualBoard:
     heap          of MicroPython, whose objects are twice as large here as on 32-bit boards
     program_unit  of the chip: 1, or 256 for whole pages
     firmware      folder that holds main.py
+    air_port      of the rig's air (hil/air.py), 0 when the board's radio is not soldered in
     resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
 
@@ -109,6 +110,7 @@ class VirtualBoard:
     heap: str = "512k"
     program_unit: int = 1
     firmware: Path = FIRMWARE
+    air_port: int = 0
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)
@@ -148,6 +150,13 @@ class VirtualBoard:
     def write_config(self, config: dict[str, Any]) -> None:
         (self.files / "config.json").write_text(json.dumps(config))
 
+    def install(self, package: Path) -> None:
+        """Copy a Python package to the board's /lib, as `mip install` does."""
+        target = self.files / "lib" / package.name
+        shutil.copytree(
+            package, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+        )
+
     # --- power ---
 
     @property
@@ -179,6 +188,9 @@ class VirtualBoard:
             "unique_id": self.unique_id.hex(),
             "path": [str(self.firmware), str(BOARDS / self.board)],
         }
+        if self.air_port:
+            settings["radio"] = {"port": self.air_port, "name": self.root.name}
+            settings["path"] += [str(self.firmware / "radio_shim"), "lib"]
         path = self.root / "board.json"
         path.write_text(json.dumps(settings))
         for name in ("power", "said-power", "said-reset"):

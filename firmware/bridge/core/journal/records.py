@@ -39,6 +39,7 @@ WORN = const(11)  # flash did not take what was programmed
 SITE_CHOSEN = const(12)  # classes B and C go there from now on
 STORE_RENEWED = const(13)  # a site lost what it had: it is sent what is still held
 CERTIFICATE = const(14)  # ours ends soon, or was replaced
+RADIO = const(20)  # on, off, what a frame carries, what the duty cycle refused
 
 EVENT_NAMES = {
     BOOT: "boot",
@@ -55,6 +56,7 @@ EVENT_NAMES = {
     SITE_CHOSEN: "site-chosen",
     STORE_RENEWED: "store-renewed",
     CERTIFICATE: "certificate",
+    RADIO: "radio",
 }
 
 SHAPES_MAX = const(64)

@@ -174,7 +174,7 @@ class VirtualBoard:
         self._life = asyncio.create_task(self._live(process))
 
     async def _boot(self, reset_cause: str) -> asyncio.subprocess.Process:
-        settings = {
+        settings: dict[str, Any] = {
             "uarts": {str(uart): line.slave for uart, line in self.lines.items()},
             "flash": {
                 "path": str(self.root / "flash.bin"),

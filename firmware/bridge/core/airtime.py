@@ -1,10 +1,8 @@
-"""How long a LoRa frame is on the air, what the law of a region allows, and who keeps count.
+"""How long a LoRa frame is on the air, and what the law of a region allows.
 
 Time on air: Semtech AN1200.13 "LoRa Modem Designer's Guide", section 3, and the SX1276 data
 sheet, 4.1.1.7. Times are whole microseconds, rounded up.
 """
-
-from array import array
 
 from micropython import const
 
@@ -16,7 +14,6 @@ PREAMBLE = const(8)  # symbols
 CODING_RATE = const(5)  # 4/5
 _LOW_RATE_US = const(16000)  # symbols longer than this need the low data rate optimisation
 _FRAME_SHARE = const(750)  # thousandths of a window's airtime that one frame may take
-_PARTS = const(60)  # of a window
 _SF_MIN = const(7)
 _SF_MAX = const(12)
 
@@ -137,62 +134,3 @@ def make_plan(settings):
         return Plan(region, khz, sf, bandwidth_khz, dbm, window_ms, airtime_ms)
     text = "radio: khz %d with bandwidth_khz %d lies in no band of %s"
     raise ConfigError(text % (khz, bandwidth_khz, region))
-
-
-class Budget:
-    """Keeps what is transmitted within `airtime_ms` of any `window_ms`. Refuses, never waits.
-
-    Airtime is counted by parts of a window, and a part is forgotten only when its whole length
-    lies outside: so what it allows is the law's measure or less, never more.
-    """
-
-    def __init__(self, window_ms, airtime_ms):
-        self.window_ms = window_ms
-        self.limit_us = airtime_ms * 1000
-        self.spent_us = 0  # within the window
-        self._part_ms = (window_ms + _PARTS - 1) // _PARTS
-        self._parts = array("I", bytes(4 * (_PARTS + 2)))
-        self._newest = 0
-
-    def _advance(self, part):
-        """Forget what is older than a window before the end of `part`."""
-        parts = self._parts
-        for number in range(self._newest + 1, min(part, self._newest + len(parts)) + 1):
-            place = number % len(parts)
-            self.spent_us -= parts[place]
-            parts[place] = 0
-        self._newest = max(self._newest, part)
-
-    def left_us(self, now_ms):
-        """Return how much airtime is left now."""
-        self._advance(now_ms // self._part_ms)
-        return max(0, self.limit_us - self.spent_us)
-
-    def spend(self, airtime_us, now_ms):
-        """Take the airtime of a frame that begins now; returns False where it is not there."""
-        if airtime_us > self.left_us(now_ms):
-            return False
-        self.charge(airtime_us, now_ms)
-        return True
-
-    def charge(self, airtime_us, now_ms):
-        """Count airtime that was used, or may have been, whether or not it was there."""
-        self._advance(now_ms // self._part_ms)
-        # In the part in which the frame ends: it must not be forgotten before its last moment.
-        self._advance((now_ms + airtime_us // 1000) // self._part_ms)
-        airtime_us = min(airtime_us, self.limit_us)
-        self._parts[self._newest % len(self._parts)] += airtime_us
-        self.spent_us += airtime_us
-
-    def wait_ms(self, airtime_us, now_ms):
-        """Return when a frame of that airtime could begin: in so many ms, 0 for now."""
-        missing = airtime_us - self.left_us(now_ms)
-        if missing <= 0:
-            return 0
-        parts = self._parts
-        oldest = self._newest - len(parts) + 1
-        for number in range(oldest, self._newest + 1):
-            missing -= parts[number % len(parts)]
-            if missing <= 0:
-                return max(1, (number + len(parts)) * self._part_ms - now_ms)
-        return self.window_ms + 2 * self._part_ms

@@ -109,10 +109,15 @@ class LastValues:
     # --- to the sites ---
 
     def settle(self):
-        """The sites have the log: nothing here is news, and what stands goes first next time."""
-        self.alarms = [alarm for alarm in self.alarms if alarm.active]
-        for alarm in self.alarms:
-            alarm.told = False
+        """A site gets the log: alarms that are over have been said, and those that stand go first
+        when it is gone."""
+        if self.alarms:
+            self.alarms = [alarm for alarm in self.alarms if alarm.active]
+            for alarm in self.alarms:
+                alarm.told = False
+
+    def begin(self):
+        """From now on the radio has to say all of it."""
         for place in range(self.count):
             self.told_ms[place] = -1
 

@@ -28,6 +28,8 @@ DEVICES_MAX = const(32)
 
 _HEAD = "<B4sIHHH"
 _ANSWER = "<B4sH"
+_HEARD = "<Bhb"
+_HEARD_VERSION = const(1)
 _KEY = b"vitalkeep radio"
 _ENCRYPT = b"vitalkeep radio encrypt"
 _FRAME_TAG = b"vitalkeep radio frame"
@@ -295,3 +297,24 @@ def check_answer(data, keys, gateway, frame):
         if same(bytes(data), pack_answer(key, gateway, frame)):
             return
     raise TagError("radio: answer with a wrong tag")
+
+
+# --- between a base station and a hub: a frame, and how it was heard ---
+
+
+def pack_heard(rssi, snr, data):
+    """Return the payload that carries a frame to the hub.
+
+    rssi  dBm; snr: dB
+    """
+    rssi = max(-32768, min(32767, int(rssi)))
+    return struct.pack(_HEARD, _HEARD_VERSION, rssi, max(-128, min(127, int(4 * snr)))) + data
+
+
+def parse_heard(payload):
+    """Return (rssi, snr, frame bytes) of a base station's payload; raises FormatError."""
+    size = struct.calcsize(_HEARD)
+    if len(payload) < size or payload[0] != _HEARD_VERSION:
+        raise FormatError("radio: %d bytes that are no relayed frame" % len(payload))
+    _, rssi, snr = struct.unpack_from(_HEARD, payload, 0)
+    return rssi, snr / 4, bytes(payload[size:])

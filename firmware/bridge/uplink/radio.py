@@ -11,6 +11,7 @@ import os
 from micropython import const
 
 from bridge.core.airtime import make_plan
+from bridge.core.duty import KeptBudget
 from bridge.core.errors import ConfigError, KeyLost, MediumError, TagError
 from bridge.core.journal import records
 from bridge.core.last_values import LastValues
@@ -27,7 +28,6 @@ from bridge.core.radio_wire import (
     radio_key,
     seal_frame,
 )
-from bridge.uplink.airtime_file import KeptBudget
 
 SILENT_MS = const(12000)  # this job may be silent so long: a frame, and the chip's start
 
@@ -35,9 +35,12 @@ _IDLE_MS = const(200)
 _LISTEN_MS = const(250)
 _ANSWER_MS = const(3000)  # for the site's commit, besides the answer's own airtime
 _TRIES = const(3)  # in a row
+_PERIOD_MS = const(120000)  # a site that hears us by IP for a moment takes the next one again
+_LATER_MS = const(10000)  # than now, where the log takes no record
 _SPREAD_MS = const(1500)  # a ward that loses its network must not speak all at once
 _ALARM_SHARE = const(5)  # a fifth of the budget is for alarms alone
 _POLL_S = 0.01  # of the driver; 1 ms would leave no time to others
+_AIRTIME = "airtime"  # file with what was used of the law's measure
 _TEXT_IDS = const(12)  # parameters that an event names
 
 
@@ -100,7 +103,7 @@ class Radio:
         self._identity = gateway.identity
         self._clock = gateway.clock
         self._counters = gateway.counters
-        self._budget = KeptBudget(plan, self._clock.mono_ms())
+        self._budget = KeptBudget(plan, _load_airtime, _save_airtime, self._clock.mono_ms())
         self._key = radio_key(self._identity.uplink_key, self._identity.log_id)
         self._names = names_check(gateway.recorder.names)
         self._on = False
@@ -108,7 +111,8 @@ class Radio:
         self._place = (-1, 0)
         self._salt = 0
         self._counter = 0
-        self._since_ms = 0
+        self._period_ms = 0  # when it began
+        self._since_ms = 0  # since when we speak
         self._due_ms = 0  # when values may go next, and when alarms may
         self._alarms_due_ms = 0
         self._tries = 0
@@ -122,22 +126,25 @@ class Radio:
             while True:
                 beat()
                 now_ms = self._clock.mono_ms()
-                if not self._is_alone(now_ms):
+                spoke = False
+                if self._has_site():
+                    self._alone_ms = now_ms
                     self._rest()
-                elif (self._on or self._begin(now_ms)) and await self._turn(beat):
-                    continue
-                await asyncio.sleep_ms(_IDLE_MS)
+                elif self._on or self._begin(now_ms):
+                    spoke = await self._turn(beat)
+                if not spoke:
+                    await asyncio.sleep_ms(_IDLE_MS)
         except asyncio.CancelledError:
             raise
         except Exception:
             self._chip.forget()
             raise
 
-    def _is_alone(self, now_ms):
+    def _has_site(self):
         for forwarder in self._gateway.forwarders:
             if forwarder.up:
-                self._alone_ms = now_ms
-        return now_ms - self._alone_ms >= self._grace_ms
+                return True
+        return False
 
     def _say(self, text):
         self._gateway.recorder.say(0, records.RADIO, text)
@@ -145,9 +152,26 @@ class Radio:
     # --- a period on the radio ---
 
     def _begin(self, now_ms):
-        """Begin a period with a record in the log: its place makes this period's frames unique."""
-        plan, journal = self._plan, self._gateway.journal
-        self._say("on: %s, %d kHz, SF%d" % (plan.region, plan.khz, plan.sf))
+        """Switch on when no site has receipted for long enough; returns whether it is on."""
+        if now_ms - self._alone_ms < self._grace_ms:
+            return False
+        plan = self._plan
+        text = "on: %s, %d kHz, SF%d" % (plan.region, plan.khz, plan.sf)
+        if not self._take_place(records.RADIO, text, now_ms):
+            self._alone_ms = now_ms  # later again
+            return False
+        self.last.begin()
+        self._since_ms = now_ms
+        self._due_ms = self._alarms_due_ms = now_ms + self._random_ms(_SPREAD_MS)
+        self._tries = 0
+        self._said = None
+        self._on = True
+        return True
+
+    def _take_place(self, event, text, now_ms):
+        """Commit a record to class A's log: its place makes the frames that follow unique."""
+        journal = self._gateway.journal
+        self._gateway.recorder.say(0, event, text)
         try:
             journal.commit(0)
         except (KeyLost, MediumError):
@@ -155,16 +179,11 @@ class Radio:
         place = journal.newest(0)
         if place <= self._place or place[0] < 0:
             self._counters.add("radio_no_place")
-            self._alone_ms = now_ms  # later again
             return False
         self._place = place
         self._salt = int.from_bytes(os.urandom(2), "little")
         self._counter = 0
-        self._since_ms = now_ms
-        self._due_ms = self._alarms_due_ms = now_ms + self._random_ms(_SPREAD_MS)
-        self._tries = 0
-        self._said = None
-        self._on = True
+        self._period_ms = now_ms
         return True
 
     def _rest(self):
@@ -192,6 +211,9 @@ class Radio:
         choice = choose(self.last, self._names, room, now_ms, self._since_ms, with_values)
         if choice is None:
             return False
+        if not self._has_place(now_ms):
+            self._due_ms = self._alarms_due_ms = now_ms + _LATER_MS
+            return False
         airtime_us = self._plan.frame_us(HEAD + len(choice.body) + TAG)
         kept_us = 0 if with_alarms else self._plan.airtime_ms * 1000 // _ALARM_SHARE
         wait_ms = self._budget.wait_ms(airtime_us + kept_us, now_ms)
@@ -201,6 +223,12 @@ class Radio:
         self._tell(choice)
         await self._exchange(choice, airtime_us, beat)
         return True
+
+    def _has_place(self, now_ms):
+        if now_ms - self._period_ms < _PERIOD_MS and self._counter <= COUNTER_MAX:
+            return True
+        text = "goes on; %d frames in this period" % self._counter
+        return self._take_place(records.RADIO_CHOICE, text, now_ms)
 
     def _refuse(self, choice, wait_ms, now_ms):
         self._counters.add("radio_refused")
@@ -220,11 +248,12 @@ class Radio:
         if said == self._said:
             return
         self._said = said
+        recorder = self._gateway.recorder
         ids = " ".join([str(parameter) for parameter in chosen[:_TEXT_IDS]])
         more = " ..." if len(chosen) > _TEXT_IDS else ""
         text = "chose %d alarms, left %d; %d values, left %d: %s%s"
         counts = (len(choice.alarms), choice.alarms_left, len(chosen), choice.values_left)
-        self._say(text % (counts + (ids, more)))
+        recorder.say(0, records.RADIO_CHOICE, text % (counts + (ids, more)))
 
     async def _exchange(self, choice, airtime_us, beat):
         """Send one frame and wait for its answer; then say when the next may go."""
@@ -257,8 +286,6 @@ class Radio:
         else:
             self._counters.add("radio_unanswered")
         self._pace(choice, answered, airtime_us)
-        if self._counter > COUNTER_MAX:
-            self._on = False  # a new period, with a new place in the log
 
     def _pace(self, choice, answered, airtime_us):
         now_ms = self._clock.mono_ms()
@@ -298,6 +325,21 @@ class Radio:
             return True
         driver.sleep()
         return False
+
+
+def _load_airtime():
+    try:
+        with open(_AIRTIME) as file:
+            return file.read()
+    except OSError:
+        return None  # the first boot with a radio
+
+
+def _save_airtime(text):
+    # Whole or not at all: half a number would be a smaller one.
+    with open(_AIRTIME + ".new", "w") as file:
+        file.write(text)
+    os.rename(_AIRTIME + ".new", _AIRTIME)
 
 
 def open_radio(wiring, settings, gateway, cipher, grace_ms):

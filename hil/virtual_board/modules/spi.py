@@ -1,4 +1,4 @@
-"""`machine.SPI` with the chip on it that the board's wiring names: a W25Q flash or an SX1276 radio.
+"""`machine.SPI` and the chip on it that the board's wiring names: a W25Q flash, an SX1276 radio.
 
 The chip works at its own pace (hil/virtual_board); a transfer takes no time here. The radio is in
 the air where the rig has one, and otherwise its place on the bus is empty.

@@ -171,11 +171,12 @@ class RadioDesk:
             name = self._name(heard, alarm.device)
             entry = [name, alarm.page, alarm.code, alarm.priority, alarm.active, alarm.text]
             alarms[name, alarm.page, alarm.code] = [*entry, now_ms - 1000 * alarm.age_s]
-        # The newest, where a gateway says more than any bed has.
-        newest = sorted(values.values(), key=lambda entry: entry[-1])[-_VALUES_MAX:]
+        kept = list(values.values())
+        if len(kept) > _VALUES_MAX:  # more than any bed has: the newest
+            kept = sorted(kept, key=lambda entry: entry[-1])[-_VALUES_MAX:]
         active = [entry for entry in alarms.values() if entry[4]][-_ALARMS_MAX:]
         state = {
-            "values": newest,
+            "values": kept,
             "alarms": active,
             "left": [content.alarms_left, content.values_left],
         }

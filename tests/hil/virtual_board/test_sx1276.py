@@ -1,5 +1,7 @@
 """The transceiver's model, register by register, on both interpreters."""
 
+# ruff: noqa: PT009  plain unittest in MicroPython's Python
+
 import unittest
 
 from bridge.core.airtime import time_on_air_us

@@ -98,7 +98,8 @@ class VirtualBoard:
     heap          of MicroPython, whose objects are twice as large here as on 32-bit boards
     program_unit  of the chip: 1, or 256 for whole pages
     firmware      folder that holds main.py
-    air_port      of the rig's air (hil/air.py), 0 when the board's radio is not soldered in
+    air_port      of the rig's air (hil/air.py), 0 for a board without one
+    has_chip      False when the radio's place on the board is empty
     resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
 
@@ -111,6 +112,7 @@ class VirtualBoard:
     program_unit: int = 1
     firmware: Path = FIRMWARE
     air_port: int = 0
+    has_chip: bool = True
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)
@@ -189,8 +191,9 @@ class VirtualBoard:
             "path": [str(self.firmware), str(BOARDS / self.board)],
         }
         if self.air_port:
-            settings["radio"] = {"port": self.air_port, "name": self.root.name}
             settings["path"] += [str(self.firmware / "radio_shim"), "lib"]
+        if self.air_port and self.has_chip:
+            settings["radio"] = {"port": self.air_port, "name": self.root.name}
         path = self.root / "board.json"
         path.write_text(json.dumps(settings))
         for name in ("power", "said-power", "said-reset"):

@@ -36,9 +36,12 @@ _LISTEN_MS = const(250)
 _ANSWER_MS = const(3000)  # for the site's commit, besides the answer's own airtime
 _TRIES = const(3)  # in a row
 _PERIOD_MS = const(120000)  # a site that hears us by IP for a moment takes the next one again
-_LATER_MS = const(10000)  # than now, where the log takes no record
+_LATER_MS = const(10000)  # than now, where log or chip fail
 _SPREAD_MS = const(1500)  # a ward that loses its network must not speak all at once
 _ALARM_SHARE = const(5)  # a fifth of the budget is for alarms alone
+_HZ = const(1000000)  # of the bus: long wires are no trouble to it
+_VERSION_AT = const(0x42)
+_VERSION = const(0x12)
 _POLL_S = 0.01  # of the driver; 1 ms would leave no time to others
 _AIRTIME = "airtime"  # file with what was used of the law's measure
 _TEXT_IDS = const(12)  # parameters that an event names
@@ -61,6 +64,19 @@ class Chip:
             self._driver = self._open()
         return self._driver
 
+    def is_there(self):
+        """Ask the chip for its version, without the driver: for a word at boot."""
+        from adafruit_bus_device.spi_device import SPIDevice
+
+        bus, select, reset = self._wires()
+        device = SPIDevice(bus, select, baudrate=_HZ)
+        reset.switch_to_output(value=True)
+        data = bytearray((_VERSION_AT,))
+        with device as bus:
+            bus.write(data)
+            bus.readinto(data)
+        return data[0] == _VERSION
+
     def forget(self):
         """Have the chip reset and set up anew before it is used again."""
         self._driver = None
@@ -69,17 +85,21 @@ class Chip:
         if self._driver is not None:
             self._driver.sleep()
 
-    def _open(self):
-        from adafruit_rfm.rfm9x import RFM9x
+    def _wires(self):
         from busio import SPI as Bus
         from digitalio import DigitalInOut
         from machine import SPI, Pin
 
-        wiring, plan = self._wiring, self._plan
+        wiring = self._wiring
         pins = {name: Pin(wiring[name]) for name in ("sck", "mosi", "miso")}
-        bus = Bus(SPI(wiring["spi"], baudrate=1000000, **pins))
-        select, reset = DigitalInOut(wiring["cs"]), DigitalInOut(wiring["reset"])
-        driver = RFM9x(bus, select, reset, plan.khz / 1000, baudrate=wiring.get("hz", 1000000))
+        bus = Bus(SPI(wiring["spi"], baudrate=_HZ, **pins))
+        return bus, DigitalInOut(wiring["cs"]), DigitalInOut(wiring["reset"])
+
+    def _open(self):
+        from adafruit_rfm.rfm9x import RFM9x
+
+        plan = self._plan
+        driver = RFM9x(*self._wires(), plan.khz / 1000, baudrate=_HZ)
         plan.tune(driver)
         driver.timeout_poll = _POLL_S
         return driver
@@ -119,9 +139,12 @@ class Radio:
         self._used_us = 0  # since values went last
         self._said = None
         self._lost = 0
+        self._unsaved = 0
+        self._checked = False
 
     async def run(self, beat):
         """Watch the sites and speak when they are gone; for ever."""
+        self._check()
         try:
             while True:
                 beat()
@@ -138,7 +161,28 @@ class Radio:
             raise
         except Exception:
             self._chip.forget()
+            self._postpone(self._clock.mono_ms())
             raise
+
+    def _check(self):
+        """Say at boot that a chip is missing: not only on the day it is needed."""
+        if not self._checked:
+            self._checked = True
+            if not self._chip.is_there():
+                self._counters.add("radio_broken")
+                self._say("broken: no chip answers, check its wiring")
+
+    def _postpone(self, now_ms):
+        self._due_ms = self._alarms_due_ms = now_ms + _LATER_MS
+
+    def _driver(self):
+        """Return the chip's driver, None where chip, driver or memory for it are missing."""
+        try:
+            return self._chip.driver()
+        except (RuntimeError, OSError, ImportError, MemoryError) as error:
+            self._counters.add("radio_broken")
+            self._counters.note("radio: %s: %s" % (type(error).__name__, error))
+            return None
 
     def _has_site(self):
         for forwarder in self._gateway.forwarders:
@@ -200,9 +244,6 @@ class Radio:
     async def _turn(self, beat):
         """Send what is due; returns False when nothing is."""
         now_ms = self._clock.mono_ms()
-        if self.last.lost != self._lost:
-            self._counters.add("radio_no_room", self.last.lost - self._lost)
-            self._lost = self.last.lost
         with_values = now_ms >= self._due_ms
         with_alarms = now_ms >= self._alarms_due_ms and bool(self.last.untold())
         if not with_alarms and not (with_values and self.last.has_news()):
@@ -211,8 +252,9 @@ class Radio:
         choice = choose(self.last, self._names, room, now_ms, self._since_ms, with_values)
         if choice is None:
             return False
-        if not self._has_place(now_ms):
-            self._due_ms = self._alarms_due_ms = now_ms + _LATER_MS
+        driver = self._driver() if self._has_place(now_ms) else None
+        if driver is None:
+            self._postpone(now_ms)
             return False
         airtime_us = self._plan.frame_us(HEAD + len(choice.body) + TAG)
         kept_us = 0 if with_alarms else self._plan.airtime_ms * 1000 // _ALARM_SHARE
@@ -221,7 +263,7 @@ class Radio:
             self._refuse(choice, wait_ms, now_ms)
             return False
         self._tell(choice)
-        await self._exchange(choice, airtime_us, beat)
+        await self._exchange(driver, choice, airtime_us, beat)
         return True
 
     def _has_place(self, now_ms):
@@ -239,10 +281,17 @@ class Radio:
             self._alarms_due_ms = now_ms + wait_ms
 
     def _tell(self, choice):
-        """Say in the log which values go, when these are not those that went last."""
-        self._counters.add("radio_alarms", len(choice.alarms))
-        self._counters.add("radio_values", len(choice.values))
-        self._counters.add("radio_left_out", choice.alarms_left + choice.values_left)
+        """Count what goes, and say in the log which values, when they are not the last ones."""
+        for name, count in (
+            ("radio_alarms", len(choice.alarms)),
+            ("radio_values", len(choice.values)),
+            ("radio_left_out", choice.alarms_left + choice.values_left),
+            ("radio_no_room", self.last.lost - self._lost),
+            ("radio_unsaved", self._budget.unsaved - self._unsaved),
+        ):
+            if count:
+                self._counters.add(name, count)
+        self._lost, self._unsaved = self.last.lost, self._budget.unsaved
         chosen = sorted(self.last.parameters[place] for place, _ in choice.values)
         said = (len(choice.alarms), choice.alarms_left, choice.values_left, chosen)
         if said == self._said:
@@ -255,7 +304,7 @@ class Radio:
         counts = (len(choice.alarms), choice.alarms_left, len(chosen), choice.values_left)
         recorder.say(0, records.RADIO_CHOICE, text % (counts + (ids, more)))
 
-    async def _exchange(self, choice, airtime_us, beat):
+    async def _exchange(self, driver, choice, airtime_us, beat):
         """Send one frame and wait for its answer; then say when the next may go."""
         data = seal_frame(
             self._cipher,
@@ -269,7 +318,6 @@ class Radio:
         self._counter += 1
         self._used_us += airtime_us
         self._counters.add("radio_airtime_ms", airtime_us // 1000 + 1)
-        driver = self._chip.driver()
         beat()
         sent = await driver.asyncio_send(data, keep_listening=True)
         beat()
@@ -283,8 +331,6 @@ class Radio:
         if answered:
             self._counters.add("radio_answered")
             choice.answered(self.last)
-        else:
-            self._counters.add("radio_unanswered")
         self._pace(choice, answered, airtime_us)
 
     def _pace(self, choice, answered, airtime_us):
@@ -294,7 +340,9 @@ class Radio:
             # Whoever spoke at the same time must not do so again.
             span_ms = (airtime_us // 1000 + 500) << self._tries
             pause_ms = span_ms // 4 + self._random_ms(span_ms)
-            self._due_ms = self._alarms_due_ms = now_ms + pause_ms
+            self._alarms_due_ms = now_ms + pause_ms
+            if choice.values:
+                self._due_ms = now_ms + pause_ms
             return
         self._tries = 0
         # As fast as the budget, without the alarms' share, can go on for ever.

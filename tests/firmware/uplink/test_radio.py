@@ -204,3 +204,26 @@ def test_when_the_hour_is_used_up_nothing_is_sent_and_the_log_says_so(tmp_path: 
             )
 
     asyncio.run(story())
+
+
+def test_a_missing_chip_is_said_at_boot_and_does_not_stop_the_gateway(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with scene(tmp_path) as (made, store):
+            await made.bed.board.power_off()
+            made.bed.board.has_chip = False
+            await made.bed.board.start()
+            await made.bed.board.wait_for("listening")
+            await made.until(
+                lambda: any(t.startswith("broken") for t in made.events("radio", store))
+            )
+            made.cut()
+            say_alarm(made.bed, 70)
+            await asyncio.sleep(3)
+            made.restore()
+            await made.until(
+                lambda: made.ward.facts(GATEWAY)[0].counters.get("radio_broken", 0) == 2
+            )
+            assert not any(n.startswith("restart") for n in made.ward.facts(GATEWAY)[0].counters)
+            assert not [sent for sent in made.air.sent if sent.sender == "bed"]
+
+    asyncio.run(story())

@@ -37,14 +37,12 @@ class Air(asyncio.DatagramProtocol):
     loss        how often, from 0 to 1, a frame does not reach one receiver
     path_db     what a frame loses on its way from each antenna, by name; 80 where none is given
     sent        every transmission so far
-    jam_next    so many of the next transmissions reach nobody
     """
 
     def __init__(self, loss: float = 0.0, seed: int = 0) -> None:
         self.loss = loss
         self.path_db: dict[str, int] = {}
         self.sent: list[Transmission] = []
-        self.jam_next = 0
         self.port = 0
         self._random = random.Random(seed)
         self._names: dict[Any, str] = {}
@@ -100,13 +98,11 @@ class Air(asyncio.DatagramProtocol):
                 frame.others.append(other)
         self._under_way.append(frame)
         self.sent.append(frame)
-        jammed = self.jam_next > 0
-        self.jam_next -= jammed
         reached = []
         for there, name in self._names.items():
             if there == address:
                 continue
-            if jammed or self._random.random() < self.loss or self._snr(frame) is None:
+            if self._random.random() < self.loss or self._snr(frame) is None:
                 frame.lost_for.append(name)
                 continue
             reached.append(there)

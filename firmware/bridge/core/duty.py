@@ -87,11 +87,12 @@ class KeptBudget(Budget):
         self._save = save
         self._kept_us = -1
         if plan.window_ms > _SHORT_MS:
-            self._kept_us = self._parse(load())
+            self._kept_us = self._read(load)
         self.charge(self.limit_us if self._kept_us < 0 else self._kept_us, now_ms)
 
-    def _parse(self, text):
+    def _read(self, load):
         try:
+            text = load()
             return 0 if text is None else min(max(0, int(text)), self.limit_us)
         except ValueError:
             return self.limit_us  # damaged: all of it may have been used

@@ -109,5 +109,10 @@ async def _serve(station: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         await task
+    except asyncio.CancelledError:
+        return
+    except (OSError, RuntimeError) as error:
+        text = f"the radio failed: {error}"
+        raise ToolError(text, "Check its wiring, and start the base station again.") from None

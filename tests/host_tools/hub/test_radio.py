@@ -6,6 +6,7 @@ import pytest
 
 from bridge.core import radio_wire as wire
 from bridge.core.events import NO_VALUE, VALID
+from bridge.core.journal import records
 from tests.support.hub import DEVICES, FakeGateway, WritePath
 from vitalkeep.keys import derive
 from vitalkeep.keys.cipher import Aes256
@@ -24,7 +25,7 @@ class Air:
         self.begin()
 
     def begin(self) -> None:
-        self.gateway.journal.event(0, 20, "on")
+        self.gateway.journal.event(0, records.RADIO, "on")
         self.gateway.journal.commit(0)
         self.place = self.gateway.journal.newest(0)
 

@@ -1,8 +1,6 @@
 """LoRa as the link of last resort: alarms and last values of class A when no site receipts.
 
-The driver is Adafruit's (adafruit_rfm), as it is; what it needs of CircuitPython is in
-firmware/radio_shim. It is imported when it is first needed, and only its asyncio methods are used:
-the others start an event loop of their own.
+What goes is decided in core/radio_choice.py, and whether it may in core/duty.py.
 """
 
 import asyncio
@@ -28,6 +26,7 @@ from bridge.core.radio_wire import (
     radio_key,
     seal_frame,
 )
+from bridge.uplink.lora_chip import Chip
 
 SILENT_MS = const(12000)  # this job may be silent so long: a frame, and the chip's start
 
@@ -39,70 +38,8 @@ _PERIOD_MS = const(120000)  # a site that hears us by IP for a moment takes the 
 _LATER_MS = const(10000)  # than now, where log or chip fail
 _SPREAD_MS = const(1500)  # a ward that loses its network must not speak all at once
 _ALARM_SHARE = const(5)  # a fifth of the budget is for alarms alone
-_HZ = const(1000000)  # of the bus: long wires are no trouble to it
-_VERSION_AT = const(0x42)
-_VERSION = const(0x12)
-_POLL_S = 0.01  # of the driver; 1 ms would leave no time to others
 _AIRTIME = "airtime"  # file with what was used of the law's measure
 _TEXT_IDS = const(12)  # parameters that an event names
-
-
-class Chip:
-    """The transceiver on its bus.
-
-    wiring  the board's RADIO: spi, sck, mosi, miso, cs, reset
-    """
-
-    def __init__(self, wiring, plan):
-        self._wiring = wiring
-        self._plan = plan
-        self._driver = None
-
-    def driver(self):
-        """Return the driver of a chip that is set up; raises RuntimeError where none answers."""
-        if self._driver is None:
-            self._driver = self._open()
-        return self._driver
-
-    def is_there(self):
-        """Ask the chip for its version, without the driver: for a word at boot."""
-        from adafruit_bus_device.spi_device import SPIDevice
-
-        bus, select, reset = self._wires()
-        device = SPIDevice(bus, select, baudrate=_HZ)
-        reset.switch_to_output(value=True)
-        data = bytearray((_VERSION_AT,))
-        with device as bus:
-            bus.write(data)
-            bus.readinto(data)
-        return data[0] == _VERSION
-
-    def forget(self):
-        """Have the chip reset and set up anew before it is used again."""
-        self._driver = None
-
-    def sleep(self):
-        if self._driver is not None:
-            self._driver.sleep()
-
-    def _wires(self):
-        from busio import SPI as Bus
-        from digitalio import DigitalInOut
-        from machine import SPI, Pin
-
-        wiring = self._wiring
-        pins = {name: Pin(wiring[name]) for name in ("sck", "mosi", "miso")}
-        bus = Bus(SPI(wiring["spi"], baudrate=_HZ, **pins))
-        return bus, DigitalInOut(wiring["cs"]), DigitalInOut(wiring["reset"])
-
-    def _open(self):
-        from adafruit_rfm.rfm9x import RFM9x
-
-        plan = self._plan
-        driver = RFM9x(*self._wires(), plan.khz / 1000, baudrate=_HZ)
-        plan.tune(driver)
-        driver.timeout_poll = _POLL_S
-        return driver
 
 
 class Radio:

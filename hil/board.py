@@ -98,6 +98,8 @@ class VirtualBoard:
     heap          of MicroPython, whose objects are twice as large here as on 32-bit boards
     program_unit  of the chip: 1, or 256 for whole pages
     firmware      folder that holds main.py
+    air_port      of the rig's air (hil/air.py), 0 for a board without one
+    has_chip      False when the radio's place on the board is empty
     resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
 
@@ -109,6 +111,8 @@ class VirtualBoard:
     heap: str = "512k"
     program_unit: int = 1
     firmware: Path = FIRMWARE
+    air_port: int = 0
+    has_chip: bool = True
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)
@@ -148,6 +152,13 @@ class VirtualBoard:
     def write_config(self, config: dict[str, Any]) -> None:
         (self.files / "config.json").write_text(json.dumps(config))
 
+    def install(self, package: Path) -> None:
+        """Copy a Python package to the board's /lib, as `mip install` does."""
+        target = self.files / "lib" / package.name
+        shutil.copytree(
+            package, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+        )
+
     # --- power ---
 
     @property
@@ -165,7 +176,7 @@ class VirtualBoard:
         self._life = asyncio.create_task(self._live(process))
 
     async def _boot(self, reset_cause: str) -> asyncio.subprocess.Process:
-        settings = {
+        settings: dict[str, Any] = {
             "uarts": {str(uart): line.slave for uart, line in self.lines.items()},
             "flash": {
                 "path": str(self.root / "flash.bin"),
@@ -179,6 +190,10 @@ class VirtualBoard:
             "unique_id": self.unique_id.hex(),
             "path": [str(self.firmware), str(BOARDS / self.board)],
         }
+        if self.air_port:
+            settings["path"] += [str(self.firmware / "radio_shim"), "lib"]
+        if self.air_port and self.has_chip:
+            settings["radio"] = {"port": self.air_port, "name": self.root.name}
         path = self.root / "board.json"
         path.write_text(json.dumps(settings))
         for name in ("power", "said-power", "said-reset"):

@@ -10,3 +10,4 @@ UARTS = {
     2: {"tx": 15, "rx": 16},
 }
 RS485_ENABLE = {2: 21}
+RADIO = {"spi": 2, "sck": 12, "mosi": 11, "miso": 13, "cs": 10, "reset": 14}

@@ -112,6 +112,11 @@ class App:
             # It may wait for a silent peer that long, and then close.
             name = "site_" + forwarder.site.name
             self.jobs.append((name, forwarder.run, 2 * config.peer_silent_ms + _BEAT_MS))
+        if config.radio is not None:
+            from bridge.uplink import radio
+
+            parts = (wiring, config.radio, self, _cipher, config.radio_grace_ms)
+            self.jobs.append(("radio", radio.open_radio(*parts).run, radio.SILENT_MS))
 
     def _line(self, number, line, wiring):
         uart = self._port(line, wiring)

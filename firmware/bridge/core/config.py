@@ -14,6 +14,9 @@ Sites stand in the ward's order of preference. Their certificates are for "serve
 A line with "tcp": "10.0.0.7:4601" is a device on the network, and "uart" and "baud" are only its
 number and pace in reports. A line with "rs485": true drives the transceiver's enable pin that the
 board's wiring names.
+
+"radio": {"region": "EU868"} lets a board that has one speak when no site receipts; "khz", "sf",
+"bandwidth_khz" and "dbm" are those of `airtime.DEFAULTS` unless given.
 """
 
 from bridge.core.errors import ConfigError
@@ -30,6 +33,7 @@ FIELDS = (
     ("failback_ms", 60000, 1000, 3600000, "ms"),
     ("site_grace_ms", 10000, 1000, 600000, "ms"),
     ("window_bytes", 16384, 2048, 65536, "byte"),
+    ("radio_grace_ms", 30000, 1000, 3600000, "ms"),
     ("device_silent_ms", 10000, 1000, 600000, "ms"),
 )
 
@@ -63,7 +67,7 @@ class Config:
     """
 
     def __init__(self, data):
-        known = {"bed", "sites", "lines", "parameters"}
+        known = {"bed", "sites", "lines", "parameters", "radio"}
         for name, default, low, high, unit in FIELDS:
             known.add(name)
             value = data.get(name, default)
@@ -77,6 +81,9 @@ class Config:
         self.sites = _table(data, "sites", _SITE, _SITE_MORE, 1, _SITES_MAX)
         self.lines = _table(data, "lines", _LINE, _LINE_MORE, 1, _LINES_MAX)
         self.parameters = _table(data, "parameters", _EXTRA, (), 0, _EXTRAS_MAX)
+        self.radio = data.get("radio")
+        if self.radio is not None and not isinstance(self.radio, dict):
+            raise ConfigError("radio: %r, want an object" % self.radio)
         self._check_sites()
         self._check_devices()
         for extra in self.parameters:

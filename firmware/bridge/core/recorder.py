@@ -22,6 +22,7 @@ class Recorder:
         self._places = {}  # (line number, unit): device number
         self.names = []
         self.classes = []
+        self.last = None  # LastValues of class A, where a board can send them by radio
         self.heard_ms = []  # when each device's last observation came, -1 while it is silent
         for number, line in enumerate(lines):
             for device in line["devices"]:
@@ -54,12 +55,16 @@ class Recorder:
             if self.heard_ms[device] < 0:
                 self.say(cls, records.DEVICE_BACK, self.names[device])
             self.heard_ms[device] = now_ms
+            if cls == 0 and self.last is not None:
+                self.last.observation(device, event, now_ms)
             self._journal.observation(cls, device, event, now_ms)
         elif isinstance(event, Wave):
             # What has just come began a while ago.
             lasted_ms = event.count * event.period_us // 1000
             self._journal.wave(cls, device, event, self._clock.mono_ms() - lasted_ms)
         elif isinstance(event, Alarm):
+            if cls == 0 and self.last is not None:
+                self.last.alarm(device, event, self._clock.mono_ms())
             self._journal.alarm(cls, device, event, self._clock.mono_ms())
         elif isinstance(event, Identity):
             self.say(cls, records.IDENTITY, "%s: %s" % (self.names[device], event.text))

@@ -1,6 +1,7 @@
-"""`machine.SPI` with a W25Q chip on it, where the board's wiring says that there is one.
+"""`machine.SPI` and the chip on it that the board's wiring names: a W25Q flash, an SX1276 radio.
 
-The chip works at its own pace (hil/virtual_board/w25q.py); a transfer takes no time here.
+The chip works at its own pace (hil/virtual_board); a transfer takes no time here. The radio is in
+the air where the rig has one, and otherwise its place on the bus is empty.
 """
 
 import time
@@ -39,6 +40,19 @@ def _solder(bus):
                 _chips[key] = W25q(chip, _Microseconds().now)
                 vboard.pins[place["cs"]] = _chips[key].select
             return _chips[key]
+    place = getattr(wiring, "RADIO", None)
+    if place is not None and place["spi"] == bus and "radio" in vboard.settings:
+        key = (bus, place["cs"])
+        if key not in _chips:
+            from hil.virtual_board.antenna import Antenna
+            from hil.virtual_board.sx1276 import Sx1276
+
+            settings = vboard.settings["radio"]
+            antenna = Antenna(settings["port"], settings["name"])
+            _chips[key] = Sx1276(antenna, _Microseconds().now)
+            vboard.pins[place["cs"]] = _chips[key].select
+            vboard.pins[place["reset"]] = _chips[key].reset
+        return _chips[key]
     return None
 
 

@@ -147,6 +147,9 @@ class Hub:
                 for table in ("observations", "alarms"):
                     rows[table] += reversed(self.store.newest(table, gateway, _REMEMBERED))
             self.ward.stored(rows, now_ms)
+            desk = self.intake.ingest.radio
+            for row in desk.remember(self.store.heads(), self.store.radio()):
+                self.ward.by_radio(row)
             self.ward.story.clear()
             for table in ("events", "gaps"):
                 past = self.store.recent(table, now_ms - _DAY_MS, _REMEMBERED)

@@ -24,7 +24,7 @@ from vitalkeep.errors import ToolError
 log = logging.getLogger(__name__)
 
 # Exact levels: some brokers give no retained messages and no wills to a '#' filter.
-FILTERS = ("vk/+/log/A", "vk/+/log/B", "vk/+/log/C", "vk/+/health", "vk/+/state")
+FILTERS = ("vk/+/log/A", "vk/+/log/B", "vk/+/log/C", "vk/+/health", "vk/+/state", "vk/+/radio")
 
 PACKET_MAX = 262144  # a larger publish ends the session: brokers should refuse it first
 BATCH_MAX = 500  # messages in one commit
@@ -85,17 +85,26 @@ class Consumer:
     """Keeps one session with a broker for ever.
 
     handler     handle(messages) -> publishes; it returns when the messages are durably stored
+    filters     what is subscribed to
     connected   True between the broker's SUBACK and the end of the session
     last_error  why the last session ended or could not begin, "" before
     """
 
-    def __init__(self, address: Address, handler: Handler, client_id: str = "") -> None:
+    def __init__(
+        self,
+        address: Address,
+        handler: Handler,
+        client_id: str = "",
+        filters: Sequence[str] = FILTERS,
+    ) -> None:
         self.address = address
         self.connected = False
         self.last_error = ""
         self.sessions = 0
         self._handler = handler
         self._client_id = client_id or "vkhub-" + secrets.token_hex(6)
+        self._filters = filters
+        self._writer: asyncio.StreamWriter | None = None
         self._early: list[mqtt.Packet] = []
         self._next_id = 0
         self._in_flight: set[int] = set()
@@ -121,6 +130,14 @@ class Consumer:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(2 * delay, _RETRY_MAX_S)
 
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send a publish of our own; returns False, and forgets it, while there is no session."""
+        writer = self._writer
+        if not self.connected or writer is None or writer.is_closing():
+            return False
+        writer.write(mqtt.publish(topic, payload, 1, self._identifier()))
+        return True
+
     async def _serve(self) -> None:
         reader, writer = await asyncio.wait_for(
             asyncio.open_connection(self.address.host, self.address.port, limit=_READ_BYTES),
@@ -132,6 +149,7 @@ class Consumer:
         self._early.clear()
         self._heard = time.monotonic()
         pings = asyncio.create_task(self._ping(writer))
+        self._writer = writer
         try:
             decoder = mqtt.Decoder(PACKET_MAX)
             await asyncio.wait_for(self._open(reader, writer, decoder), _CONNECT_S)
@@ -162,7 +180,7 @@ class Consumer:
             known = reasons[packet.code] if packet.code < len(reasons) else packet.code
             raise ProtocolError(f"refused: {known}")
         identifier = self._identifier()
-        writer.write(mqtt.subscribe(identifier, [(text, 1) for text in FILTERS]))
+        writer.write(mqtt.subscribe(identifier, [(text, 1) for text in self._filters]))
         packet = await self._expect(reader, decoder, mqtt.SUBACK)
         self._in_flight.discard(identifier)
         if packet.code > 1:

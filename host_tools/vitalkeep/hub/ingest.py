@@ -22,6 +22,7 @@ from vitalkeep.hub import sectors
 from vitalkeep.hub.chains import KeyChains, begins_epoch
 from vitalkeep.hub.decode import Row, epoch_row, orphan_row, row_of
 from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
+from vitalkeep.hub.radio import Heard, RadioDesk
 from vitalkeep.hub.sectors import Place, Sector, Stored
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
@@ -70,6 +71,7 @@ class Batch:
     changes: list[Change] = field(default_factory=list)
     rows: dict[str, list[Row]] = field(default_factory=dict)
     heads: dict[bytes, Row] = field(default_factory=dict)
+    radio: dict[bytes, Row] = field(default_factory=dict)
     story: list[Row] = field(default_factory=list)
     touched: dict[tuple[bytes, bytes], dict[Place, None]] = field(default_factory=dict)
     alarms: list[tuple[bytes, str]] = field(default_factory=list)
@@ -79,7 +81,7 @@ class Batch:
         self.rows.setdefault(table, []).append(row)
 
     def is_empty(self) -> bool:
-        return not (self.changes or self.rows or self.heads or self.story)
+        return not (self.changes or self.rows or self.heads or self.radio or self.story)
 
 
 class Ingest:
@@ -92,6 +94,7 @@ class Ingest:
     def __init__(self, gateways: Iterable[Gateway], cipher: Callable[[bytes], Any]) -> None:
         self.counters: Counter[str] = Counter()
         self.strangers: OrderedDict[str, int] = OrderedDict()
+        self.radio = RadioDesk(cipher, self.counters)
         self._cipher = cipher
         self._sectors: OrderedDict[Place, Sector] = OrderedDict()
         self._chains: dict[Stream, KeyChains] = {}
@@ -102,16 +105,19 @@ class Ingest:
 
     def set_gateways(self, gateways: Iterable[Gateway]) -> None:
         self._gateways = {gateway.id: gateway for gateway in gateways}
+        self.radio.set_gateways(self._gateways.values())
         self._uplink_keys = {
             known.id: derive.uplink_key(known.root, known.id) for known in self._gateways.values()
         }
 
     # --- payloads ---
 
-    def parse(self, topic: str, payload: bytes) -> Run | Heartbeat | Hint | None:
+    def parse(self, topic: str, payload: bytes) -> Run | Heartbeat | Heard | Hint | None:
         """Return what a message says, or None for one that is refused, which is counted."""
         try:
             gateway, leaf = wire.parse_topic(topic)
+            if leaf == "radio":
+                return self.radio.parse(gateway, payload)  # a base station's id stands there
             key = self._uplink_keys.get(gateway)
             if key is None:
                 self._stranger(gateway)

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 from bridge.core import wire
 from vitalkeep.hub.consume import Message, Publish
+from vitalkeep.hub.decode import Row
 from vitalkeep.hub.heartbeat import Heartbeat, Session
 from vitalkeep.hub.ingest import Batch, Ingest, Run
+from vitalkeep.hub.radio import Heard
 from vitalkeep.hub.receipts import Receipts, entry, survey
 from vitalkeep.hub.store import StaleError, Store, StoreError, utc_now_ms
 from vitalkeep.hub.ward import Ward
@@ -76,40 +78,63 @@ class Intake:
         Tries for ever: while the store refuses nothing is acknowledged and nothing receipted.
         """
         async with self._lock:
-            runs, beats = self._sort(messages)
+            runs, beats, heard = self._sort(messages)
+            radio = self._hear(heard)
             try:
-                batch = await self._commit(runs, beats)
+                batch = await self._commit(runs, beats, radio)
                 answers = await self._retry(lambda: self._answers(batch, beats))
             except BaseException:
                 # What was applied in memory may not be in the store: start from there again.
                 self.ingest.forget()
                 raise
             self.ingest.trim()
-            return answers
+            return answers + [self._radio_answer(found) for found in heard]
 
-    def _sort(self, messages: Sequence[Message]) -> tuple[list[Run], list[Heartbeat]]:
+    def _sort(self, messages: Sequence[Message]) -> tuple[list[Run], list[Heartbeat], list[Heard]]:
         runs: list[Run] = []
+        heard: list[Heard] = []
         beats: dict[bytes, Heartbeat] = {}
         now_ms = utc_now_ms()
         for message in messages:
             found = self.ingest.parse(message.topic, message.payload)
             if isinstance(found, Run):
                 runs.append(found)
+            elif isinstance(found, Heard):
+                heard.append(found)
             elif isinstance(found, Heartbeat):
                 if not self._sessions.setdefault(found.gateway, Session()).hear(found):
                     self.ingest.counters["heartbeat_late"] += 1
                     continue
                 self._ward.hear(found, now_ms)
+                self.ingest.radio.hear(found)
                 asked = beats.get(found.gateway)
                 if asked is None or found.ask or not asked.ask or found.nonce != asked.nonce:
                     beats[found.gateway] = found
-        return runs, list(beats.values())
+        return runs, list(beats.values()), heard
 
-    async def _commit(self, runs: list[Run], beats: list[Heartbeat]) -> Batch:
+    def _hear(self, heard: list[Heard]) -> dict[bytes, Row]:
+        """Tell the story of frames that came by radio; returns the rows to store, by gateway."""
+        now_ms = utc_now_ms()
+        rows = {}
+        for found in heard:
+            rows[found.gateway] = self.ingest.radio.row(found, now_ms)
+            for tone, text in self.ingest.radio.story(found):
+                self._ward.say(now_ms, found.gateway, tone, text)
+        return rows
+
+    def _radio_answer(self, heard: Heard) -> Publish:
+        """Return the answer to a frame that is stored, to the base station that heard it."""
+        payload = self._receipts.radio(self._gateways[heard.gateway], heard.frame)
+        return wire.topic(heard.station, "air"), payload
+
+    async def _commit(
+        self, runs: list[Run], beats: list[Heartbeat], radio: dict[bytes, Row]
+    ) -> Batch:
         batch: Batch | None = None
         while True:
             if batch is None:
                 batch = await self._retry(lambda: self._prepare(runs))
+                batch.radio = radio
                 self._note(batch, beats)
             if batch.is_empty():
                 return batch
@@ -128,6 +153,8 @@ class Intake:
             written = {id(row) for row in batch.story}
             self._ward.unwritten = [r for r in self._ward.unwritten if id(r) not in written]
             self._ward.stored(batch.rows, batch.now_ms)
+            for row in radio.values():
+                self._ward.by_radio(row)
             return batch
 
     async def _retry(self, job: Callable[[], T]) -> T:
@@ -216,11 +243,13 @@ class Intake:
 
 
 def _heads_row(beat: Heartbeat, now_ms: int) -> dict[str, Any]:
+    fields = {"heads": beat.heads, "clock": beat.clock, "utc": beat.utc_ms}
+    fields["devices"] = [name for name, _ in beat.lines]
     return {
         "gateway": beat.gateway,
         "log": beat.log,
         "boot": beat.boot,
         "mono_ms": beat.mono_ms,
-        "fields": json.dumps({"heads": beat.heads, "clock": beat.clock, "utc": beat.utc_ms}),
+        "fields": json.dumps(fields),
         "at_ms": now_ms,
     }

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.core import wire
+from bridge.core.radio_wire import Frame, pack_answer
 from vitalkeep.hub import sectors
 from vitalkeep.hub.heartbeat import Heartbeat
 from vitalkeep.hub.ingest import Stream
@@ -52,15 +53,22 @@ class Receipts:
         have: bool = False,
         echo_ms: int = 0,
     ) -> bytes:
-        key = self._keys.get(gateway.id)
-        if key is None:
-            key = derive.receipt_key(gateway.root, gateway.id, self.site)
-            self._keys[gateway.id] = key
         receipt = wire.Receipt(self.site, self.epoch, gateway.id, log, nonce)
         receipt.utc_ms, receipt.echo_ms = utc_ms, echo_ms
         receipt.copies, receipt.have = COPIES, have
         receipt.entries, receipt.maps = list(entries), list(maps)
-        return bytes(wire.pack_receipt(receipt, key))
+        return bytes(wire.pack_receipt(receipt, self._key(gateway)))
+
+    def _key(self, gateway: Gateway) -> bytes:
+        key = self._keys.get(gateway.id)
+        if key is None:
+            key = derive.receipt_key(gateway.root, gateway.id, self.site)
+            self._keys[gateway.id] = key
+        return key
+
+    def radio(self, gateway: Gateway, frame: Frame) -> bytes:
+        """Return the answer to a frame that came by radio."""
+        return bytes(pack_answer(self._key(gateway), gateway.id, frame))
 
     def forget_keys(self) -> None:
         self._keys.clear()

@@ -166,6 +166,20 @@ heads = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
+# The last frame of each gateway that came by radio; `content` is JSON of what all of them say.
+radio = Table(
+    "radio",
+    metadata,
+    Column("gateway", LargeBinary(8), primary_key=True),
+    Column("log", LargeBinary(8), nullable=False),
+    Column("sector", BigInteger, nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("counter", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("rssi", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+)
+
 # What the hub itself noticed: links, its own starts, refusals.
 story = Table(
     "story",

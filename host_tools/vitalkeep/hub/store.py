@@ -102,11 +102,8 @@ class Store:
                 self._write_changes(connection, batch)
                 for table, rows in batch.rows.items():
                     self._insert(connection, schema.ADDED[table], rows)
-                for row in batch.heads.values():
-                    connection.execute(
-                        sa.delete(schema.heads).where(schema.heads.c.gateway == row["gateway"])
-                    )
-                    connection.execute(sa.insert(schema.heads), row)
+                self._replace(connection, schema.heads, batch.heads)
+                self._replace(connection, schema.radio, batch.radio)
                 if batch.story:
                     connection.execute(sa.insert(schema.story), batch.story)
         except SQLAlchemyError as error:
@@ -117,6 +114,13 @@ class Store:
         dialect = postgresql if self.kind == "postgresql" else sqlite
         statement = dialect.insert(table).on_conflict_do_nothing()
         return connection.execute(statement, rows, execution_options=_COUNTED).rowcount
+
+    @staticmethod
+    def _replace(connection: Connection, table: sa.Table, rows: dict[bytes, Row]) -> None:
+        """Put a gateway's row in the place of the one it has."""
+        for row in rows.values():
+            connection.execute(sa.delete(table).where(table.c.gateway == row["gateway"]))
+            connection.execute(sa.insert(table), row)
 
     @staticmethod
     def _updated(connection: Connection, named: tuple[str, ...], rows: list[Row]) -> int:
@@ -258,6 +262,10 @@ class Store:
         """Return each gateway's last heartbeat, its fields decoded."""
         rows = self._read(sa.select(schema.heads))
         return [row | {"fields": json.loads(row["fields"])} for row in rows]
+
+    def radio(self) -> list[Row]:
+        """Return what each gateway said last by radio."""
+        return self._read(sa.select(schema.radio))
 
     def observations(self, gateway: bytes, first: int = 0, count: int = 1000) -> list[Row]:
         """Return observations of a gateway in the order of its logs, from sector `first`."""

@@ -42,7 +42,9 @@ _EVENTS = {
     "set-aside": ("bad", "Unreadable flash was set aside: {}"),
     "key-epoch": ("bad", "Key epoch changed: {}"),
     "orphan": ("bad", "Closed by the change of key epoch: {}"),
+    "radio": ("warn", "Radio {}"),
 }
+_QUIET = ("radio-choice",)  # in the log for whoever asks, too often for the story
 
 Position = tuple[int, int, int]  # sector, offset, index
 
@@ -73,6 +75,7 @@ class _Bed:
     devices: dict[str, _Device] = field(default_factory=dict)
     rates: dict[int, tuple[int, int, float]] = field(default_factory=dict)
     account: dict[str, Any] = field(default_factory=dict)
+    radio: Row | None = None
 
     def offset(self, boot: int) -> int | None:
         anchored = self.anchor.offset(boot)
@@ -236,10 +239,17 @@ class Ward:
         self.dirty.add(row["gateway"])
 
     def _event(self, row: Row) -> None:
-        if row["name"] == "boot" and row["cls"]:
-            return  # said in every class's log; once is enough for people
+        if row["name"] in _QUIET or (row["name"] == "boot" and row["cls"]):
+            return  # a boot is said in every class's log; once is enough for people
         tone, text = _EVENTS.get(row["name"], ("info", row["name"] + " {}"))
         self.tell(self.utc(row), row["gateway"], tone, text.format(row["text"]).strip())
+
+    def by_radio(self, row: Row) -> None:
+        """Take what a gateway said by radio: shown until it speaks by IP again."""
+        bed = self._beds.get(bytes(row["gateway"]))
+        if bed is not None:
+            bed.radio = row
+            self.dirty.add(bed.gateway.id)
 
     @staticmethod
     def _rate(bed: _Bed, beat: Heartbeat, now_ms: int) -> None:
@@ -274,7 +284,7 @@ class Ward:
             "hours_left": beat.hours_left if beat else None,
             "firmware": beat.firmware if beat else "",
             "counters": beat.counters if beat else {},
-            "devices": self._devices(bed, trends),
+            "devices": self._devices(bed, trends) + _radio_devices(bed),
             "account": bed.account,
         }
 
@@ -315,3 +325,28 @@ class Ward:
         """Return (last heartbeat, link is up, anchor) for the account."""
         bed = self._beds[gateway]
         return bed.beat, bed.link == "up", bed.anchor
+
+
+def _radio_devices(bed: _Bed) -> list[dict[str, Any]]:
+    """Return last values and alarms that came by radio, a device an entry of its own."""
+    row = bed.radio
+    if row is None or row["at_ms"] <= bed.heard_ms:
+        return []
+    content = json.loads(row["content"])
+    found: dict[str, dict[str, Any]] = {}
+
+    def device(name: str) -> dict[str, Any]:
+        empty = {"name": f"{name}, by radio", "protocol": f"{row['rssi']} dBm", "cls": "A"}
+        return found.setdefault(
+            name, empty | {"state": "radio", "at": None, "values": [], "alarms": []}
+        )
+
+    for name, label, text, state, unit, at_ms in content["values"]:
+        entry = device(name)
+        entry["values"].append([label, text, state, unit, at_ms])
+        entry["at"] = max(entry["at"] or 0, at_ms)
+    for name, _, _, priority, _, text, at_ms in content["alarms"]:
+        entry = device(name)
+        entry["alarms"].append([_PRIORITIES[min(priority, 3)], text])
+        entry["at"] = max(entry["at"] or 0, at_ms)
+    return [found[name] for name in sorted(found)]

@@ -41,6 +41,7 @@ class TestConfig(unittest.TestCase):
         for change, word in (
             (lambda d: d.update(bed=""), "bed"),
             (lambda d: d.update(beds=1), "beds"),
+            (lambda d: d.update(radio="EU868"), "radio"),
             (lambda d: d.update(sites=[]), "sites"),
             (lambda d: d["sites"][0].update(id="12"), "id"),
             (lambda d: d["sites"][0].pop("port"), "port"),

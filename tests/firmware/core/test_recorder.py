@@ -4,6 +4,7 @@ import unittest
 
 from bridge.core.events import Alarm, Damage, Identity, Observation, Wave
 from bridge.core.journal import records
+from bridge.core.last_values import LastValues
 from bridge.core.recorder import Recorder
 from tests.support.gateway import Flash, observation, read_all
 
@@ -42,6 +43,19 @@ class TestRecorder(unittest.TestCase):
             found = read_all(self.journal, cls)
             self.assertEqual([record.device.name for record in found], [name])
         self.assertEqual(read_all(self.journal, 1), [])
+
+    def test_last_values_are_kept_of_class_a_alone(self):
+        self.recorder.last = LastValues()
+        made = observation(3)[0]
+        self.recorder.take(0, made)
+        made.unit = 17
+        self.recorder.take(1, made)
+        self.assertEqual(self.recorder.last.count, made.count)
+        alarm = Alarm()
+        for line, unit in ((0, 0), (1, 17)):
+            alarm.unit, alarm.active, alarm.text = unit, True, "LOW"
+            self.recorder.take(line, alarm)
+        self.assertEqual([known.device for known in self.recorder.last.alarms], [0])
 
     def test_stranger_on_the_bus_is_counted_and_not_stored(self):
         made = Observation(2)

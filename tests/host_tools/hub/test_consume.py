@@ -145,4 +145,4 @@ def test_refusal_is_said():
 
 def test_subscriptions_are_exact_levels():
     assert all("#" not in text for text in FILTERS)
-    assert len(FILTERS) == 5
+    assert len(FILTERS) == 6

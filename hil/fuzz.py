@@ -95,7 +95,7 @@ def fuzz(name: str, frames: int, random_bytes: int, seed: int) -> Outcome:
         outcome.random_values += len(_feed(driver, data, now_ms, outcome))
     traffic = traffic_of(name, _SECONDS, seed, _values)
     true = {value for values in traffic.events for value in values}
-    messages = _messages(traffic)
+    messages = messages_of(traffic)
     while outcome.frames < frames:
         driver = driver_of(name)
         for now_ms, data in messages:
@@ -109,7 +109,7 @@ def fuzz(name: str, frames: int, random_bytes: int, seed: int) -> Outcome:
     return outcome
 
 
-def _messages(traffic: Rehearsal) -> list[tuple[int, bytes]]:
+def messages_of(traffic: Rehearsal) -> list[tuple[int, bytes]]:
     """Return the turns that matter: whole messages, each at its end, and those with a request.
 
     The silent rest only lets time pass, and there is a hundred times as much of it.

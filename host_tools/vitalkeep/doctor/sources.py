@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import serial
 
+from bridge.core.protocols import make_decoder
 from vitalkeep.doctor.recording import Recording
 from vitalkeep.doctor.setting import Setting
 from vitalkeep.errors import ToolError
@@ -50,7 +51,27 @@ class Unmarked:
         return bytes(out)
 
 
-Asker = Callable[[int, bytes], "bytes | None"]
+class Asker:
+    """Asks as the driver of a protocol does."""
+
+    def __init__(self, name: str, options: dict[str, object]) -> None:
+        self._driver = make_decoder(name, options)
+
+    def ask(self, now_ms: int, heard: bytes) -> bytes | None:
+        """Return what to send at this time, after what was heard just now."""
+        driver = self._driver
+        while heard:
+            heard = heard[driver.rx.feed(heard) :]
+            while driver.next_event() is not None:
+                pass
+        request = driver.next_request(now_ms)
+        return None if request is None else bytes(request)
+
+    def goodbye(self) -> bytes | None:
+        """Return what a device must hear before nobody asks any more."""
+        goodbye = getattr(self._driver, "goodbye", None)
+        found = None if goodbye is None else goodbye()
+        return None if found is None else bytes(found)
 
 
 class Port:
@@ -62,10 +83,10 @@ class Port:
         except (OSError, ValueError) as error:
             raise ToolError(f"{path}: {error}", "Is it in use, or not yours to open?") from None
 
-    def listen(self, setting: Setting, seconds: float, ask: Asker | None = None) -> Recording:
+    def listen(self, setting: Setting, seconds: float, asker: Asker | None = None) -> Recording:
         """Return what is heard in some seconds.
 
-        ask  ask(milliseconds since the start, what was heard just now) returns what to send
+        asker  what asks meanwhile; it takes its leave at the end
         """
         port = self._port
         port.baudrate, port.bytesize = setting.baud, setting.bits
@@ -81,11 +102,15 @@ class Port:
             now_s = time.monotonic() - start_s
             if piece:
                 recording.heard.append((now_s, piece))
-            if ask is not None:
-                request = ask(round(now_s * 1000), piece)
+            if asker is not None:
+                request = asker.ask(round(now_s * 1000), piece)
                 if request:
                     port.write(request)
                     recording.sent += request
+        goodbye = None if asker is None else asker.goodbye()
+        if goodbye is not None:
+            port.write(goodbye)
+            port.flush()
         recording.framing_errors = unmarked.errors
         return recording
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import termios
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from vitalkeep.errors import ToolError
 
 _MARK = 0xFF  # what the kernel puts before a marked character
 _READ_S = 0.05
+_PSEUDO_TERMINALS = range(136, 144)
 
 
 class Unmarked:
@@ -89,8 +91,7 @@ class Port:
         asker  what asks meanwhile; it takes its leave at the end
         """
         port = self._port
-        port.baudrate, port.bytesize = setting.baud, setting.bits
-        port.parity, port.stopbits = setting.parity, setting.stop
+        apply_setting(port, setting)
         _mark_errors(port.fileno())
         port.reset_input_buffer()
         recording = Recording(setting, seconds)
@@ -116,6 +117,33 @@ class Port:
 
     def close(self) -> None:
         self._port.close()
+
+
+def apply_setting(port: Any, setting: Setting) -> None:
+    """Set an open serial.Serial; a pseudo-terminal, which has no speed or parity, stays as it is.
+
+    Raises ToolError for a setting that the port does not have.
+    """
+    if is_pseudo_terminal(port.fileno()):
+        return
+    try:
+        port.apply_settings(
+            {
+                "baudrate": setting.baud,
+                "bytesize": setting.bits,
+                "parity": setting.parity,
+                "stopbits": setting.stop,
+            }
+        )
+    except (OSError, ValueError, termios.error) as error:
+        raise ToolError(
+            f"{port.port}: {setting}: {error}", "This port cannot be set so; try another adapter."
+        ) from None
+
+
+def is_pseudo_terminal(descriptor: int) -> bool:
+    """Say whether this is a program and no line (Linux: the majors of UNIX98 terminals)."""
+    return os.major(os.fstat(descriptor).st_rdev) in _PSEUDO_TERMINALS
 
 
 def _mark_errors(descriptor: int) -> None:

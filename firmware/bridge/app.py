@@ -128,7 +128,9 @@ class App:
         if not line["rs485"]:
             return UartLine(*parts)
         pin = wiring.RS485_ENABLE.get(line["uart"])
-        return Rs485Line(*parts, machine.Pin(pin, machine.Pin.OUT, value=0) if pin else None)
+        return Rs485Line(
+            *parts, machine.Pin(pin, machine.Pin.OUT, value=0) if pin is not None else None
+        )
 
     def _port(self, line, wiring):
         """Return the UART of a line, its connection, or the pin of a contact."""

@@ -10,4 +10,8 @@ from bridge.core.config import Config
 
 with open("config.json") as file:
     config = Config(json.load(file))
-asyncio.run(App(config, wiring).run())
+app = App(config, wiring)
+try:
+    asyncio.run(app.run())
+finally:
+    app.end()

@@ -17,6 +17,9 @@ from hil.traffic import driver_of, traffic_of
 
 _LABELS = {row[0]: row[1] for row in PARAMETERS}
 _SECONDS = 60.0
+_CHANGED = 0.5  # of the messages, once a session stands
+_CHANGED_AT_FIRST = 0.05
+_FIRST_MS = 10000
 _CHANGES = 3
 _BURST = 20
 _SILENT_TURNS = 3  # between two messages
@@ -28,7 +31,7 @@ class Outcome:
 
     random_bytes    that were fed, of no device
     random_values   observations that it made of those
-    frames          messages that were changed
+    frames          messages that were changed; about as many were not
     values          values that were read in them all
     false_values    of these, that no device gave
     damaged_bytes   that were told as damage
@@ -92,10 +95,11 @@ def fuzz(name: str, frames: int, random_bytes: int, seed: int) -> Outcome:
         outcome.random_values += len(_feed(driver, data, now_ms, outcome))
     traffic = traffic_of(name, _SECONDS, seed, _values)
     true = {value for values in traffic.events for value in values}
-    chance = _chance(traffic)
+    messages = messages_of(traffic)
     while outcome.frames < frames:
         driver = driver_of(name)
-        for now_ms, data in traffic.turns:
+        for now_ms, data in messages:
+            chance = _CHANGED_AT_FIRST if now_ms < _FIRST_MS else _CHANGED
             if data and draw.random() < chance:
                 data = _changed(data, draw)
                 outcome.frames += 1
@@ -105,15 +109,22 @@ def fuzz(name: str, frames: int, random_bytes: int, seed: int) -> Outcome:
     return outcome
 
 
-def _chance(traffic: Rehearsal) -> float:
-    """Return how often a turn's bytes are to be changed, so that a third of the messages is."""
-    speaking = messages = 0
-    silent = _SILENT_TURNS
-    for _, data in traffic.turns:
-        speaking += bool(data)
-        messages += bool(data) and silent >= _SILENT_TURNS
+def messages_of(traffic: Rehearsal) -> list[tuple[int, bytes]]:
+    """Return the turns that matter: whole messages, each at its end, and those with a request.
+
+    The silent rest only lets time pass, and there is a hundred times as much of it.
+    """
+    asked = {round(1000 * at_s) for at_s, _ in traffic.requests}
+    found: list[tuple[int, bytes]] = []
+    message, silent = b"", 0
+    for now_ms, data in traffic.turns:
+        message += data
         silent = 0 if data else silent + 1
-    return messages / speaking / 3
+        if now_ms in asked or silent == _SILENT_TURNS:
+            if message or now_ms in asked:
+                found.append((now_ms, message))
+            message = b""
+    return [*found, (traffic.turns[-1][0], message)]
 
 
 def _feed(driver: Any, data: bytes, now_ms: int, outcome: Outcome) -> list[tuple[Any, str | None]]:

@@ -128,7 +128,9 @@ class App:
         if not line["rs485"]:
             return UartLine(*parts)
         pin = wiring.RS485_ENABLE.get(line["uart"])
-        return Rs485Line(*parts, machine.Pin(pin, machine.Pin.OUT, value=0) if pin else None)
+        return Rs485Line(
+            *parts, machine.Pin(pin, machine.Pin.OUT, value=0) if pin is not None else None
+        )
 
     def _port(self, line, wiring):
         """Return the UART of a line, its connection, or the pin of a contact."""
@@ -177,6 +179,11 @@ class App:
             tasks.append(asyncio.create_task(self.supervise(name, job)))
         print("gateway %s: listening; %s" % (hexlify(self.identity.gateway).decode(), boot))
         await asyncio.gather(*tasks)
+
+    def end(self):
+        """Leave the devices in order; for a program that is stopped, not for a power cut."""
+        for line in self.lines:
+            line.end()
 
     async def supervise(self, name, job):
         """Run a job for ever; what stops it is counted and kept, and it starts again."""

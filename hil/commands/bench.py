@@ -3,9 +3,10 @@
 import click
 
 from hil.bench.decode import decode
+from hil.bench.doctor import doctor
 from hil.bench.journal import journal
 
-SUBJECTS = (decode, journal)
+SUBJECTS = (decode, doctor, journal)
 
 
 @click.group()

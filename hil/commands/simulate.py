@@ -12,8 +12,9 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import serial
@@ -26,7 +27,9 @@ from hil.simulators.line import SerialLine
 from hil.simulators.plan import Plan, Trouble, run_planned
 from hil.tasks import end_tasks
 from hil.vitals import Sample, TraceError, TraceVitals, VitalsModel
+from vitalkeep.commands.decode import parse_options
 from vitalkeep.doctor.setting import Setting
+from vitalkeep.doctor.sources import apply_setting
 
 _TELL_S = 1.0
 
@@ -34,6 +37,8 @@ _TELL_S = 1.0
 @click.command()
 @click.argument("name", type=click.Choice(sorted(SIMULATORS)))
 @click.option("--port", type=click.Path(path_type=Path), help="A serial port, or a name to make.")
+@click.option("--setting", help="Of the port, where it is not the usual, as in '9600 8E1'.")
+@click.option("--options", callback=parse_options, help="How the device is set, as JSON.")
 @click.option("--trace", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--faults", metavar="PLAN", help="A JSON file, or the JSON itself.")
 @click.option("--seed", default=1, show_default=True, help="Of the patient.")
@@ -42,6 +47,8 @@ _TELL_S = 1.0
 def simulate(
     name: str,
     port: Path | None,
+    setting: str | None,
+    options: dict[str, Any] | None,
     trace: Path | None,
     faults: str | None,
     seed: int,
@@ -55,13 +62,23 @@ def simulate(
     """
     plan = _plan(faults)
     sample = _vitals(trace, seed)
-    module = module_of(name)
-    setting = setting_of(name)
-    with _line(port, setting) as (master, there):
-        line = SerialLine(master, setting.baud, setting.character_bits, plan.faults)
-        told = f"{name} at {setting} on {there}; options {json.dumps(module.OPTIONS)}"
+    known = setting_of(name)
+    if setting is not None:
+        try:
+            known = Setting.parse(setting)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--setting") from None
+    if options is None:
+        options = dict(module_of(name).OPTIONS)
+    with _line(port, known) as (master, there):
+        line = SerialLine(master, known.baud, known.character_bits, plan.faults)
+        told = f"{name} at {known} on {there}; options {json.dumps(options)}"
         click.echo(told, err=as_json)
-        ledger = asyncio.run(_run(name, line, sample, plan, setting, seconds, as_json))
+
+        def start(plug: Plug) -> Coroutine[Any, Any, None]:
+            return plug_in(name, plug, options)
+
+        ledger = asyncio.run(_run(name, start, line, sample, plan, known, seconds, as_json))
     found = {"protocol": name, "port": there, "observations": ledger.produced}
     found |= {"spoilt": ledger.damaged, "unheard_bytes": line.unheard}
     if as_json:
@@ -103,12 +120,11 @@ def _line(port: Path | None, setting: Setting) -> Iterator[tuple[int, str]]:
         if not stat.S_ISCHR(port.stat().st_mode):
             raise RigError(f"{port}: not a serial port", "Name a port, or a path that is free.")
         try:
-            device = serial.Serial(
-                str(port), setting.baud, setting.bits, setting.parity, setting.stop, timeout=0
-            )
+            device = serial.Serial(str(port), timeout=0)
         except (OSError, ValueError) as error:
             raise RigError(f"{port}: {error}", "Is it in use, or not yours to open?") from None
         with device:
+            apply_setting(device, setting)
             modes = termios.tcgetattr(device.fileno())
             modes[6][termios.VMIN] = 1  # so that "nothing yet" is not "no more"
             termios.tcsetattr(device.fileno(), termios.TCSANOW, modes)
@@ -134,6 +150,7 @@ def _line(port: Path | None, setting: Setting) -> Iterator[tuple[int, str]]:
 
 async def _run(
     name: str,
+    start: Callable[[Plug], Coroutine[Any, Any, None]],
     line: SerialLine,
     sample: Sample,
     plan: Plan,
@@ -149,7 +166,7 @@ async def _run(
     start_s = time.monotonic()
     plug = Plug(line, lambda: sample(time.monotonic() - start_s), ledger, "bed-1", name)
     trouble = Trouble(plan, setting)
-    device = asyncio.ensure_future(run_planned(lambda plug: plug_in(name, plug), plug, trouble))
+    device = asyncio.ensure_future(run_planned(start, plug, trouble))
     stopping = asyncio.ensure_future(stop.wait())
     try:
         while not stop.is_set() and not device.done():

@@ -2,17 +2,20 @@
 
 A simulator is built from the Plug that says where it is plugged in; `run()` speaks for ever, until
 it is cancelled. Its module says BAUD and CHARACTER_BITS, how the line is to be set, and OPTIONS,
-what a driver must be told to read it.
+what a driver must be told to read it. Where a device can be set otherwise there is
+`configured(plug, options)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import json
+from collections.abc import Coroutine, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from bridge.core.protocols import PROTOCOLS
+from hil.errors import RigError
 from hil.simulators.device import Plug
 from vitalkeep.doctor.setting import Setting
 
@@ -61,8 +64,20 @@ def setting_of(name: str) -> Setting:
     raise KeyError(f"{name}: {device.BAUD} bit/s is not among {driver.PORTS}")
 
 
-def plug_in(name: str, plug: Plug) -> Coroutine[Any, Any, None]:
-    """Return a device of this protocol that speaks for ever."""
-    device = getattr(module_of(name), SIMULATORS[name])(plug)
+def plug_in(
+    name: str, plug: Plug, options: Mapping[str, Any] | None = None
+) -> Coroutine[Any, Any, None]:
+    """Return a device of this protocol that speaks for ever.
+
+    options  how it is set, as its driver is told; raises RigError where there is no choice
+    """
+    module = module_of(name)
+    if options is None or options == module.OPTIONS:
+        device = getattr(module, SIMULATORS[name])(plug)
+    elif hasattr(module, "configured"):
+        device = module.configured(plug, options)
+    else:
+        known = json.dumps(module.OPTIONS)
+        raise RigError(f"{name}: this device cannot be set", f"Its options are {known}.")
     running: Coroutine[Any, Any, None] = device.run()
     return running

@@ -40,7 +40,7 @@ class OruMonitor:
     def __init__(self, plug: Plug) -> None:
         self.repeated = 0
         self._plug = plug
-        self._number = 0
+        self._number = 10_000_000  # as long in every message
         self._acknowledged = asyncio.Event()
 
     async def run(self) -> None:

@@ -13,9 +13,11 @@ import asyncio
 import calendar
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from hil.errors import RigError
 from hil.simulators.device import Pace, Plug, now_s
 from hil.tasks import end_tasks
 from hil.vitals import Vitals
@@ -286,6 +288,16 @@ class NoninOximeter:
         else:
             self._clock_offset_s = calendar.timegm(wanted) - time.time()
         return b""
+
+
+def configured(plug: Plug, options: Mapping[str, Any]) -> NoninOximeter:
+    """Return an oximeter that sends {"format": 1, 2, 7, 8 or 13}; raises RigError."""
+    data_format = options.get("format", 2)
+    if set(options) - {"format"} or data_format not in (1, *_SELECTABLE):
+        raise RigError(
+            f"nonin: no such format: {dict(options)}", 'As {"format": 8}; or 1, 2, 7, 13.'
+        )
+    return NoninOximeter(plug, data_format)
 
 
 def _selects(command: bytes) -> bool:

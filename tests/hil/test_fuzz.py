@@ -8,7 +8,9 @@ from hil.commands.fuzz import fuzz_command
 from hil.fuzz import fuzz
 
 # A check of 16 bits, or as much in several fields: what passes is one in tens of thousands.
-STRONG = ("alaris_asena", "aspect_bis", "modbus_rtu", "philips_intellivue", "bbraun_bcc")
+STRONG = ("alaris_asena", "modbus_rtu", "philips_intellivue", "bbraun_bcc")
+# A sum, in which changes can cancel: at most what eight bits let through.
+SUMS = ("aspect_bis", "graseby_3400")
 
 
 def test_strong_checks_let_nothing_through() -> None:
@@ -19,6 +21,13 @@ def test_strong_checks_let_nothing_through() -> None:
         assert outcome.values > 30
         assert outcome.false_values == 0
         assert outcome.damaged_bytes > 30000
+
+
+def test_sums_let_no_more_through_than_their_width() -> None:
+    for name in SUMS:
+        outcome = fuzz(name, 3000, 3000, 1)
+        assert outcome.values > 30
+        assert outcome.false_values <= outcome.frames / 256
 
 
 def test_it_sees_what_gets_through_where_there_is_no_check() -> None:

@@ -49,7 +49,12 @@ def test_seconds_end_it_and_faults_are_counted() -> None:
 def test_what_cannot_be_is_told_without_a_traceback(tmp_path: Path) -> None:
     plain = tmp_path / "file"
     plain.touch()
-    for arguments in (["--port", str(plain)], ["--faults", "{"], ["--faults", "/no/such/plan"]):
+    for arguments in (
+        ["--port", str(plain)],
+        ["--faults", "{"],
+        ["--faults", "/no/such/plan"],
+        ["--options", '{"speed": 1}'],
+    ):
         done = subprocess.run(
             [*VITALKEEP, "simulate", "masimo_set", *arguments],
             capture_output=True,
@@ -58,4 +63,19 @@ def test_what_cannot_be_is_told_without_a_traceback(tmp_path: Path) -> None:
         )
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
-        assert "Traceback" not in done.stderr
+
+
+def test_a_device_can_be_set(tmp_path: Path) -> None:
+    port = tmp_path / "oximeter"
+    options = {"format": 8}
+    command = [*VITALKEEP, "simulate", "nonin", "--port", str(port), "--json", "--seconds", "5"]
+    command += ["--options", json.dumps(options), "--setting", "19200 8N1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        assert b"19200 8N1" in running.stderr.readline()
+        with serial.Serial(str(port), 19200, timeout=4) as line:
+            heard = line.read(8)
+        running.send_signal(signal.SIGINT)
+        running.communicate()
+    events = decode(make_decoder("nonin", options), heard)
+    assert [event[0] for event in events] == ["observation"] * 2

@@ -87,5 +87,11 @@ class UartLine:
         uart = self._uart
         return [(name, getattr(uart, name)) for name in _ERRORS if hasattr(uart, name)]
 
+    def end(self):
+        """Say goodbye to a device that raises an alarm, or waits, when nobody asks any more."""
+        goodbye = self._decoder.goodbye() if hasattr(self._decoder, "goodbye") else None
+        if goodbye is not None:
+            self._send(goodbye)
+
     def _send(self, data):
         self._uart.write(data)

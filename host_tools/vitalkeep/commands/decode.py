@@ -25,7 +25,12 @@ from vitalkeep.errors import ToolError
 Pieces = list[tuple[bool, bytes]]
 
 
-def parse_options(context: click.Context, option: click.Parameter, value: str) -> dict[str, Any]:
+def parse_options(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> dict[str, Any] | None:
+    """Return the object of an option in JSON, None where it was not given."""
+    if value is None:
+        return None
     try:
         found = json.loads(value)
     except ValueError:

@@ -83,7 +83,7 @@ def _at_the_port(
 ) -> Diagnosis:
     def listen(setting: Setting, for_s: float) -> Recording:
         click.echo(f"\rlistening at {setting} ", nl=False, err=True)
-        asker = None if ask is None else _asker(ask, options)
+        asker = None if ask is None else Asker(ask, options)
         recording = line.listen(setting, for_s, asker)
         click.echo(f"{len(recording.data)} bytes", err=True)
         return recording
@@ -95,21 +95,6 @@ def _at_the_port(
         ports = [Setting.parse(text) for text in module.PORTS]
         return diagnose([listen(setting, seconds / len(ports)) for setting in ports])
     return scan(listen, seconds)
-
-
-def _asker(name: str, options: dict[str, object]) -> Asker:
-    """Return what the driver wants to send, turn by turn."""
-    driver = make_decoder(name, options)
-
-    def ask(now_ms: int, heard: bytes) -> bytes | None:
-        while heard:
-            heard = heard[driver.rx.feed(heard) :]
-            while driver.next_event() is not None:
-                pass
-        request = driver.next_request(now_ms)
-        return None if request is None else bytes(request)
-
-    return ask
 
 
 def _tell(found: Diagnosis, any_speed: bool) -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from bridge.core.codes import PARAMETERS
 from bridge.core.protocols import PROTOCOLS
 
-_CERTAINTY = ("name only, or not confirmed", "one public decoder", "two public decoders agree")
+_CERTAINTY = ("not confirmed", "one public source", "two public sources agree")
 
 
 def title_of(name: str) -> str:

@@ -24,7 +24,8 @@ _SURE_COVERAGE = 0.6
 _LIKELY_COVERAGE = 0.2  # or less, with as many bits as make it sure
 _LEAST_COVERAGE = 0.03
 _LEAD = 1.5  # how much more than the second the first must explain
-_CLEAN = 0.97
+_DAMAGE = 0.03  # of the bytes: less is not worth a word
+_PRINTABLE = 0.97
 _ERRORS = 0.02  # of characters: more is not the odd disturbance
 _TWO_TALKERS = 0.1
 _BREAKS = 0.9
@@ -191,7 +192,7 @@ def _judge(recording: Recording, found: list[Fit]) -> Diagnosis:
         best.evidence,
         [fit.candidate.name for fit in others],
     )
-    diagnosis.findings = _remarks(diagnosis, recording, others[0] if others else None)
+    diagnosis.findings = _remarks(diagnosis, recording, best, others[0] if others else None)
     return diagnosis
 
 
@@ -215,7 +216,9 @@ def _parity_zeros(data: bytes, parity: str) -> int:
     return odd if parity == "O" else len(data) - odd
 
 
-def _remarks(found: Diagnosis, recording: Recording, second: Fit | None) -> list[Finding]:
+def _remarks(
+    found: Diagnosis, recording: Recording, best: Fit, second: Fit | None
+) -> list[Finding]:
     findings: list[Finding] = []
     if found.verdict == UNKNOWN:
         return findings
@@ -234,9 +237,9 @@ def _remarks(found: Diagnosis, recording: Recording, second: Fit | None) -> list
     ):
         text = f"Two talkers: {second.candidate.name} speaks on this line as well."
         findings.append(Finding("two-talkers", text))
-    elif found.coverage < _CLEAN:
-        lost = 100 * (1 - found.coverage)
-        text = f"{lost:.0f} % of the bytes are damage: look at ground, shield and termination."
+    elif best.damage > _DAMAGE:
+        text = f"{100 * best.damage:.0f} % of the bytes are damage: "
+        text += "look at ground, shield and termination."
         findings.append(Finding("noise", text))
     return findings
 
@@ -270,7 +273,7 @@ def _why_not(recordings: list[Recording]) -> list[Finding]:
     if len(recordings) == 1 and errors > _ERRORS * len(data):
         text = "Characters without their stop bits: the speed is wrong, or the signal is inverted."
         return [Finding("wrong-setting", text)]
-    if printable > _CLEAN:
+    if printable > _PRINTABLE:
         text = "Lines of text of no known device: the line_template driver can be taught them."
         return [Finding("text", text)]
     text = "Bytes of no known protocol: another speed, an inverted signal, noise without ground, "

@@ -55,6 +55,8 @@ class Fit:
     total   all bytes
     frames  good frames
     units   addresses and names that were heard
+    waiting bytes at the end that may be the beginning of one more frame
+    lost    bytes that are damage to the driver, where good ones are told by their shape alone
     """
 
     candidate: Candidate
@@ -62,6 +64,16 @@ class Fit:
     total: int
     frames: int
     units: set[str]
+    waiting: int = 0
+    lost: int | None = None
+
+    @property
+    def damage(self) -> float:
+        """Return which part of the bytes is damage, but for a frame that was cut at either end."""
+        if not self.frames:
+            return 1.0
+        lost = self.total - self.good - self.waiting if self.lost is None else self.lost
+        return max(0.0, (lost - self.good / self.frames) / self.total)
 
     @property
     def coverage(self) -> float:
@@ -101,7 +113,8 @@ def by_driver(recording: Recording, candidate: Candidate) -> Fit:
                 event = decoder.next_event()
     total = len(recording.data)
     waiting = min(decoder.rx.count, total)
-    return Fit(candidate, max(0, total - damaged - waiting) if frames else 0, total, frames, units)
+    good = max(0, total - damaged - waiting) if frames else 0
+    return Fit(candidate, good, total, frames, units, waiting)
 
 
 def _pieces(recording: Recording, decoder: Any) -> Iterator[bytes]:
@@ -179,7 +192,11 @@ def either(
 
     def read(recording: Recording, candidate: Candidate) -> Fit:
         found, shaped = by_driver(recording, candidate), loosely(recording, candidate)
-        return found if found.good >= shaped.good else shaped
+        if found.good >= shaped.good:
+            return found
+        if found.frames:
+            shaped.lost = found.total - found.good - found.waiting
+        return shaped
 
     return read
 
@@ -241,6 +258,7 @@ def fits_by_bursts(recording: Recording) -> list[Fit]:
             whole.total += one.total
             whole.frames += one.frames
             whole.units |= one.units
+            whole.waiting += one.waiting
         found.append(whole)
     return _ranked(found)
 

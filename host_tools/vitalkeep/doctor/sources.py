@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import serial
 
+from bridge.core.protocols import make_decoder
 from vitalkeep.doctor.recording import Recording
 from vitalkeep.doctor.setting import Setting
 from vitalkeep.errors import ToolError
 
 _MARK = 0xFF  # what the kernel puts before a marked character
 _READ_S = 0.05
+_PSEUDO_TERMINALS = range(136, 144)
 
 
 class Unmarked:
@@ -50,7 +53,27 @@ class Unmarked:
         return bytes(out)
 
 
-Asker = Callable[[int, bytes], "bytes | None"]
+class Asker:
+    """Asks as the driver of a protocol does."""
+
+    def __init__(self, name: str, options: dict[str, object]) -> None:
+        self._driver = make_decoder(name, options)
+
+    def ask(self, now_ms: int, heard: bytes) -> bytes | None:
+        """Return what to send at this time, after what was heard just now."""
+        driver = self._driver
+        while heard:
+            heard = heard[driver.rx.feed(heard) :]
+            while driver.next_event() is not None:
+                pass
+        request = driver.next_request(now_ms)
+        return None if request is None else bytes(request)
+
+    def goodbye(self) -> bytes | None:
+        """Return what a device must hear before nobody asks any more."""
+        goodbye = getattr(self._driver, "goodbye", None)
+        found = None if goodbye is None else goodbye()
+        return None if found is None else bytes(found)
 
 
 class Port:
@@ -62,14 +85,13 @@ class Port:
         except (OSError, ValueError) as error:
             raise ToolError(f"{path}: {error}", "Is it in use, or not yours to open?") from None
 
-    def listen(self, setting: Setting, seconds: float, ask: Asker | None = None) -> Recording:
+    def listen(self, setting: Setting, seconds: float, asker: Asker | None = None) -> Recording:
         """Return what is heard in some seconds.
 
-        ask  ask(milliseconds since the start, what was heard just now) returns what to send
+        asker  what asks meanwhile; it takes its leave at the end
         """
         port = self._port
-        port.baudrate, port.bytesize = setting.baud, setting.bits
-        port.parity, port.stopbits = setting.parity, setting.stop
+        apply_setting(port, setting)
         _mark_errors(port.fileno())
         port.reset_input_buffer()
         recording = Recording(setting, seconds)
@@ -81,16 +103,47 @@ class Port:
             now_s = time.monotonic() - start_s
             if piece:
                 recording.heard.append((now_s, piece))
-            if ask is not None:
-                request = ask(round(now_s * 1000), piece)
+            if asker is not None:
+                request = asker.ask(round(now_s * 1000), piece)
                 if request:
                     port.write(request)
                     recording.sent += request
+        goodbye = None if asker is None else asker.goodbye()
+        if goodbye is not None:
+            port.write(goodbye)
+            port.flush()
         recording.framing_errors = unmarked.errors
         return recording
 
     def close(self) -> None:
         self._port.close()
+
+
+def apply_setting(port: Any, setting: Setting) -> None:
+    """Set an open serial.Serial; a pseudo-terminal, which has no speed or parity, stays as it is.
+
+    Raises ToolError for a setting that the port does not have.
+    """
+    if is_pseudo_terminal(port.fileno()):
+        return
+    try:
+        port.apply_settings(
+            {
+                "baudrate": setting.baud,
+                "bytesize": setting.bits,
+                "parity": setting.parity,
+                "stopbits": setting.stop,
+            }
+        )
+    except (OSError, ValueError, termios.error) as error:
+        raise ToolError(
+            f"{port.port}: {setting}: {error}", "This port cannot be set so; try another adapter."
+        ) from None
+
+
+def is_pseudo_terminal(descriptor: int) -> bool:
+    """Say whether this is a program and no line (Linux: the majors of UNIX98 terminals)."""
+    return os.major(os.fstat(descriptor).st_rdev) in _PSEUDO_TERMINALS
 
 
 def _mark_errors(descriptor: int) -> None:

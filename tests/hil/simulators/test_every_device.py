@@ -61,7 +61,11 @@ FAULTS = Faults(noise=0.1, flip=0.1, drop=0.05, double=0.05, burst=0.02, half=0.
 def test_what_is_whole_on_a_bad_line_is_read(name: str) -> None:
     found = traffic(name, 120.0, FAULTS)
     sent, read = meant(found.ledger), said(found.events)
-    # A fault may take the message behind it along, where frames have no start of their own.
-    assert sum((sent - read).values()) <= 0.3 * sum(sent.values()) + 1
+    # A fault may take one good message along, where frames have no start of their own: the second
+    # good message behind it is read. One may still be on its way.
+    spoilt = sum(meant(found.ledger, spoilt=True).values())
+    assert sum((sent - read).values()) <= spoilt + 1
+    waves = sum(event[0] == "wave" for event in found.events)
+    assert sum(sent.values()) >= 10 or waves >= 10 or name in PIECEWISE
     if name in CHECKED:
         assert not read - sent - meant(found.ledger, spoilt=True)

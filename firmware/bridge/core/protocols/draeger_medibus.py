@@ -145,13 +145,14 @@ class MedibusDecoder:
         return self._ask(_ICC) if now_ms - self._asked_ms >= _ICC_MS else None
 
     def goodbye(self):
-        """Return the STOP that ends the session; nothing is sent after it.
+        """Return the STOP that ends the session, or None; nothing is sent after it.
 
         Without it a ventilator raises a communication alarm when the line goes silent.
         """
+        was_up = self._up
         self._closed = True
         self._up = False
-        return _GOODBYE
+        return _GOODBYE if was_up else None
 
     def _is_held(self, now_ms):
         if not self._hold:

@@ -82,7 +82,7 @@ _RELEASE = framed(
 )
 _ANSWER = b"\xc0\x11\x01\x00\x1c\xe1\x00\x00\x02\x00\x02\x00\x14"  # of the MDS create event
 _POLLS = (_extended(1, _NUMERIC), _extended(2, _WAVE), _single(3, _ALARM), _single(4, _NUMERIC))
-SENDS = (_REQUEST, _ANSWER) + _POLLS
+SENDS = (_REQUEST, _RELEASE, _ANSWER) + _POLLS
 _NUMERICS = const(0)
 _WAVES = const(1)
 _ALARMS = const(2)
@@ -167,6 +167,10 @@ class IntellivueDecoder(Driver):
                 self._sent_ms = now_ms
                 return _POLLS[index]
         return None
+
+    def goodbye(self):
+        """Return what ends the association, or None; the next one need not wait for its end."""
+        return _RELEASE if self._state > _ASKED else None
 
     def _start(self, now_ms):
         self._state = _RUNNING

@@ -109,6 +109,8 @@ class ServoDecoder(Driver):
         self._wait_ms = 0
         self._misses = self._missed = 0
         self._is_heard = False
+        self._heard_count = 0  # bytes that waited for their end at that time
+        self._is_torn = False  # what waits for its end will not have one
 
     # --- asking ---
 
@@ -123,8 +125,10 @@ class ServoDecoder(Driver):
             self._open = -1
             self._missed += 1
             self._misses += 1
-            if self._misses >= _MISSES_MAX or self._step < _READ_BREATH:
+            self._is_torn = True
+            if self._misses >= _MISSES_MAX:
                 self._restart(now_ms)
+            return None  # the rest of a torn answer goes first
         if now_ms < self._wait_ms:
             return None
         if self._step == _ESC:
@@ -138,7 +142,7 @@ class ServoDecoder(Driver):
                 return None
         self._open = index
         self._asked_ms = now_ms
-        self._is_heard = False
+        self._is_heard = self._is_torn = False
         return self._requests[index]
 
     def _choose(self, now_ms):
@@ -157,14 +161,16 @@ class ServoDecoder(Driver):
 
     def _frame(self, at, count):
         data = self.rx.data
-        self._is_heard = True
+        if count != self._heard_count:
+            self._heard_count = count
+            self._is_heard = True
         if not 0x20 <= data[at] < 0x7F:
             self._why = NOISE
             return -1
         end = data.find(b"\x04", at, at + count)
         if end < 0:
             self._why = LENGTH
-            return WAIT if count < _TEXT_MAX else -count
+            return WAIT if count < _TEXT_MAX and not self._is_torn else -count
         size = end + 1 - at
         is_type = size == _TYPE_SIZE + 1 and matches(data, at, b"Servo-")
         if is_type:
@@ -183,6 +189,7 @@ class ServoDecoder(Driver):
         asked = self._open
         end = at + size - 3
         if matches(data, at, b"Servo-"):
+            self._misses = 0
             self._identity.text = text_of(data, at, at + _TYPE_SIZE)
             self._advance(_TYPE, _HIGHEST)
             return self._identity

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from functools import cache
 
 from hil.simulators import setting_of
 from hil.simulators.waveform import Signal, receive, transmit
-from tests.support.traffic import traffic
+from hil.traffic import traffic_of
 from vitalkeep.doctor.recording import Recording
 from vitalkeep.doctor.setting import Setting
 
@@ -65,10 +66,19 @@ def spoilt(
     return found
 
 
+_PATIENT = 7
+
+
+@cache
+def _sent(name: str, seconds: float) -> list[tuple[float, bytes]]:
+    """Return what the device of a protocol sends when its driver asks."""
+    return traffic_of(name, seconds, _PATIENT).sent
+
+
 def signal_of(name: str, seconds: float, noise: float = 0.0, seed: int = 0) -> Signal:
     """Return what the device of a protocol puts on its wire, asked as its driver asks."""
     draw = random.Random(f"{name} {seed}")
     start_s = draw.uniform(0.0, 3.0)
-    sent = [(at_s - start_s, piece) for at_s, piece in traffic(name, seconds + 5.0).sent]
+    sent = [(at_s - start_s, piece) for at_s, piece in _sent(name, seconds + 5.0)]
     sent = [(at_s, piece) for at_s, piece in sent if 0.1 < at_s < seconds]
     return transmit(spoilt(sent, noise, draw), setting_of(name))

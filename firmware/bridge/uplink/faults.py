@@ -3,7 +3,7 @@
 import asyncio
 import errno
 
-from bridge.core.errors import ProtocolError, RefusedError
+from bridge.core.errors import ConfigError, ProtocolError, RefusedError
 
 # What mbedTLS says of the site's certificate
 _CERTIFICATE = (
@@ -22,9 +22,11 @@ _UNREACHABLE = (
 def fault_of(error, stage):
     """Return the name of a fault.
 
-    error  OSError, ValueError, ProtocolError or asyncio.TimeoutError that ended the session
+    error  OSError, ValueError, ProtocolError, ConfigError or asyncio.TimeoutError that ended it
     stage  how far it had come: one of session.STAGES
     """
+    if isinstance(error, ConfigError):
+        return "certificate_missing"
     if isinstance(error, RefusedError):
         return "refused"
     if isinstance(error, ProtocolError):

@@ -45,9 +45,17 @@ class SecureSite:
         self._process: subprocess.Popen[bytes] | None = None
 
     def issue(
-        self, role: str, name: str, folder: Path, hosts: tuple[str, ...] = (), days: int = 90
+        self,
+        role: str,
+        name: str,
+        folder: Path,
+        hosts: tuple[str, ...] = (),
+        days: int = 90,
+        from_days: int = 0,
     ) -> Bundle:
-        bundle = self.authority.issue(self.signer, role, name, now(), hosts, days)
+        """Issue a certificate as of today, or of `from_days` later."""
+        when = now() + dt.timedelta(days=from_days)
+        bundle = self.authority.issue(self.signer, role, name, when, hosts, days)
         bundle.write(folder)
         return bundle
 
@@ -89,6 +97,9 @@ class SecureSite:
     def reload(self) -> None:
         """Write the configuration again and have the broker read it."""
         self.configure()
+        self.signal_reload()
+
+    def signal_reload(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 

@@ -3,7 +3,7 @@
     tls/now/   ca.der, gateway.der, key.der
     tls/new/   the same, once provisioning has put a successor there; key.der comes last
 
-A successor is noticed within a minute. One session at a time tries it, and goes back to what
+A successor is noticed within seconds. One session at a time tries it, and goes back to what
 works when it brings no receipts; it takes the other's place at the first receipt it brings.
 """
 
@@ -29,7 +29,7 @@ _CIPHERS = (
     "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
 )
 _DAY_S = const(86400)
-_LOOK_MS = const(60000)
+_LOOK_MS = const(10000)
 _AGAIN_MS = const(3600000)  # after a successor failed
 
 
@@ -84,8 +84,8 @@ class Credentials:
         """Say whether there is a proved one to go back to when this one brings no receipts."""
         return self._now is not None and certificate is not self._now
 
-    def untried(self):
-        """Say that a trial ended before the successor was shown to anyone."""
+    def try_successor(self):
+        """Have `choose` return a successor next, if there is one."""
         self._try_ms = 0
 
     def proved(self, certificate):

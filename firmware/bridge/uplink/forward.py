@@ -127,13 +127,15 @@ class Forwarder:
     def _judge_certificate(self, stage, fault):
         """Say what the end of a session tells of a certificate that was on trial in it."""
         credentials = self._gateway.credentials
-        if self._certificate is None or not credentials.is_on_trial(self._certificate):
+        if self._certificate is None:
             return
-        if stage == CONNECT:
-            credentials.untried()
-        else:
+        trial = credentials.is_on_trial(self._certificate)
+        if trial and stage != CONNECT:
             self._counters.add("certificate_failed")
             self._gateway.notice_certificate("the new certificate failed: " + fault)
+        elif trial or (stage != CONNECT and not self.up):
+            # Not shown to anyone yet; or the one in use gets nowhere, and they take turns.
+            credentials.try_successor()
 
     def _keeps_certificate(self, now_ms):
         """Say whether the session goes on; when it does not, another certificate is next."""

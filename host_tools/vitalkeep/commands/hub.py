@@ -15,6 +15,7 @@ import click
 from vitalkeep.errors import ToolError
 
 _DATA = "vitalkeep"
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def data_home() -> Path:
@@ -23,18 +24,21 @@ def data_home() -> Path:
     return (Path(home) if home.startswith("/") else Path.home() / ".local" / "share") / _DATA
 
 
-def parse_http(text: str) -> tuple[str, int]:
-    """Return (host, port) of "host:port"; raises ToolError."""
+def parse_listen(option: str, text: str) -> tuple[str, int]:
+    """Return (host, port) of an option's "host:port"; raises ToolError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise ToolError(f"--http {text}: want host:port", "For example 127.0.0.1:8321.")
+        raise ToolError(f"{option} {text}: want host:port", "For example 127.0.0.1:8321.")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
 @click.command()
 @click.option("--vault", "vault_dir", type=click.Path(path_type=Path), help="Folder of the vault.")
 @click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
-@click.option("--broker", metavar="URL", help="mqtt://host:port; default: an embedded one.")
+@click.option("--broker", metavar="URL", help="mqtts://host:port; default: an embedded one.")
+@click.option("--ca", type=_FILE, help="For mqtts: ca.pem, the ward's authority.")
+@click.option("--certificate", type=_FILE, help="For mqtts: certificate.pem, the hub's own.")
+@click.option("--key", type=_FILE, help="For mqtts: key.pem, its key.")
 @click.option("--broker-port", default=1883, show_default=True, help="Of the embedded broker.")
 @click.option(
     "--database", envvar="VITALKEEP_DATABASE", metavar="URL", help="Default: SQLite in --data."
@@ -49,6 +53,9 @@ def hub(
     vault_dir: Path | None,
     new_vault: bool,
     broker: str | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
     broker_port: int,
     database: str | None,
     data_dir: Path | None,
@@ -75,10 +82,12 @@ def hub(
     )
     # What the hub writes is about patients: for its own user alone.
     os.umask(0o077)
-    address = None if no_page else parse_http(http)
+    address = None if no_page else parse_listen("--http", http)
     data = data_dir or data_home()
     vault = _open_vault(vault_dir or data / "vault", new_vault)
     broker = broker or os.environ.get("VITALKEEP_BROKER")
+    identity = _identity(ca, certificate, key)
+    named = Address.parse(broker or "", identity) if broker or identity else None
 
     def ready(where: dict[str, Any]) -> None:
         line = json.dumps(where | {"site": vault.site_id.hex(), "pid": os.getpid()})
@@ -107,9 +116,24 @@ def hub(
                 f"the store {store.address} does not open: {error}",
                 "Start the database, free some space, or name another: --database URL.",
             ) from None
-        if broker is None:
-            broker = stack.enter_context(EmbeddedBroker(broker_port)).url
-        asyncio.run(Hub(vault, store, Settings(Address.parse(broker), address), ready).run())
+        if named is None:
+            named = Address.parse(stack.enter_context(EmbeddedBroker(broker_port)).url)
+        asyncio.run(Hub(vault, store, Settings(named, address), ready).run())
+
+
+def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Any:
+    """Return the Identity in three files, None for none of them; raises ToolError."""
+    from vitalkeep.hub.tls import Identity
+
+    if ca is None and certificate is None and key is None:
+        return None
+    if ca is None or certificate is None or key is None:
+        raise ToolError(
+            "--ca, --certificate and --key belong together", "Give all three, or none of them."
+        )
+    identity = Identity(ca, certificate, key)
+    identity.context()  # what is wrong with the files is said at once
+    return identity
 
 
 def _open_vault(folder: Path, new: bool) -> Any:

@@ -387,9 +387,7 @@ def _builder(
     )
 
 
-def _self_signed(
-    subject: x509.Name, key: Signer, now: dt.datetime, days: int
-) -> x509.Certificate:
+def _self_signed(subject: x509.Name, key: Signer, now: dt.datetime, days: int) -> x509.Certificate:
     return (
         _builder(subject, subject, key, x509.random_serial_number())
         .not_valid_before(now - _BACKDATED)

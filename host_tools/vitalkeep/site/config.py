@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.ca import Authority, Issued
 from vitalkeep.keys.private_files import write_file
 from vitalkeep.site import mosquitto, nats
 from vitalkeep.site.rights import User, users_of
+
+_USERS = "users.json"  # who could connect, for people and for the next writing
 
 Files = Callable[[Sequence[User], tuple[str, int], str, str], dict[str, str]]
 
@@ -42,6 +48,7 @@ class Change:
 
     files    {name: "new", "changed" or "same"}
     users    who may connect now
+    came     names that the broker did not know before; gone: those that it knew
     missing  gateways of the vault that have no live certificate: they are locked out
     strange  gateways with a live certificate that the vault does not know: locked out as well
     advice   the next action for whoever runs the broker
@@ -49,6 +56,8 @@ class Change:
 
     files: dict[str, str] = field(default_factory=dict)
     users: list[User] = field(default_factory=list)
+    came: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
     advice: str = ""
@@ -88,6 +97,10 @@ def write_config(
     texts = {"tls/ca.pem": authority.folder / "ca.pem", "crl.pem": authority.folder / "crl.pem"}
     contents = {file: source.read_bytes() for file, source in texts.items()}
     contents |= {file: text.encode() for file, text in files.items()}
+    before = _users(out / _USERS)
+    after = {user.name: user.role for user in users}
+    change.came, change.gone = sorted(set(after) - before), sorted(before - set(after))
+    contents[_USERS] = json.dumps(after, indent=1).encode() + b"\n"
     for file, data in contents.items():
         change.files[file] = _write(out / file, data)
     if change.files[kind.main] == "new":
@@ -101,8 +114,6 @@ def write_config(
 
 def _check_site(authority: Authority, out: Path, now: dt.datetime) -> str:
     """Return the name of the site whose certificate is in the folder; raises ToolError."""
-    from cryptography import x509
-
     path = out / "tls" / "certificate.pem"
     hint = f"Run: vitalkeep ca issue site NAME --host ADDRESS --out {out / 'tls'}"
     try:
@@ -110,12 +121,20 @@ def _check_site(authority: Authority, out: Path, now: dt.datetime) -> str:
         issued.certificate.verify_directly_issued_by(authority.certificate)
     except FileNotFoundError:
         raise ToolError(f"{path}: the site's certificate is not there", hint) from None
-    except Exception:
+    except (ValueError, TypeError, InvalidSignature):
         raise ToolError(f"{path}: not a certificate of this authority", hint) from None
     if issued.role != "site" or issued.days_left(now) < 0:
         found = issued.role if issued.role != "site" else "past its end"
         raise ToolError(f"{path}: want a site's certificate, found one {found}", hint)
     return issued.name
+
+
+def _users(path: Path) -> set[str]:
+    """Return the names of the last writing."""
+    try:
+        return set(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return set()
 
 
 def _write(path: Path, data: bytes) -> str:

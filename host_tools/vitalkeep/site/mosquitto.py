@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from vitalkeep.site.rights import User
 
 _CONFIG = """\
-# Written by `vitalkeep site config`, which overwrites it. Settings of your own: own.conf.d/*.conf
+# Site {name}. Written by `vitalkeep site config`, which overwrites it.
+# Settings of your own: own.conf.d/*.conf
 
 listener {port} {host}
 protocol mqtt
@@ -33,8 +34,8 @@ ciphers ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256
 # Without it acknowledgements wait for the peer's own, 40 ms each.
 set_tcp_nodelay true
 
-# The largest message is a heartbeat of two kilobytes; a hub ends its session over a giant one.
-message_size_limit 4096
+# The largest packet is a heartbeat of two kilobytes; a hub ends its session over a giant one.
+max_packet_size 8192
 
 # A hub acknowledges when its database has committed. Until then messages wait here, and what is
 # dropped beyond the bound comes again: a gateway forgets only what the hub receipted.
@@ -56,14 +57,12 @@ _ACL_HEAD = """\
 """
 
 
-def files(
-    users: Sequence[User], listen: tuple[str, int], path: str, address: str
-) -> dict[str, str]:
+def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) -> dict[str, str]:
     """Return {file name: text}.
 
-    listen   address and port of the listener
-    path     of the folder on the broker's machine
-    address  not needed here
+    listen  address and port of the listener
+    path    of the folder on the broker's machine
+    name    of the site
     """
     acl = [_ACL_HEAD]
     for user in users:
@@ -73,9 +72,9 @@ def files(
         acl.append("")
     host, port = listen
     return {
-        "mosquitto.conf": _CONFIG.format(host=host, port=port, path=path),
+        "mosquitto.conf": _CONFIG.format(name=name, host=host, port=port, path=path),
         "acl": "\n".join(acl),
-        "own.conf.d/README": "Files here whose names end in .conf are read after mosquitto.conf.\n",
+        "own.conf.d/README": "Files here that end in .conf are read after mosquitto.conf.\n",
     }
 
 

@@ -70,14 +70,12 @@ def subject(topic: str) -> str:
     return topic.replace("/", ".").replace("+", "*")
 
 
-def files(
-    users: Sequence[User], listen: tuple[str, int], path: str, address: str
-) -> dict[str, str]:
+def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) -> dict[str, str]:
     """Return {file name: text}.
 
-    listen   address and port of the MQTT listener
-    path     of the folder on the broker's machine
-    address  a name for the server
+    listen  address and port of the MQTT listener
+    path    of the folder on the broker's machine
+    name    of the site
     """
     tls = _TLS.format(
         certificate=json.dumps(f"{path}/tls/certificate.pem"),
@@ -86,7 +84,7 @@ def files(
     )
     host, port = listen
     config = _CONFIG.format(
-        name=json.dumps(address),
+        name=json.dumps(name),
         tls=tls,
         mqtt_tls=tls.replace("\n", "\n  "),
         store=json.dumps(f"{path}/jetstream"),

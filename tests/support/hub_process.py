@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,16 +18,30 @@ from tests.support.hub import FakeGateway
 
 
 class Client:
-    """A blocking MQTT client for tests."""
+    """A blocking MQTT client for tests.
 
-    def __init__(self, host: str, port: int, name: str) -> None:
+    context  of TLS, None for plain TCP
+    will     topic of the last will, None for none
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        name: str,
+        context: ssl.SSLContext | None = None,
+        will: str | None = None,
+    ) -> None:
         self.sock = socket.create_connection((host, port), 5)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.sock = context.wrap_socket(self.sock, server_hostname=host)
         self.decoder = mqtt.Decoder(65536)
         self.inbox: list[mqtt.Packet] = []
         self.acked: set[int] = set()
         self._id = 0
-        self.sock.sendall(mqtt.connect(name, 60))
+        last_words = b"gone" if will else b""
+        self.sock.sendall(mqtt.connect(name, 60, will, last_words))
         assert self._wait(mqtt.CONNACK, 5).code == 0
 
     def subscribe(self, *filters: str) -> None:
@@ -78,6 +93,11 @@ class Client:
         return found
 
     def close(self) -> None:
+        self.sock.close()
+
+    def abort(self) -> None:
+        """Go without a word, so that the broker publishes the will."""
+        self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
 

@@ -35,6 +35,7 @@ class SecureSite:
         self.root = root
         self.broker = broker
         self.port = free_port()
+        self._own_port = free_port()  # of NATS's own protocol, which no test speaks
         self.gateways: list[str] = []
         self.authority = Authority.create(root / "ca", "Test ward", PASSPHRASE, now())
         self.signer = self.authority.unlock(PASSPHRASE)
@@ -78,9 +79,8 @@ class SecureSite:
             # As root it would become a user who cannot read the folder.
             extra.write_text("user root\nlog_dest stderr\n")
         else:
-            # Its own protocol, which no test speaks, on a port that no other test has.
             config = self.folder / "nats.conf"
-            config.write_text(config.read_text().replace("port: 4222", f"port: {free_port()}"))
+            config.write_text(config.read_text().replace("port: 4222", f"port: {self._own_port}"))
         return change.files
 
     @contextlib.contextmanager

@@ -29,7 +29,7 @@ _CIPHERS = (
     "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
 )
 _DAY_S = const(86400)
-_LOOK_MS = const(10000)
+_LOOK_MS = const(5000)
 _AGAIN_MS = const(3600000)  # after a successor failed
 
 

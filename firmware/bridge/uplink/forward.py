@@ -7,7 +7,6 @@ next one begins with the site's word on what it has.
 import asyncio
 import json
 import os
-from binascii import hexlify
 
 from micropython import const
 
@@ -161,7 +160,7 @@ class Forwarder:
             "port": self.site.port,
             "tls": None,
             "server_name": self.site.server_name,
-            "client_id": hexlify(gateway).decode(),
+            "client_id": wire.client_id(self._identity.uplink_key, gateway),
             "will_topic": state,
             "will_payload": json.dumps({"state": "offline"}),
             "subscriptions": [(wire.topic(gateway, "receipt"), 1)],

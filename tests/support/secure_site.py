@@ -10,10 +10,12 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 from tests.support.needs import find_program
 from tests.support.processes import answers, free_port, running
-from vitalkeep.keys.ca import Authority, Bundle, Issued
+from vitalkeep.keys import pkcs8
+from vitalkeep.keys.ca import Authority, Bundle, Issued, Signer
 from vitalkeep.site.config import write_config
 
 PASSPHRASE = b"correct horse battery"
@@ -23,6 +25,13 @@ PROGRAMS = {"mosquitto": ("mosquitto", "mosquitto.conf"), "nats": ("nats-server"
 
 def now() -> dt.datetime:
     return dt.datetime.now(dt.timezone.utc)
+
+
+def make_authority(folder: Path, name: str = "Test ward") -> tuple[Authority, Signer]:
+    """Return a new authority and its key, which is not locked as well as a real one."""
+    with mock.patch.object(pkcs8, "_N", 2):  # scrypt takes a fifth of a second, on purpose
+        authority = Authority.create(folder, name, PASSPHRASE, now())
+        return authority, authority.unlock(PASSPHRASE)
 
 
 class SecureSite:
@@ -37,8 +46,7 @@ class SecureSite:
         self.port = free_port()
         self._own_port = free_port()  # of NATS's own protocol, which no test speaks
         self.gateways: list[str] = []
-        self.authority = Authority.create(root / "ca", "Test ward", PASSPHRASE, now())
-        self.signer = self.authority.unlock(PASSPHRASE)
+        self.authority, self.signer = make_authority(root / "ca")
         self.folder = root / "broker"
         self.issue("site", "primary", self.folder / "tls", hosts)
         self.hub = root / "hub"

@@ -13,8 +13,7 @@ from textwrap import dedent
 import pytest
 
 from hil.board import FIRMWARE, find_micropython
-from tests.support.secure_site import PASSPHRASE, now
-from vitalkeep.keys.ca import Authority
+from tests.support.secure_site import make_authority, now
 
 PRELUDE = f"""
     import sys
@@ -62,8 +61,7 @@ class Board:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        authority = Authority.create(root / "ca", "Ward", PASSPHRASE, now())
-        signer = authority.unlock(PASSPHRASE)
+        authority, signer = make_authority(root / "ca")
         for name, days in (("now", 10), ("new", 90)):
             bundle = authority.issue(signer, "gateway", "ab" * 8, now(), days=days)
             bundle.write(root / "issued" / name)

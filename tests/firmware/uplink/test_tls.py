@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hil.board import FIRMWARE, find_micropython
-from tests.support.secure_site import PASSPHRASE, now
-from vitalkeep.keys.ca import Authority
+from tests.support.secure_site import make_authority, now
 
 CLIENT = f"""
     import sys
@@ -62,9 +61,8 @@ class Ward:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.authority = Authority.create(root / "ca", "Ward", PASSPHRASE, now())
-        self.signer = self.authority.unlock(PASSPHRASE)
-        self.other = Authority.create(root / "other-ca", "Ward", PASSPHRASE, now())
+        self.authority, self.signer = make_authority(root / "ca")
+        other, others = make_authority(root / "other-ca")
         self.board = root / "board"
         self.authority.issue(self.signer, "gateway", "0123456789abcdef", now()).write(
             self.board / "tls" / "now"
@@ -73,9 +71,7 @@ class Ward:
         self._site("expired", from_days=-20, days=10)
         self._site("future", from_days=5)
         self._site("elsewhere", hosts=("10.0.0.5", "broker.test"))
-        self.other.issue(self.other.unlock(PASSPHRASE), "site", "x", now(), ["127.0.0.1"]).write(
-            root / "other"
-        )
+        other.issue(others, "site", "x", now(), ["127.0.0.1"]).write(root / "other")
         self.authority.issue(self.signer, "relay", "x", now()).write(root / "relay")
         self._rsa_site(root / "rsa")
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bridge.core.x509 import validity
 from tests.support.needs import find_program
 from vitalkeep.errors import ToolError
+from vitalkeep.keys import pkcs8
 from vitalkeep.keys.ca import ROLES, Authority, Signer
 
 PASSPHRASE = b"correct horse battery"
@@ -23,7 +25,12 @@ GATEWAY = "240ac40000010000"
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pkcs8, "_N", 2)  # scrypt takes a fifth of a second, on purpose
+
+
+@pytest.fixture
+def authority(_quick: None, tmp_path: Path) -> Authority:
     return Authority.create(tmp_path / "ca", "Ward 3", PASSPHRASE, NOW)
 
 
@@ -54,10 +61,11 @@ def test_key_opens_with_the_passphrase_alone(authority: Authority) -> None:
         Authority.create(authority.folder.with_name("other"), "Ward 3", b"short", NOW)
 
 
-def test_key_is_under_scrypt_and_openssl_reads_it(authority: Authority) -> None:
+def test_key_is_under_scrypt_and_openssl_reads_it(tmp_path: Path) -> None:
     program = find_program("openssl")
     if program is None:
         pytest.skip("no openssl here to compare with")
+    authority = Authority.create(tmp_path / "ca", "Ward 3", PASSPHRASE, NOW)
     key = authority.folder / "ca.key"
     asked = [program, "pkey", "-in", str(key), "-passin", "stdin", "-pubout"]
     said = subprocess.run(asked, input=PASSPHRASE, capture_output=True, check=True).stdout
@@ -66,6 +74,7 @@ def test_key_is_under_scrypt_and_openssl_reads_it(authority: Authority) -> None:
     ).stdout
     assert b"BEGIN PUBLIC KEY" in said
     assert "scrypt" in parsed
+    assert "INTEGER           :4000" in parsed  # 16,384 rounds
     assert "aes-256-cbc" in parsed
 
 
@@ -107,8 +116,6 @@ def test_each_role_gets_what_it_needs_and_no_more(
 
 
 def test_board_reads_the_dates_of_what_is_issued(authority: Authority, signer: Signer) -> None:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     bundle = authority.issue(signer, "gateway", GATEWAY, NOW)
     start, end = validity(bundle.issued.certificate.public_bytes(Encoding.DER))
     assert start == (NOW - dt.timedelta(days=1)).timestamp()

@@ -17,9 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization as form
 
 from tests.support.hub_process import Client
-from tests.support.secure_site import HOST, PASSPHRASE, SecureSite, now
+from tests.support.secure_site import HOST, SecureSite, make_authority, now
 from vitalkeep.hub.consume import FILTERS
-from vitalkeep.keys.ca import Authority
 
 A, B = "a" * 16, "b" * 16
 BROKERS = [
@@ -243,8 +242,7 @@ def test_nobody_comes_in_without_a_good_certificate(scene: Scene, tmp_path: Path
     assert ended.issued.days_left(now()) < 0
     assert _refused(scene, site.context(as_pem(tmp_path / "ended")))
     # A self-made authority of the very same name
-    other = Authority.create(tmp_path / "ca", "Test ward", PASSPHRASE, now())
-    signer = other.unlock(PASSPHRASE)
+    other, signer = make_authority(tmp_path / "ca")
     other.issue(signer, "gateway", A, now()).write(tmp_path / "self")
     assert _refused(scene, site.context(as_pem(tmp_path / "self")))
     # A certificate for servers lets no client in

@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from bridge.core import mqtt, wire
@@ -136,10 +138,17 @@ class HubProcess:
 
     @property
     def broker(self) -> tuple[str, int]:
-        host, port = self.where["broker"].removeprefix("mqtt://").split(":")
+        host, port = self.where["broker"].split("://")[1].split(":")
         return host, int(port)
 
-    def get(self, path: str) -> dict[str, object]:
+    def health(self) -> dict[str, Any]:
+        """Return the hub's health, whatever status it comes with."""
+        try:
+            return self.get("/api/health")
+        except HTTPError as error:
+            return json.loads(error.read())
+
+    def get(self, path: str) -> dict[str, Any]:
         """Return the JSON of an address of the page."""
         with urlopen(self.where["http"] + path, timeout=5) as answer:
             return json.load(answer)
@@ -148,9 +157,14 @@ class HubProcess:
 class Online:
     """A FakeGateway on a broker: pumps runs up and receipts down while a test watches."""
 
-    def __init__(self, gateway: FakeGateway, broker: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        gateway: FakeGateway,
+        broker: tuple[str, int],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.gateway = gateway
-        self.client = Client(*broker, "vk-" + gateway.id.hex())
+        self.client = Client(*broker, "vk-" + gateway.id.hex(), context)
         self.client.subscribe(wire.topic(gateway.id, "receipt"))
         self.receipts: list[wire.Receipt] = []
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+from cryptography.hazmat.primitives import serialization as form
+
 from tests.support.needs import find_program
 from tests.support.processes import answers, free_port, running
 from vitalkeep.keys import pkcs8
@@ -32,6 +34,19 @@ def make_authority(folder: Path, name: str = "Test ward") -> tuple[Authority, Si
     with mock.patch.object(pkcs8, "_N", 2):  # scrypt takes a fifth of a second, on purpose
         authority = Authority.create(folder, name, PASSPHRASE, now())
         return authority, authority.unlock(PASSPHRASE)
+
+
+def as_pem(folder: Path) -> Path:
+    """Turn a board's certificate to what OpenSSL reads."""
+    made = folder / "pem"
+    if not made.exists():
+        made.mkdir()
+        certificate = (folder / "gateway.der").read_bytes()
+        (made / "certificate.pem").write_text(ssl.DER_cert_to_PEM_cert(certificate))
+        key = form.load_der_private_key((folder / "key.der").read_bytes(), None)
+        plain = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+        (made / "key.pem").write_bytes(plain)
+    return made
 
 
 class SecureSite:

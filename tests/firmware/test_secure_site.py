@@ -255,12 +255,12 @@ def test_each_fault_of_the_site_is_named_and_heals_when_put_right(tmp_path: Path
     asyncio.run(all_stories())
 
 
-@pytest.mark.mosquitto
+@pytest.mark.parametrize("broker", BROKERS)
 def test_revoked_gateway_is_put_out_at_once_and_let_in_with_a_new_certificate(
-    tmp_path: Path,
+    broker: str, tmp_path: Path
 ) -> None:
     async def story() -> None:
-        async with secure_bedside(tmp_path, "mosquitto") as s:
+        async with secure_bedside(tmp_path, broker) as s:
             await s.deliver(97)
             s.site.revoke(*(i for i in s.site.authority.issued() if i.name == NAME))
             s.site.reload()

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from bridge.core import mqtt
 from bridge.core.errors import ProtocolError
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.giants import PatientDecoder
 from vitalkeep.hub.tls import Identity, end_of_peer
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 # Exact levels: some brokers give no retained messages and no wills to a '#' filter.
 FILTERS = ("vk/+/log/A", "vk/+/log/B", "vk/+/log/C", "vk/+/health", "vk/+/state", "vk/+/radio")
 
-PACKET_MAX = 262144  # a larger publish ends the session: brokers should refuse it first
+PACKET_MAX = 262144  # a larger publish is passed over: brokers should refuse it first
 BATCH_MAX = 500  # messages in one commit
 KEEP_ALIVE_S = 15
 _PING_S = 5.0
@@ -176,7 +177,7 @@ class Consumer:
         pings = asyncio.create_task(self._ping(writer))
         self._writer = writer
         try:
-            decoder = mqtt.Decoder(PACKET_MAX)
+            decoder = PatientDecoder(PACKET_MAX)
             await asyncio.wait_for(self._open(reader, writer, decoder), _CONNECT_S)
             self.connected = True
             self.sessions += 1

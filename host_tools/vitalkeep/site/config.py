@@ -19,6 +19,8 @@ from vitalkeep.site.rights import User, users_of
 
 _USERS = "users.json"  # who could connect, for people and for the next writing
 
+_OWN = "own."  # files for settings of one's own: made once, then left alone
+
 Files = Callable[[Sequence[User], tuple[str, int], str, str], dict[str, str]]
 
 
@@ -102,7 +104,8 @@ def write_config(
     change.came, change.gone = sorted(set(after) - before), sorted(before - set(after))
     contents[_USERS] = json.dumps(after, indent=1).encode() + b"\n"
     for file, data in contents.items():
-        change.files[file] = _write(out / file, data)
+        own = file.startswith(_OWN) and (out / file).exists()
+        change.files[file] = "same" if own else _write(out / file, data)
     if change.files[kind.main] == "new":
         change.advice = kind.advice["start"].format(path=where)
     elif change.files[kind.main] == "changed":

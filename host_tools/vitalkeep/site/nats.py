@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from vitalkeep.site.rights import User
 
 _CONFIG = """\
-# Written by `vitalkeep site config`, which overwrites it.
+# Written by `vitalkeep site config`, which overwrites it. Settings of your own: own.conf
 
 server_name: {name}
 
@@ -42,6 +42,8 @@ authorization {{
   timeout: 10
   include "users.conf"
 }}
+
+include "own.conf"
 """
 
 # Ephemeral keys and an authenticated cipher; the server speaks TLS 1.2 and newer anyway.
@@ -104,7 +106,8 @@ def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) 
             }
             lines.append("  " + json.dumps(entry))
     lines += ["]", ""]
-    return {"nats.conf": config, "users.conf": "\n".join(lines)}
+    own = "# Read at the end of nats.conf: a cluster block, for example.\n"
+    return {"nats.conf": config, "users.conf": "\n".join(lines), "own.conf": own}
 
 
 ADVICE = {

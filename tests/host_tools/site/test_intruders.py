@@ -70,7 +70,7 @@ class Scene:
         assert [packet.payload for packet in self.hub.pump(_SOON_S)] == [b"run"]
         assert [packet.payload for packet in self.b.pump(_SOON_S)] == [b"receipt"]
         try:
-            return [(packet.topic, packet.payload) for packet in client.pump(0.3)]
+            return [(packet.topic, packet.payload) for packet in client.pump(0.1)]
         except (EOFError, OSError):
             return []
 
@@ -122,63 +122,67 @@ def test_those_who_may_are_served(scene: Scene) -> None:
     assert [packet.payload for packet in a.pump(_SOON_S)] == [b"yours"]
 
 
-@pytest.mark.parametrize(
-    "topic",
-    [
-        f"vk/{B}/log/A",
-        f"vk/{B}/health",
-        f"vk/{B}/state",
-        f"vk/{B}/receipt",
-        f"vk/{B}/command",
-        f"vk/{A}/receipt",
-        f"vk/{A}/radio",
-        "vk/x/log/A",
-        "anything",
-    ],
-)
-def test_gateway_publishes_nothing_but_its_own(topic: str, scene: Scene) -> None:
-    a = scene.join(scene.root / A, "a")
-    a.subscribe(f"vk/{A}/receipt")
-    try:
-        a.publish(topic, b"forged", retain=True)
-        a.publish(f"vk/{A}/health", b"after")
-    except OSError:
-        pass  # thrown out
-    assert (topic, b"forged") not in scene.hub_gets()
+FORGED = [
+    f"vk/{B}/log/A",
+    f"vk/{B}/health",
+    f"vk/{B}/state",
+    f"vk/{B}/receipt",
+    f"vk/{B}/command",
+    f"vk/{A}/receipt",
+    f"vk/{A}/radio",
+    "vk/x/log/A",
+    "anything",
+]
+
+
+def test_gateway_publishes_nothing_but_its_own(scene: Scene) -> None:
+    for number, topic in enumerate(FORGED):
+        a = scene.join(scene.root / A, f"a{number}")
+        a.subscribe(f"vk/{A}/receipt")
+        try:
+            a.publish(topic, b"forged", retain=True)
+            a.publish(f"vk/{A}/health", b"after")
+            got = [packet.topic for packet in a.pump(0.05)]
+        except (EOFError, OSError):
+            got = []  # thrown out
+        assert got == [], topic
+    assert [topic for topic, payload in scene.hub_gets() if payload == b"forged"] == []
     assert scene.b_gets() == []
-    try:
-        assert [p for p in a.pump(0.2) if p.topic == topic] == []
-    except (EOFError, OSError):
-        pass
     late = scene.join(scene.site.hub, "late-hub", pem=True)
     late.subscribe(*FILTERS)
-    assert [p for p in late.pump(0.2) if p.payload == b"forged"] == []
+    assert [packet.topic for packet in late.pump(0.3) if packet.payload == b"forged"] == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "#",
-        "+/#",
-        "vk/#",
-        f"vk/{B}/receipt",
-        f"vk/{B}/#",
-        "vk/+/receipt",
-        "vk/+/log/A",
-        "$SYS/#",
-        "$MQTT/#",
-        "$MQTT/sub/#",
-        "$MQTT/msgs/#",
-        "$JS/#",
-    ],
-)
-def test_gateway_reads_nothing_of_others(text: str, scene: Scene) -> None:
-    assert scene.reads(scene.join(scene.root / A, "a"), text) == []
+OTHERS = [
+    "#",
+    "+/#",
+    "vk/#",
+    f"vk/{B}/receipt",
+    f"vk/{B}/#",
+    "vk/+/receipt",
+    "vk/+/log/A",
+    "$SYS/#",
+    "$MQTT/#",
+    "$MQTT/sub/#",
+    "$MQTT/msgs/#",
+    "$JS/#",
+]
+
+
+def test_gateway_reads_nothing_of_others(scene: Scene) -> None:
+    for number, text in enumerate(OTHERS):
+        a = scene.join(scene.root / A, f"a{number}")
+        assert scene.reads(a, text) == [], text
 
 
 def test_client_identifier_of_another_is_of_no_use(scene: Scene) -> None:
     if scene.site.broker == "nats":
-        pytest.skip("it ends the other's session: gateways have identifiers that nobody guesses")
+        # It ends the other's session: for this reason nobody can guess a gateway's identifier.
+        scene.join(scene.root / A, scene.victim)
+        with pytest.raises((EOFError, OSError)):
+            scene.b.pump(_SOON_S)
+            scene.b.pump(_SOON_S)
+        return
     for name in (scene.victim, "hub-" + scene.victim, B):
         scene.join(scene.root / A, name)
     assert scene.hub_gets() == []

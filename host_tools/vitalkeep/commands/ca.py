@@ -95,8 +95,9 @@ def issue(
 ) -> None:
     """Issue a certificate with a new key.
 
-    NAME is a gateway's id (16 hex digits), or a short name for a site, a hub or a relay. Each hub
-    needs its own: two that show the same one end each other's sessions.
+    NAME is the id of a gateway or a relay (16 hex digits), or a short name for a site or a hub.
+    Each hub needs its own: two that show the same one end each other's sessions. A relay is a
+    base station of the radio link.
     """
     authority, signer = _open(folder, passphrase_file)
     _check_free(out)
@@ -301,7 +302,7 @@ _NEXT = {
     "site": "Next: vitalkeep site config, which reads it there.",
     "hub": "Next: vitalkeep hub --broker mqtts://... --ca --certificate --key with these files.",
     "gateway": "Next: onto the board as tls/new, key.der last; and vitalkeep site config.",
-    "relay": "Next: onto the base station; and vitalkeep site config.",
+    "relay": "Next: vitalkeep base-station with these; and vitalkeep site config.",
 }
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,37 @@ def parse_listen(option: str, text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
+def tls_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that talks to a broker --ca, --certificate and --key."""
+    for option, text in (
+        ("--key", "For mqtts: key.pem, its key."),
+        ("--certificate", "For mqtts: certificate.pem, its own."),
+        ("--ca", "For mqtts: ca.pem, the ward's authority."),
+    ):
+        command = click.option(option, type=_FILE, help=text)(command)
+    return command
+
+
+def find_identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Any:
+    """Return the Identity in three files, None for none of them; raises ToolError."""
+    from vitalkeep.hub.tls import Identity
+
+    if ca is None and certificate is None and key is None:
+        return None
+    if ca is None or certificate is None or key is None:
+        raise ToolError(
+            "--ca, --certificate and --key belong together", "Give all three, or none of them."
+        )
+    identity = Identity(ca, certificate, key)
+    identity.context()  # what is wrong with the files is said at once
+    return identity
+
+
 @click.command()
 @click.option("--vault", "vault_dir", type=click.Path(path_type=Path), help="Folder of the vault.")
 @click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
 @click.option("--broker", metavar="URL", help="mqtts://host:port; default: an embedded one.")
-@click.option("--ca", type=_FILE, help="For mqtts: ca.pem, the ward's authority.")
-@click.option("--certificate", type=_FILE, help="For mqtts: certificate.pem, the hub's own.")
-@click.option("--key", type=_FILE, help="For mqtts: key.pem, its key.")
+@tls_options
 @click.option("--broker-port", default=1883, show_default=True, help="Of the embedded broker.")
 @click.option(
     "--database", envvar="VITALKEEP_DATABASE", metavar="URL", help="Default: SQLite in --data."
@@ -86,7 +111,7 @@ def hub(
     data = data_dir or data_home()
     vault = _open_vault(vault_dir or data / "vault", new_vault)
     broker = broker or os.environ.get("VITALKEEP_BROKER")
-    identity = _identity(ca, certificate, key)
+    identity = find_identity(ca, certificate, key)
     named = Address.parse(broker or "", identity) if broker or identity else None
 
     def ready(where: dict[str, Any]) -> None:
@@ -119,21 +144,6 @@ def hub(
         if named is None:
             named = Address.parse(stack.enter_context(EmbeddedBroker(broker_port)).url)
         asyncio.run(Hub(vault, store, Settings(named, address), ready).run())
-
-
-def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Any:
-    """Return the Identity in three files, None for none of them; raises ToolError."""
-    from vitalkeep.hub.tls import Identity
-
-    if ca is None and certificate is None and key is None:
-        return None
-    if ca is None or certificate is None or key is None:
-        raise ToolError(
-            "--ca, --certificate and --key belong together", "Give all three, or none of them."
-        )
-    identity = Identity(ca, certificate, key)
-    identity.context()  # what is wrong with the files is said at once
-    return identity
 
 
 def _open_vault(folder: Path, new: bool) -> Any:

@@ -23,10 +23,10 @@ _PROBE_S = 5.0
 
 @dataclass(frozen=True)
 class Identity:
-    """Files that `vitalkeep ca issue hub` wrote, in PEM.
+    """Files that `vitalkeep ca issue` wrote for a hub or a relay, in PEM.
 
     ca           the ward's authority: no other is trusted
-    certificate  the hub's own; key: its key, readable for its owner alone
+    certificate  its own; key: its key, readable for its owner alone
     """
 
     ca: Path
@@ -36,7 +36,7 @@ class Identity:
     def context(self) -> ssl.SSLContext:
         """Return a context for a client; raises ToolError that names the file."""
         context = self._trusting()
-        check_private(self.key, 0o600, "the hub's key")
+        check_private(self.key, 0o600, "a key")
         try:
             context.load_cert_chain(self.certificate, self.key)
         except (OSError, ssl.SSLError) as error:

@@ -45,22 +45,24 @@ class Role:
     """What a certificate is for, and for how many days it is good.
 
     prefix  of its CN: so no other role's name can look like a gateway's
+    by_id   its holder's name is an id of 16 hex digits
     """
 
     usage: x509.ObjectIdentifier
     days: int
     prefix: str = ""
+    by_id: bool = False
 
 
 ROLES = {
-    "gateway": Role(_CLIENT, 730),
+    "gateway": Role(_CLIENT, 730, by_id=True),
     "site": Role(_SERVER, 397, "site-"),
     "hub": Role(_CLIENT, 397, "hub-"),
-    "relay": Role(_CLIENT, 730, "relay-"),
+    "relay": Role(_CLIENT, 730, "relay-", by_id=True),
 }
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-_GATEWAY = re.compile(r"[0-9a-f]{16}")
+_ID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Issued:
     @property
     def name(self) -> str:
         return _attribute(self.certificate, NameOID.COMMON_NAME)
+
+    @property
+    def id(self) -> str:
+        """Return what it was issued to: the CN without its role's prefix."""
+        return self.name.removeprefix(ROLES[self.role].prefix)
 
     @property
     def hosts(self) -> list[str]:
@@ -229,7 +236,7 @@ class Authority:
         """Issue a certificate with a new key; raises ToolError.
 
         role   one of ROLES
-        name   16 hex digits for a gateway; lower-case letters, digits and hyphens for others
+        name   16 hex digits for gateways and relays; else lower-case letters, digits, hyphens
         hosts  for a site: every name and address that gateways and hubs reach its broker by
         days   how long it is good, at most as long as the authority; by role when None
         """
@@ -273,8 +280,7 @@ class Authority:
 
     def renew(self, signer: Signer, old: Issued, now: dt.datetime) -> Bundle:
         """Issue a successor with a new key; the old one stays good until revoked or past."""
-        name = old.name.removeprefix(ROLES[old.role].prefix)
-        return self.issue(signer, old.role, name, now, old.hosts)
+        return self.issue(signer, old.role, old.id, now, old.hosts)
 
     def renew_authority(self, signer: Signer, now: dt.datetime, days: int = CA_DAYS) -> None:
         """Date the authority anew, under the same key and name: what it issued stays good."""
@@ -330,9 +336,9 @@ class Authority:
 
 
 def _common_name(role: str, name: str) -> str:
-    pattern = _GATEWAY if role == "gateway" else _NAME
-    if not pattern.fullmatch(name):
-        want = "16 hex digits" if role == "gateway" else "lower-case letters, digits and hyphens"
+    by_id = ROLES[role].by_id
+    if not (_ID if by_id else _NAME).fullmatch(name):
+        want = "16 hex digits" if by_id else "lower-case letters, digits and hyphens"
         raise ToolError(f"{role} {name!r}: want {want}", "vitalkeep ca issue --help says more.")
     return ROLES[role].prefix + name
 

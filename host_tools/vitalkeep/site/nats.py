@@ -97,7 +97,7 @@ def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) 
     for user in users:
         reads = [subject(topic) for topic in user.reads]
         publish = {"allow": [subject(topic) for topic in user.publishes]}
-        subscribe = {"allow": [*reads, _DELIVERY]} if reads else {"deny": [">"]}
+        subscribe = {"allow": [*reads, _DELIVERY]}
         for issued in user.certificates:
             entry = {
                 "user": issued.user,

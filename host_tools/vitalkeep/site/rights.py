@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from vitalkeep.keys.ca import Issued
 
-# Role, then what it may publish and what it may read, as MQTT topic filters; {id} is a
-# gateway's own. `radio` is a gateway's frame that a base station heard in the air.
+# Role, then what it may publish and what it may read, as MQTT topic filters; {id} is its own.
+# `radio` is a gateway's frame that a base station heard, `air` one that it is to send.
 RIGHTS = {
     "gateway": (
         ("vk/{id}/log/+", "vk/{id}/health", "vk/{id}/state", "vk/{id}/reply"),
         ("vk/{id}/receipt", "vk/{id}/command"),
     ),
     "hub": (
-        ("vk/+/receipt", "vk/+/command"),
+        ("vk/+/receipt", "vk/+/command", "vk/+/air"),
         ("vk/+/log/+", "vk/+/health", "vk/+/state", "vk/+/reply", "vk/+/radio"),
     ),
-    "relay": (("vk/+/radio",), ()),
+    "relay": (("vk/{id}/radio",), ("vk/{id}/air",)),
 }
 
 
@@ -36,11 +36,15 @@ class User:
 
     @property
     def publishes(self) -> list[str]:
-        return [topic.format(id=self.name) for topic in RIGHTS[self.role][0]]
+        return self._topics(0)
 
     @property
     def reads(self) -> list[str]:
-        return [topic.format(id=self.name) for topic in RIGHTS[self.role][1]]
+        return self._topics(1)
+
+    def _topics(self, which: int) -> list[str]:
+        id = self.certificates[0].id
+        return [topic.format(id=id) for topic in RIGHTS[self.role][which]]
 
 
 def users_of(live: Iterable[Issued], gateways: Iterable[str]) -> list[User]:

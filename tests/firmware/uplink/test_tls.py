@@ -72,7 +72,7 @@ class Ward:
         self._site("future", from_days=5)
         self._site("elsewhere", hosts=("10.0.0.5", "broker.test"))
         other.issue(others, "site", "x", now(), ["127.0.0.1"]).write(root / "other")
-        self.authority.issue(self.signer, "relay", "x", now()).write(root / "relay")
+        self.authority.issue(self.signer, "relay", "e" * 16, now()).write(root / "relay")
         self._rsa_site(root / "rsa")
 
     def _site(

@@ -83,7 +83,7 @@ def test_key_is_under_scrypt_and_openssl_reads_it(tmp_path: Path) -> None:
     [
         ("gateway", GATEWAY, (), GATEWAY, ExtendedKeyUsageOID.CLIENT_AUTH),
         ("hub", "east", (), "hub-east", ExtendedKeyUsageOID.CLIENT_AUTH),
-        ("relay", "roof", (), "relay-roof", ExtendedKeyUsageOID.CLIENT_AUTH),
+        ("relay", GATEWAY, (), "relay-" + GATEWAY, ExtendedKeyUsageOID.CLIENT_AUTH),
         ("site", "a", ("10.0.0.5", "::1", "b.test"), "site-a", ExtendedKeyUsageOID.SERVER_AUTH),
     ],
 )
@@ -129,6 +129,7 @@ def test_board_reads_the_dates_of_what_is_issued(authority: Authority, signer: S
         ("gateway", "240AC40000010000", ()),
         ("gateway", "hub-primary", ()),
         ("gateway", GATEWAY, ("10.0.0.5",)),
+        ("relay", "roof", ()),
         ("hub", "", ()),
         ("hub", "a+b", ()),
         ("hub", "a\nuser b", ()),

@@ -106,7 +106,7 @@ def test_gateway_that_the_vault_does_not_know_is_left_out(desk: Desk) -> None:
 
 
 def test_acl_names_each_ones_own_topics(desk: Desk) -> None:
-    desk.ca("issue", "relay", "roof", "--out", desk.root / "relay")
+    desk.ca("issue", "relay", C, "--out", desk.root / "relay")
     desk.config()
     acl = desk.text("mosquitto/acl").split("user ")[1:]
     entries = {entry.split("\n")[0]: entry.split("\n")[1:] for entry in acl}
@@ -118,7 +118,10 @@ def test_acl_names_each_ones_own_topics(desk: Desk) -> None:
         f"topic read vk/{A}/receipt",
         f"topic read vk/{A}/command",
     ]
-    assert [line for line in entries["relay-roof"] if line] == ["topic write vk/+/radio"]
+    assert [line for line in entries[f"relay-{C}"] if line] == [
+        f"topic write vk/{C}/radio",
+        f"topic read vk/{C}/air",
+    ]
     assert "topic write vk/+/receipt" in entries["hub-primary"]
 
 

@@ -20,7 +20,7 @@ from tests.support.secure_site import HOST, SecureSite, as_pem, make_authority, 
 from vitalkeep.hub.consume import FILTERS
 from vitalkeep.hub.giants import PatientDecoder
 
-A, B = "a" * 16, "b" * 16
+A, B, R = "a" * 16, "b" * 16, "e" * 16
 BROKERS = [
     pytest.param("mosquitto", marks=pytest.mark.mosquitto),
     pytest.param("nats", marks=pytest.mark.nats),
@@ -93,7 +93,7 @@ def _site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     site = SecureSite(root / "site", request.param)
     for name in (A, B):
         site.gateway(name, root / name)
-    site.issue("relay", "roof", root / "relay")
+    site.issue("relay", R, root / "relay")
     revoked = site.gateway("c" * 16, root / "revoked")
     site.revoke(revoked.issued)
     with site.running():
@@ -181,7 +181,6 @@ def test_client_identifier_of_another_is_of_no_use(scene: Scene) -> None:
         scene.join(scene.root / A, scene.victim)
         with pytest.raises((EOFError, OSError)):
             scene.b.pump(_SOON_S)
-            scene.b.pump(_SOON_S)
         return
     for name in (scene.victim, "hub-" + scene.victim, B):
         scene.join(scene.root / A, name)
@@ -201,15 +200,23 @@ def test_will_on_anothers_topic_is_not_published(scene: Scene) -> None:
     assert [packet.topic for packet in scene.hub.pump(_SOON_S)] == [f"vk/{A}/state"]
 
 
-def test_relay_publishes_what_it_heard_in_the_air_and_reads_nothing(scene: Scene) -> None:
+def test_relay_has_its_radio_and_nothing_else(scene: Scene) -> None:
     relay = scene.join(scene.root / "relay", "r", pem=True)
-    assert scene.reads(relay, "#", "vk/+/radio", f"vk/{B}/receipt") == []
-    relay = scene.join(scene.root / "relay", "r2", pem=True)
-    scene.hub.subscribe("vk/+/radio")
-    relay.publish(f"vk/{B}/radio", b"frame")
+    relay.subscribe(f"vk/{R}/air")
+    relay.publish(f"vk/{R}/radio", b"frame")
     assert [packet.payload for packet in scene.hub.pump(_SOON_S)] == [b"frame"]
-    relay.publish(f"vk/{B}/log/A", b"forged")
-    assert scene.hub_gets() == []
+    scene.hub.publish(f"vk/{R}/air", b"answer")
+    assert [packet.payload for packet in relay.pump(_SOON_S)] == [b"answer"]
+    for number, topic in enumerate((f"vk/{B}/radio", f"vk/{B}/log/A", f"vk/{R}/log/A")):
+        relay = scene.join(scene.root / "relay", f"w{number}", pem=True)
+        try:
+            relay.publish(topic, b"forged")
+        except OSError:
+            pass
+        assert scene.hub_gets() == [], topic
+    for number, text in enumerate(("#", "vk/+/air", "vk/+/radio", f"vk/{B}/receipt")):
+        relay = scene.join(scene.root / "relay", f"r{number}", pem=True)
+        assert scene.reads(relay, text) == [], text
 
 
 def _refused(scene: Scene, context: ssl.SSLContext | None) -> bool:

@@ -81,8 +81,12 @@ class Credentials:
         return self._now
 
     def is_on_trial(self, certificate):
-        """Say whether there is a proved one to go back to when this one brings no receipts."""
-        return self._now is not None and certificate is not self._now
+        """Say whether it is the successor of one that is proved."""
+        return certificate is self._new and self._now is not None
+
+    def may_stay(self, certificate):
+        """Say whether a session is to go on with it while it brings no receipts."""
+        return certificate is self._now or self._now is None
 
     def try_successor(self):
         """Have `choose` return a successor next, if there is one."""

@@ -144,8 +144,8 @@ class Forwarder:
         if not self.up:
             # The broker may have let it in and drop all it sends (MQTT 3.1.1 acknowledges that).
             trial_ms = 2 * self._config.receipt_wait_ms + self._config.heartbeat_ms
-            if credentials.is_on_trial(self._certificate) and now_ms - self._began_ms > trial_ms:
-                raise RefusedError("no receipts over the new certificate")
+            if now_ms - self._began_ms > trial_ms and not credentials.may_stay(self._certificate):
+                raise RefusedError("no receipts over this certificate")
             return True
         chosen = credentials.choose(now_ms)
         if chosen is self._certificate:

@@ -161,7 +161,7 @@ def test_successor_is_given_to_one_and_again_after_an_hour(board: Board) -> None
     said = board.run("""
         made = credentials.Credentials()
         new, now = made.choose(0), made.choose(1)
-        print(new is now, made.is_on_trial(new), made.is_on_trial(now), made.proved(now))
+        print(new is now, made.is_on_trial(new), made.may_stay(new), made.proved(now))
         print(made.choose(3599999) is now, made.choose(3600000) is new)
         made.try_successor()
         print(made.choose(3600001) is new)
@@ -180,9 +180,9 @@ def test_successor_that_is_replaced_or_taken_away_is_noticed(board: Board) -> No
         first = made.choose(3605000)
         os.rename("tls/new", "tls/now")
         made.watch(3610000, 0)
-        print(made.is_on_trial(first), made.choose(3610000) is first, made.proved(first))
+        print(made.may_stay(first), made.choose(3610000) is first, made.proved(first))
     """)
-    assert said.splitlines() == ["None True", "None True", "None False", "True False False"]
+    assert said.splitlines() == ["None True", "None True", "None False", "False False False"]
 
 
 def test_files_on_their_way_are_waited_for_and_damage_is_said_once(board: Board) -> None:

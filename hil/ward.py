@@ -16,6 +16,7 @@ from hil.devices import bed_config, plug_devices
 from hil.errors import RigError
 from hil.ledger import Ledger
 from hil.link import LinkProxy
+from hil.secure_broker import HOST, SecureBroker
 from hil.tasks import end_tasks
 from hil.verdict import PowerCut
 from hil.vitals import Sample
@@ -48,6 +49,7 @@ class Ward:
     database  URL of a real database, None for SQLite in the folder
     page      host:port of the live page, None for none
     noise     how often, from 0 to 1, a device's message is spoilt on its line
+    tls       mosquitto with certificates on both sides, in place of `broker`
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Ward:
         database: str | None = None,
         page: str | None = None,
         noise: float = 0.0,
+        tls: bool = False,
     ) -> None:
         self.folder = folder
+        self._secure = SecureBroker(folder) if tls else None
         self.ledger = Ledger()
         self.beds: list[Bed] = []
         self.page: str | None = None
@@ -81,6 +85,10 @@ class Ward:
         logs = [secrets.token_bytes(8) for _ in range(self.count)]
         for number, (gateway, log) in enumerate(zip(gateways, logs, strict=True), 1):
             self._vault.add_gateway(gateway, f"bed-{number}", None, log)
+        if self._secure:
+            for number, gateway in enumerate(gateways, 1):
+                self._secure.admit(gateway, self.folder / f"bed-{number}" / "files")
+            await self._secure.start()
         broker = await self._start_hub()
         address = urlsplit(broker)
         for number, (gateway, log) in enumerate(zip(gateways, logs, strict=True), 1):
@@ -98,7 +106,12 @@ class Ward:
         command += ["--vault", str(self.folder / "vault"), "--data", str(self.folder)]
         command += ["--database", self.database]
         command += ["--http", self._http] if self._http else ["--no-page"]
-        command += ["--broker", self._broker] if self._broker else ["--broker-port", "0"]
+        if self._secure:
+            command += ["--broker", self._secure.url]
+            for name in ("ca", "certificate", "key"):
+                command += [f"--{name}", str(self._secure.hub / f"{name}.pem")]
+        else:
+            command += ["--broker", self._broker] if self._broker else ["--broker-port", "0"]
         log = (self.folder / "hub.log").open("wb")
         self._hub = await asyncio.create_subprocess_exec(
             *command,
@@ -133,7 +146,7 @@ class Ward:
         _, size = board.partitions["keys"]
         board.write_partition("keys", key_region(root, gateway, log, [site], size // 4096))
         board.write_partition("journal", b"")
-        board.write_config(bed_config(f"bed-{number}", site, "127.0.0.1", near))
+        board.write_config(bed_config(f"bed-{number}", site, HOST, near, bool(self._secure)))
         self.beds.append(Bed(f"bed-{number}", gateway, board, link))
 
     def _plug(self, number: int, bed: Bed) -> None:
@@ -200,6 +213,8 @@ class Ward:
             except asyncio.TimeoutError:
                 self._hub.kill()
                 await self._hub.wait()
+        if self._secure:
+            await self._secure.stop()
 
 
 def _now_ms() -> int:

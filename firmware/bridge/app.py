@@ -36,7 +36,6 @@ _WATCH_MS = const(1000)
 _RESTART_PAUSE_MS = const(500)
 _WATCHDOG_MS = const(8000)
 _BEAT_MS = const(6000)  # no task may be silent for longer
-WARN_DAYS = const(28)  # a certificate's end is said that long before
 
 
 def _cipher(key):
@@ -94,7 +93,6 @@ class App:
             from bridge.uplink.credentials import Credentials
 
             self.credentials = Credentials()
-        self._said_days = None
         self.report = Report(self)
         self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
@@ -225,7 +223,8 @@ class App:
             beat()
             self.recorder.watch()
             self._choose_home()
-            self._watch_certificate()
+            if self.credentials:
+                self._watch_certificate()
             if worn != self.journal.worn:
                 worn = self.journal.worn
                 self.recorder.say(0, records.WORN, "%d programs did not take" % worn)
@@ -257,8 +256,8 @@ class App:
         self.recorder.say(0, records.STORE_RENEWED, site.name)
         self.copies.recount()
 
-    def notice_certificate(self):
-        self.recorder.say(0, records.CERTIFICATE, "the new certificate works")
+    def notice_certificate(self, text):
+        self.recorder.say(0, records.CERTIFICATE, text)
 
     def _choose_home(self):
         if self.policy.choose(self.clock.mono_ms()):
@@ -272,11 +271,9 @@ class App:
 
     def days_left(self):
         """Return for how many days the certificate is good, None where nobody knows."""
-        utc_ms = self.clock.utc_ms()
-        return self.credentials.days_left(utc_ms // 1000) if self.credentials and utc_ms else None
+        return self.credentials.days_left(self.clock.utc_ms()) if self.credentials else None
 
     def _watch_certificate(self):
-        days = self.days_left()
-        if days is not None and days <= WARN_DAYS and days != self._said_days:
-            self._said_days = days
-            self.recorder.say(0, records.CERTIFICATE, "ends in %d days" % days)
+        text = self.credentials.watch(self.clock.mono_ms(), self.clock.utc_ms())
+        if text is not None:
+            self.notice_certificate(text)

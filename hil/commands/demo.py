@@ -38,6 +38,7 @@ _LENGTH_S = 60.0
     help="How often a message is spoilt on the lines that have a checksum.",
 )
 @click.option("--broker", metavar="URL", help="A real broker (mqtt://host:port), not our own.")
+@click.option("--tls", is_flag=True, help="Certificates on both sides; needs mosquitto.")
 @click.option("--database", metavar="URL", help="A real database, not SQLite.")
 @click.option("--http", default="127.0.0.1:8321", show_default=True, help="Of the live page.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep flash, logs, database here.")
@@ -49,6 +50,7 @@ def demo(
     trace: Path | None,
     noise: float,
     broker: str | None,
+    tls: bool,
     database: str | None,
     http: str,
     keep: Path | None,
@@ -57,6 +59,8 @@ def demo(
 
     Without --seconds it goes on live after the story, until Ctrl-C.
     """
+    if tls and broker:
+        raise RigError("--tls brings a broker of its own.", "Leave out --broker, or --tls.")
     start = time.monotonic()
 
     def tell(text: str) -> None:
@@ -66,7 +70,7 @@ def demo(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         page = None if as_json else http
-        ward = Ward(folder, _vitals(trace, seed), beds, broker, database, page, noise)
+        ward = Ward(folder, _vitals(trace, seed), beds, broker, database, page, noise, tls)
         report = asyncio.run(_run(ward, seconds, tell))
     finally:
         if keep is None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from bridge.core import mqtt, wire
@@ -17,16 +20,30 @@ from tests.support.hub import FakeGateway
 
 
 class Client:
-    """A blocking MQTT client for tests."""
+    """A blocking MQTT client for tests.
 
-    def __init__(self, host: str, port: int, name: str) -> None:
+    context  of TLS, None for plain TCP
+    will     topic of the last will, None for none
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        name: str,
+        context: ssl.SSLContext | None = None,
+        will: str | None = None,
+    ) -> None:
         self.sock = socket.create_connection((host, port), 5)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.sock = context.wrap_socket(self.sock, server_hostname=host)
         self.decoder = mqtt.Decoder(65536)
         self.inbox: list[mqtt.Packet] = []
         self.acked: set[int] = set()
         self._id = 0
-        self.sock.sendall(mqtt.connect(name, 60))
+        last_words = b"gone" if will else b""
+        self.sock.sendall(mqtt.connect(name, 60, will, last_words))
         assert self._wait(mqtt.CONNACK, 5).code == 0
 
     def subscribe(self, *filters: str) -> None:
@@ -80,6 +97,11 @@ class Client:
     def close(self) -> None:
         self.sock.close()
 
+    def abort(self) -> None:
+        """Go without a word, so that the broker publishes the will."""
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
 
 class HubProcess:
     """`vitalkeep hub` as a child, as a rig starts it. `with` it."""
@@ -116,10 +138,17 @@ class HubProcess:
 
     @property
     def broker(self) -> tuple[str, int]:
-        host, port = self.where["broker"].removeprefix("mqtt://").split(":")
+        host, port = self.where["broker"].split("://")[1].split(":")
         return host, int(port)
 
-    def get(self, path: str) -> dict[str, object]:
+    def health(self) -> dict[str, Any]:
+        """Return the hub's health, whatever status it comes with."""
+        try:
+            return self.get("/api/health")
+        except HTTPError as error:
+            return json.loads(error.read())
+
+    def get(self, path: str) -> dict[str, Any]:
         """Return the JSON of an address of the page."""
         with urlopen(self.where["http"] + path, timeout=5) as answer:
             return json.load(answer)
@@ -128,9 +157,14 @@ class HubProcess:
 class Online:
     """A FakeGateway on a broker: pumps runs up and receipts down while a test watches."""
 
-    def __init__(self, gateway: FakeGateway, broker: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        gateway: FakeGateway,
+        broker: tuple[str, int],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.gateway = gateway
-        self.client = Client(*broker, "vk-" + gateway.id.hex())
+        self.client = Client(*broker, "vk-" + gateway.id.hex(), context)
         self.client.subscribe(wire.topic(gateway.id, "receipt"))
         self.receipts: list[wire.Receipt] = []
 

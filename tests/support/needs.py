@@ -49,6 +49,7 @@ def find_micropython32() -> str | None:
 
 NEEDS = {
     "mosquitto": Need(lambda: find_program("mosquitto"), "apt-get install mosquitto"),
+    "nats": Need(lambda: find_program("nats-server"), "apt-get install nats-server"),
     "postgres": Need(find_postgres, "apt-get install postgresql"),
     "micropython32": Need(find_micropython32, "install Node 18 or newer with npm, and make test"),
     "browser": Need(find_chromium, "apt-get install chromium chromium-driver"),

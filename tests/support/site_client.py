@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import ssl
 import time
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,14 @@ class SiteClient:
     store       what it has
     receipting  whether receipts go out at all
     statuses    the heartbeats so far
+    context     for a broker that speaks TLS
     """
 
-    def __init__(self, port: int, site: bytes = SITE) -> None:
+    def __init__(
+        self, port: int, site: bytes = SITE, context: ssl.SSLContext | None = None
+    ) -> None:
         self.port = port
+        self.context = context
         self.key = derive.receipt_key(ROOT, GATEWAY, site)
         self.store = SmallSite(b"epoch--1", UPLINK_KEY, self.key, site)
         self.receipting = True
@@ -95,7 +100,9 @@ class SiteClient:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, self._writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=self.context
+        )
         filters = [f"vk/+/{leaf}" for leaf in ("log/A", "log/B", "log/C", "health", "state")]
         self._writer.write(mqtt.connect("test-site", 60))
         self._writer.write(mqtt.subscribe(1, [(text, 1) for text in filters]))

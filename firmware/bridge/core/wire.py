@@ -32,6 +32,8 @@ _MAP = "<BIH"
 _RUN_LABEL = b"vitalkeep run"
 _STATUS_LABEL = b"vitalkeep status"
 _RECEIPT_LABEL = b"vitalkeep receipt"
+_CLIENT_LABEL = b"vitalkeep client"
+_CLIENT_TAG = const(8)
 
 _HAVE = const(1)
 
@@ -54,6 +56,16 @@ def parse_topic(text):
 
 def _tag(key, label, gateway, body, size):
     return hmac_sha256(key, label, gateway, body)[:size]
+
+
+def client_id(key, gateway):
+    """Return a gateway's MQTT client identifier, which nobody without its uplink key can guess.
+
+    Whoever names another's identifier ends that one's session, where a broker does not take the
+    identifier from the certificate.
+    """
+    tag = _tag(key, _CLIENT_LABEL, gateway, b"", _CLIENT_TAG)
+    return hexlify(gateway).decode() + hexlify(tag).decode()
 
 
 # --- runs: a stretch of log bytes on its way to a site ---

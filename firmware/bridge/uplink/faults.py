@@ -3,7 +3,7 @@
 import asyncio
 import errno
 
-from bridge.core.errors import ProtocolError, RefusedError
+from bridge.core.errors import ConfigError, ProtocolError, RefusedError
 
 # What mbedTLS says of the site's certificate
 _CERTIFICATE = (
@@ -12,6 +12,13 @@ _CERTIFICATE = (
     ("does not match", "certificate_of_another"),
     ("not correctly signed", "certificate_untrusted"),
 )
+# And of what the peer answers instead of a handshake (mbedtls/ssl.h)
+_HANDSHAKE = {
+    -0x7780: "refused_in_handshake",  # its alert: our certificate, or no cipher in common
+    -0x6E80: "refused_in_handshake",  # a version that we do not speak
+    -0x6E00: "refused_in_handshake",
+    -0x7200: "no_tls",
+}
 _UNREACHABLE = (
     errno.ECONNREFUSED,
     getattr(errno, "EHOSTUNREACH", 113),
@@ -22,9 +29,11 @@ _UNREACHABLE = (
 def fault_of(error, stage):
     """Return the name of a fault.
 
-    error  OSError, ValueError, ProtocolError or asyncio.TimeoutError that ended the session
+    error  OSError, ValueError, ProtocolError, ConfigError or asyncio.TimeoutError that ended it
     stage  how far it had come: one of session.STAGES
     """
+    if isinstance(error, ConfigError):
+        return "certificate_missing"
     if isinstance(error, RefusedError):
         return "refused"
     if isinstance(error, ProtocolError):
@@ -37,6 +46,9 @@ def fault_of(error, stage):
             if part in text:
                 return name
         return "certificate_bad"
-    if error.args and error.args[0] in _UNREACHABLE:
+    number = error.args[0] if error.args else 0
+    if number in _UNREACHABLE:
         return "unreachable"
+    if stage == "handshake" and number in _HANDSHAKE:
+        return _HANDSHAKE[number]
     return "broken_in_" + stage

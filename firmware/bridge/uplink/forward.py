@@ -7,12 +7,17 @@ next one begins with the site's word on what it has.
 import asyncio
 import json
 import os
-from binascii import hexlify
 
 from micropython import const
 
 from bridge.core import mqtt, wire
-from bridge.core.errors import FormatError, ProtocolError, TagError
+from bridge.core.errors import (
+    ConfigError,
+    FormatError,
+    ProtocolError,
+    RefusedError,
+    TagError,
+)
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT
 from bridge.core.pace import Pace
 from bridge.core.sender import Sender
@@ -51,7 +56,7 @@ class Forwarder:
              notice_site(site, up) hears when the site starts and stops to receipt,
              notice_renewal(site) that its store is a new one,
              notice_answer() that a site said what it has,
-             notice_certificate() that a successor took over,
+             notice_certificate(text) that a successor took over or failed,
              stored(cls, number) hears of each sector the site has stored whole
     """
 
@@ -75,10 +80,11 @@ class Forwarder:
         self._status_ms = -1  # `mono` of the last heartbeat, which a receipt may echo
         self._heard_ms = 0  # when the site last receipted anything, or the session began
         self._up_ms = 0
+        self._began_ms = 0
         self._broken = None
         self._pace = Pace()
-        self._attempts = 0
-        self._certificate = None
+        self._certificate = None  # of this session, None without TLS
+        self._next = None  # chosen for the next one already
         self.sender = Sender(self._journal, config.window_bytes, gateway.stored)
 
     def wake(self):
@@ -105,16 +111,47 @@ class Forwarder:
         session = Session(self._config.peer_silent_ms)
         try:
             await self._serve(session, beat)
-        except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:
+        except (OSError, ProtocolError, asyncio.TimeoutError, ValueError, ConfigError) as error:
             fault = fault_of(error, session.stage)
             self._counters.add("session_broken")
             self._counters.add("session_" + fault)
             self._counters.note("site %s: %s: %s" % (self.site.name, fault, error))
+            self._judge_certificate(session.stage, fault)
         finally:
             lasted_ms = self._clock.mono_ms() - self._up_ms if self.up else 0
             self._set_up(False)
             await session.close()
         return self._pace.pause_ms(lasted_ms, session.stage != CONNECT, os.urandom(1)[0])
+
+    def _judge_certificate(self, stage, fault):
+        """Say what the end of a session tells of a certificate that was on trial in it."""
+        credentials = self._gateway.credentials
+        if self._certificate is None:
+            return
+        trial = credentials.is_on_trial(self._certificate)
+        if trial and stage != CONNECT:
+            self._counters.add("certificate_failed")
+            self._gateway.notice_certificate("the new certificate failed: " + fault)
+        elif trial or (stage != CONNECT and not self.up):
+            # Not shown to anyone yet; or the one in use gets nowhere, and they take turns.
+            credentials.try_successor()
+
+    def _keeps_certificate(self, now_ms):
+        """Say whether the session goes on; when it does not, another certificate is next."""
+        if self._certificate is None:
+            return True
+        credentials = self._gateway.credentials
+        if not self.up:
+            # The broker may have let it in and drop all it sends (MQTT 3.1.1 acknowledges that).
+            trial_ms = 2 * self._config.receipt_wait_ms + self._config.heartbeat_ms
+            if now_ms - self._began_ms > trial_ms and not credentials.may_stay(self._certificate):
+                raise RefusedError("no receipts over this certificate")
+            return True
+        chosen = credentials.choose(now_ms)
+        if chosen is self._certificate:
+            return True
+        self._next = chosen
+        return False
 
     def _options(self, state):
         gateway = self._identity.gateway
@@ -123,17 +160,15 @@ class Forwarder:
             "port": self.site.port,
             "tls": None,
             "server_name": self.site.server_name,
-            "client_id": hexlify(gateway).decode(),
+            "client_id": wire.client_id(self._identity.uplink_key, gateway),
             "will_topic": state,
             "will_payload": json.dumps({"state": "offline"}),
             "subscriptions": [(wire.topic(gateway, "receipt"), 1)],
         }
         if self.site.server_name is not None:
-            # A successor and what it replaces take turns until one of them brings receipts.
-            names = self._gateway.credentials.names()
-            self._certificate = names[self._attempts % len(names)]
-            self._attempts += 1
-            options["tls"] = self._gateway.credentials.context(self._certificate)
+            chosen, self._certificate, self._next = self._next, None, None
+            self._certificate = chosen or self._gateway.credentials.choose(self._clock.mono_ms())
+            options["tls"] = self._certificate.context
         return options
 
     async def _serve(self, session, beat):
@@ -150,8 +185,11 @@ class Forwarder:
             asyncio.create_task(self._watch(self._send(session))),
         ]
         try:
+            self._began_ms = self._clock.mono_ms()
             while self._broken is None and self._is_wanted():
                 beat()
+                if not self._keeps_certificate(self._clock.mono_ms()):
+                    break
                 if not self._link.is_up():
                     raise OSError("link %s went down" % self._link.name)
                 if self.up and self._is_overdue(self._clock.mono_ms()):
@@ -288,4 +326,4 @@ class Forwarder:
             self._up_ms = self._clock.mono_ms()
             self._gateway.notice_site(self.site, up)
             if up and self._certificate and self._gateway.credentials.proved(self._certificate):
-                self._gateway.notice_certificate()
+                self._gateway.notice_certificate("the new certificate works")

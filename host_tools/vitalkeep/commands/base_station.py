@@ -16,14 +16,15 @@ import click
 
 from bridge.core.airtime import DEFAULTS, make_plan
 from bridge.core.errors import ConfigError
-from vitalkeep.commands.hub import data_home
+from vitalkeep.commands.hub import data_home, find_identity, tls_options
 from vitalkeep.errors import ToolError
 
 _ID_DIGITS = 16
 
 
 @click.command("base-station")
-@click.option("--broker", metavar="URL", help="mqtt://host:port of the hub's broker.")
+@click.option("--broker", metavar="URL", help="mqtts://host:port of the hub's broker.")
+@tls_options
 @click.option("--region", type=click.Choice(sorted(DEFAULTS)), required=True)
 @click.option("--khz", type=int, help="Centre frequency; default: that of the region.")
 @click.option("--sf", type=int, help="Spreading factor, 7 to 12.")
@@ -38,6 +39,9 @@ _ID_DIGITS = 16
 @click.option("--json", "as_json", is_flag=True, help="Say what happens as JSON lines.")
 def base_station(
     broker: str | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
     region: str,
     khz: int | None,
     sf: int | None,
@@ -49,7 +53,7 @@ def base_station(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Relay gateways' frames between a LoRa radio and a hub's broker; it needs no keys.
+    """Relay gateways' frames between a LoRa radio and a hub's broker; it opens none of them.
 
     Frequency, spreading factor and bandwidth must be those of the gateways. A broker URL with a
     password belongs in the environment (VITALKEEP_BROKER), where other users do not see it.
@@ -69,7 +73,7 @@ def base_station(
     url = broker or os.environ.get("VITALKEEP_BROKER")
     if not url:
         raise ToolError("no broker is named", "Name that of the hub: --broker mqtt://host:port.")
-    address = Address.parse(url)
+    address = Address.parse(url, find_identity(ca, certificate, key))
     id = _id(station)
     driver = open_driver(plan, cs, reset)
     data = data_dir or data_home()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import click
 from vitalkeep.errors import ToolError
 
 _DATA = "vitalkeep"
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def data_home() -> Path:
@@ -23,18 +25,45 @@ def data_home() -> Path:
     return (Path(home) if home.startswith("/") else Path.home() / ".local" / "share") / _DATA
 
 
-def parse_http(text: str) -> tuple[str, int]:
-    """Return (host, port) of "host:port"; raises ToolError."""
+def parse_listen(option: str, text: str) -> tuple[str, int]:
+    """Return (host, port) of an option's "host:port"; raises ToolError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise ToolError(f"--http {text}: want host:port", "For example 127.0.0.1:8321.")
+        raise ToolError(f"{option} {text}: want host:port", "For example 127.0.0.1:8321.")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def tls_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that talks to a broker --ca, --certificate and --key."""
+    for option, text in (
+        ("--key", "For mqtts: key.pem, its key."),
+        ("--certificate", "For mqtts: certificate.pem, its own."),
+        ("--ca", "For mqtts: ca.pem, the ward's authority."),
+    ):
+        command = click.option(option, type=_FILE, help=text)(command)
+    return command
+
+
+def find_identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Any:
+    """Return the Identity in three files, None for none of them; raises ToolError."""
+    from vitalkeep.hub.tls import Identity
+
+    if ca is None and certificate is None and key is None:
+        return None
+    if ca is None or certificate is None or key is None:
+        raise ToolError(
+            "--ca, --certificate and --key belong together", "Give all three, or none of them."
+        )
+    identity = Identity(ca, certificate, key)
+    identity.context()  # what is wrong with the files is said at once
+    return identity
 
 
 @click.command()
 @click.option("--vault", "vault_dir", type=click.Path(path_type=Path), help="Folder of the vault.")
 @click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
-@click.option("--broker", metavar="URL", help="mqtt://host:port; default: an embedded one.")
+@click.option("--broker", metavar="URL", help="mqtts://host:port; default: an embedded one.")
+@tls_options
 @click.option("--broker-port", default=1883, show_default=True, help="Of the embedded broker.")
 @click.option(
     "--database", envvar="VITALKEEP_DATABASE", metavar="URL", help="Default: SQLite in --data."
@@ -49,6 +78,9 @@ def hub(
     vault_dir: Path | None,
     new_vault: bool,
     broker: str | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
     broker_port: int,
     database: str | None,
     data_dir: Path | None,
@@ -75,10 +107,12 @@ def hub(
     )
     # What the hub writes is about patients: for its own user alone.
     os.umask(0o077)
-    address = None if no_page else parse_http(http)
+    address = None if no_page else parse_listen("--http", http)
     data = data_dir or data_home()
     vault = _open_vault(vault_dir or data / "vault", new_vault)
     broker = broker or os.environ.get("VITALKEEP_BROKER")
+    identity = find_identity(ca, certificate, key)
+    named = Address.parse(broker or "", identity) if broker or identity else None
 
     def ready(where: dict[str, Any]) -> None:
         line = json.dumps(where | {"site": vault.site_id.hex(), "pid": os.getpid()})
@@ -107,9 +141,9 @@ def hub(
                 f"the store {store.address} does not open: {error}",
                 "Start the database, free some space, or name another: --database URL.",
             ) from None
-        if broker is None:
-            broker = stack.enter_context(EmbeddedBroker(broker_port)).url
-        asyncio.run(Hub(vault, store, Settings(Address.parse(broker), address), ready).run())
+        if named is None:
+            named = Address.parse(stack.enter_context(EmbeddedBroker(broker_port)).url)
+        asyncio.run(Hub(vault, store, Settings(named, address), ready).run())
 
 
 def _open_vault(folder: Path, new: bool) -> Any:

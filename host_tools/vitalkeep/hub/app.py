@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import signal
 import socket
@@ -23,6 +24,7 @@ from vitalkeep.hub.consume import Address, Consumer
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.page import Feed, make_app
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
+from vitalkeep.hub.tls import Watch
 from vitalkeep.hub.ward import STALE_S, Ward
 from vitalkeep.keys.vault import Vault
 
@@ -32,6 +34,7 @@ _TICK_S = 0.25
 _HOUSE_S = 2.0
 _ACCOUNT_S = 5.0
 _RESTART_S = 1.0
+_CERTIFICATES_S = 60.0
 _DAY_MS = 24 * 3600 * 1000
 _ACCOUNT_MINUTES = 60
 _REMEMBERED = 200  # rows of each log that the page starts from
@@ -64,6 +67,7 @@ class Hub:
         self.ward = Ward(vault.gateways())
         self.intake = Intake(vault, store, self.ward)
         self.consumer = Consumer(settings.broker, self.intake.handle)
+        self.certificates = Watch()
         self.feed = Feed()
         self._settings = settings
         self._ready = ready
@@ -90,6 +94,7 @@ class Hub:
                 ("tick", self._tick),
                 ("house", self._house),
                 ("accounts", self._accounts),
+                ("certificates", self._watch_certificates),
             )
         ]
         server = None
@@ -200,6 +205,29 @@ class Hub:
                     self.ward.set_account(gateway, found)
             await asyncio.sleep(_ACCOUNT_S)
 
+    async def _watch_certificates(self) -> None:
+        """Say weeks ahead what is about to end, and whether the broker lets anyone in."""
+        address = self._settings.broker
+        if address.identity is None:
+            await asyncio.Event().wait()
+            return
+        probed = False
+        while True:
+            now = dt.datetime.now(dt.timezone.utc)
+            ends = address.identity.ends()
+            if self.consumer.broker_ends is not None:
+                ends["broker"] = self.consumer.broker_ends
+            for text in self.certificates.look(ends, now):
+                self.ward.say(utc_now_ms(), None, "bad", text)
+            if self.consumer.connected and not probed:
+                probed = True
+                if await address.identity.lets_strangers_in(address.host, address.port):
+                    self.intake.ingest.counters["broker_open"] += 1
+                    text = "The broker lets clients in that show no certificate: configure it anew"
+                    self.ward.say(utc_now_ms(), None, "bad", text)
+            # Until the broker answers there is little to see.
+            await asyncio.sleep(_CERTIFICATES_S if probed else _HOUSE_S)
+
     async def _account(self, gateway: bytes, minutes: int) -> dict[str, Any] | None:
         beat, link_up, anchor = self.ward.facts(gateway)
         now_ms = utc_now_ms()
@@ -260,6 +288,7 @@ class Hub:
                 "last_error": consumer.last_error,
                 "sessions": consumer.sessions,
             },
+            "certificate_days": dict(self.certificates.days),
             "uptime_s": round(time.monotonic() - self._started, 1),
             "batches": intake.batches,
             "commit_ms": round(intake.commit_ms, 2),

@@ -15,18 +15,21 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
 from bridge.core import mqtt
 from bridge.core.errors import ProtocolError
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.giants import PatientDecoder
+from vitalkeep.hub.tls import Identity, end_of_peer
 
 log = logging.getLogger(__name__)
 
 # Exact levels: some brokers give no retained messages and no wills to a '#' filter.
 FILTERS = ("vk/+/log/A", "vk/+/log/B", "vk/+/log/C", "vk/+/health", "vk/+/state", "vk/+/radio")
 
-PACKET_MAX = 262144  # a larger publish ends the session: brokers should refuse it first
+PACKET_MAX = 262144  # a larger publish is passed over: brokers should refuse it first
 BATCH_MAX = 500  # messages in one commit
 KEEP_ALIVE_S = 15
 _PING_S = 5.0
@@ -37,6 +40,7 @@ _READ_BYTES = 65536
 _RETRY_FIRST_S = 0.25
 _RETRY_MAX_S = 8.0
 _IDS = 65535
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 Publish = tuple[str, bytes]
 
@@ -54,29 +58,44 @@ Handler = Callable[[Sequence[Message]], Awaitable[Sequence[Publish]]]
 
 @dataclass(frozen=True)
 class Address:
-    """Where a broker is: mqtt://[user:password@]host[:port]. The password is never shown."""
+    """Where a broker is: mqtt://[user:password@]host[:port], or mqtts:// with an identity.
+
+    The password is never shown.
+    """
 
     host: str
     port: int
     user: str | None = None
     password: str | None = None
+    identity: Identity | None = None
 
     @classmethod
-    def parse(cls, url: str) -> Address:
-        """Return the address in a URL; raises ToolError."""
+    def parse(cls, url: str, identity: Identity | None = None) -> Address:
+        """Return the address in a URL; raises ToolError.
+
+        identity  for mqtts://, and for it alone
+        """
         try:
             parts = urlsplit(url)
-            port = parts.port or 1883
+            port = parts.port or _PORTS.get(parts.scheme, 0)
         except ValueError:
             parts, port = urlsplit(""), 0
-        if parts.scheme != "mqtt" or not parts.hostname:
-            raise ToolError("the broker's address makes no sense", "Write mqtt://host:port.")
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ToolError(
+                "the broker's address makes no sense",
+                "Write mqtts://host:port or mqtt://host:port.",
+            )
+        if (parts.scheme == "mqtts") != (identity is not None):
+            raise ToolError(
+                f"{parts.scheme}:// {'needs' if identity is None else 'takes no'} certificate",
+                "Write mqtts:// and --ca, --certificate and --key; or mqtt:// and none of these.",
+            )
         user = unquote(parts.username) if parts.username else None
         password = unquote(parts.password) if parts.password else None
-        return cls(parts.hostname, port, user, password)
+        return cls(parts.hostname, port, user, password, identity)
 
     def __repr__(self) -> str:
-        return f"mqtt://{self.host}:{self.port}"
+        return f"mqtt{'s' if self.identity else ''}://{self.host}:{self.port}"
 
     __str__ = __repr__
 
@@ -88,6 +107,7 @@ class Consumer:
     filters     what is subscribed to
     connected   True between the broker's SUBACK and the end of the session
     last_error  why the last session ended or could not begin, "" before
+    broker_ends  when the certificate that the broker showed last ends, None without TLS
     """
 
     def __init__(
@@ -101,6 +121,7 @@ class Consumer:
         self.connected = False
         self.last_error = ""
         self.sessions = 0
+        self.broker_ends: datetime | None = None
         self._handler = handler
         self._client_id = client_id or "vkhub-" + secrets.token_hex(6)
         self._filters = filters
@@ -119,7 +140,7 @@ class Consumer:
             started = time.monotonic()
             try:
                 await self._serve()
-            except (OSError, EOFError, ProtocolError, asyncio.TimeoutError) as error:
+            except (OSError, EOFError, ProtocolError, asyncio.TimeoutError, ToolError) as error:
                 self.last_error = str(error) or type(error).__name__
                 log.warning("broker %s: %s", self.address, self.last_error)
             finally:
@@ -139,10 +160,15 @@ class Consumer:
         return True
 
     async def _serve(self) -> None:
+        address = self.address
+        # Made anew each time: a renewed certificate is used from the next session on.
+        context = address.identity.context() if address.identity else None
         reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(self.address.host, self.address.port, limit=_READ_BYTES),
+            asyncio.open_connection(address.host, address.port, limit=_READ_BYTES, ssl=context),
             _CONNECT_S,
         )
+        peer = writer.get_extra_info("ssl_object")
+        self.broker_ends = end_of_peer(peer) if peer else None
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._in_flight.clear()
@@ -151,7 +177,7 @@ class Consumer:
         pings = asyncio.create_task(self._ping(writer))
         self._writer = writer
         try:
-            decoder = mqtt.Decoder(PACKET_MAX)
+            decoder = PatientDecoder(PACKET_MAX)
             await asyncio.wait_for(self._open(reader, writer, decoder), _CONNECT_S)
             self.connected = True
             self.sessions += 1

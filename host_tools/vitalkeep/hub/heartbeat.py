@@ -23,6 +23,7 @@ class Heartbeat:
     heads       by class number: (oldest sector held, open sector, bytes in it), -1 for none
     backlog     by class number: bytes this site has not been sent
     hours_left  until the log is full, None when the gateway does not say
+    certificate_days  its certificate and its CA are good for so long, None for not known
     """
 
     gateway: bytes
@@ -41,6 +42,7 @@ class Heartbeat:
     firmware: str
     micropython: str
     hours_left: float | None
+    certificate_days: int | None = None
 
 
 def _whole(value: Any, name: str, low: int = 0, high: int = 2**62) -> int:
@@ -100,6 +102,7 @@ def parse_heartbeat(gateway: bytes, fields: dict[str, Any]) -> Heartbeat:
     # Python's JSON reader lets NaN and Infinity through; browsers' do not.
     if hours is not None and not (number and math.isfinite(hours)):
         raise FormatError(f"status: hours_left is {hours!r}, want a number")
+    days = fields.get("certificate_days")
     return Heartbeat(
         gateway=gateway,
         log=_id(fields.get("log"), "log"),
@@ -121,6 +124,7 @@ def parse_heartbeat(gateway: bytes, fields: dict[str, Any]) -> Heartbeat:
         firmware=_text(fields.get("firmware", "")),
         micropython=_text(fields.get("micropython", "")),
         hours_left=None if hours is None else float(hours),
+        certificate_days=None if days is None else _whole(days, "certificate_days", -(10**6)),
     )
 
 

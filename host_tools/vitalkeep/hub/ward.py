@@ -16,6 +16,7 @@ from bridge.core.journal.layout import CLASSES
 from vitalkeep.hub.clocks import Anchor, best_offsets
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.heartbeat import Heartbeat
+from vitalkeep.hub.tls import WARN_DAYS, days_in_words
 from vitalkeep.keys.vault import Gateway
 
 LINK_DOWN_MS = 6_000  # without a heartbeat
@@ -43,6 +44,7 @@ _EVENTS = {
     "key-epoch": ("bad", "Key epoch changed: {}"),
     "orphan": ("bad", "Closed by the change of key epoch: {}"),
     "radio": ("warn", "Radio {}"),
+    "certificate": ("warn", "Certificate: {}"),
 }
 _QUIET = ("radio-choice",)  # in the log for whoever asks, too often for the story
 
@@ -129,6 +131,11 @@ class Ward:
             self.say(now_ms, beat.gateway, "good", f"Heartbeats again after {away_s:.0f} s: {why}")
         elif bed.link == "never":
             self.say(now_ms, beat.gateway, "good", "First heartbeat since the hub started")
+        days = beat.certificate_days
+        known = before.certificate_days if before else None
+        if days is not None and days <= WARN_DAYS and days != known:
+            text = f"The gateway's certificate {days_in_words(days)}: renew it"
+            self.say(now_ms, beat.gateway, "bad", text)
         bed.link, bed.beat, bed.heard_ms = "up", beat, now_ms
         self.dirty.add(beat.gateway)
 
@@ -282,6 +289,7 @@ class Ward:
             "classes": classes,
             "clock": _CLOCK_NAMES[beat.clock] if beat else "unknown",
             "hours_left": beat.hours_left if beat else None,
+            "certificate_days": beat.certificate_days if beat else None,
             "firmware": beat.firmware if beat else "",
             "counters": beat.counters if beat else {},
             "devices": self._devices(bed, trends) + _radio_devices(bed),

@@ -10,7 +10,6 @@ A root key never leaves this file for a board, a log line or a message: `provisi
 import json
 import os
 import secrets
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,12 @@ from typing import Any
 
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.derive import ROOT_SIZE
+from vitalkeep.keys.private_files import check_private, write_file
 
 _FILE = "vault.json"
 _VERSION = 1
 ID_SIZE = 8
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_CONTENT = "root keys"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Vault:
             )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         vault = cls(folder, secrets.token_bytes(ID_SIZE), site_name)
-        vault._check_access(folder, 0o700)
+        check_private(folder, 0o700, _CONTENT)
         vault._write()
         return vault
 
@@ -88,8 +88,8 @@ class Vault:
                 f"{self.folder}: there is no vault here",
                 "Name the folder of one, or make one: vitalkeep hub --new-vault.",
             )
-        self._check_access(self.folder, 0o700)
-        self._check_access(path, 0o600)
+        check_private(self.folder, 0o700, _CONTENT)
+        check_private(path, 0o600, _CONTENT)
         stamp = self._stat()
         try:
             data = json.loads(path.read_text())
@@ -149,15 +149,6 @@ class Vault:
         found = (self.folder / _FILE).stat()
         return found.st_mtime_ns, found.st_ino
 
-    @staticmethod
-    def _check_access(path: Path, mode: int) -> None:
-        found = stat.S_IMODE(path.stat().st_mode)
-        if found & _OTHERS:
-            raise ToolError(
-                f"{path}: mode {found:o} lets others in; it holds root keys",
-                f"Run: chmod {mode:o} {path}",
-            )
-
     def _write(self) -> None:
         data = {
             "v": _VERSION,
@@ -172,20 +163,7 @@ class Vault:
                 for gateway in self._gateways.values()
             ],
         }
-        # A new file under its own name, then one rename: a cut leaves the old vault or the new.
-        path = self.folder / _FILE
-        fresh = self.folder / f".{_FILE}.{os.getpid()}"
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(data, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_file(self.folder / _FILE, json.dumps(data, indent=1).encode())
         self._stamp = self._stat()
 
 

@@ -33,6 +33,13 @@ class TestTopics(unittest.TestCase):
         self.assertEqual(text, "vk/6761746577617931/log/A")
         self.assertEqual(wire.parse_topic(text), (GATEWAY, "log/A"))
 
+    def test_client_identifier_follows_from_the_key_alone(self):
+        text = wire.client_id(b"k" * 32, GATEWAY)
+        self.assertEqual(text, wire.client_id(b"k" * 32, GATEWAY))
+        self.assertEqual(text[:16], wire.topic(GATEWAY, "")[3:19])
+        self.assertEqual(len(text), 32)
+        self.assertNotEqual(text, wire.client_id(b"j" * 32, GATEWAY))
+
     def test_foreign_topics_are_refused(self):
         for text in (
             "",

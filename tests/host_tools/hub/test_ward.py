@@ -168,3 +168,15 @@ def test_missing_fields_that_may_be_missing():
     beat = parse_heartbeat(b"gateway1", fields)
     assert beat.hours_left is None
     assert not beat.ask
+
+
+def test_certificate_that_is_about_to_end_is_said_weeks_ahead_once_a_day(ward, gateway):
+    for days in (None, 300, 29, 28, 28, 27, -1):
+        hear(ward, gateway, NOW, certificate_days=days)
+    texts = [line["text"] for line in ward.story if "certificate" in line["text"]]
+    assert texts == [
+        "The gateway's certificate ends in 28 days: renew it",
+        "The gateway's certificate ends in 27 days: renew it",
+        "The gateway's certificate has ended: renew it",
+    ]
+    assert ward.bed(gateway.id, trends=False)["certificate_days"] == -1

@@ -261,6 +261,10 @@ class Card {
       ["Log full in", bed.hours_left === null ? "not said" : duration(bed.hours_left * 3600)],
       ["Gateway", bed.id],
     ];
+    if (bed.certificate_days !== null) {
+      const days = bed.certificate_days;
+      facts.push(["Certificate", days < 0 ? "has ended" : `good for ${days} days`]);
+    }
     const text = JSON.stringify(facts);
     if (text === this.factsText) return;
     this.factsText = text;

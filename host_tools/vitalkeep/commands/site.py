@@ -1,0 +1,81 @@
+"""`vitalkeep site`: what a site's broker is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vitalkeep.commands.ca import ca_folder, ca_option, json_option, now
+from vitalkeep.commands.hub import data_home, parse_listen
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group()
+def site() -> None:
+    """Set up a site."""
+
+
+@site.command()
+@click.option("--broker", type=click.Choice(["mosquitto", "nats"]), required=True)
+@click.option("--out", type=_FOLDER, required=True, help="Folder for the broker; may exist.")
+@click.option("--listen", default="0.0.0.0:8883", show_default=True, metavar="HOST:PORT")
+@click.option("--path", default="", help="Of the folder on the broker's machine; default: --out.")
+@click.option("--vault", type=_FOLDER, help="Folder of the site's vault.")
+@ca_option
+@json_option
+def config(
+    broker: str,
+    out: Path,
+    listen: str,
+    path: str,
+    vault: Path | None,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Write a broker's whole configuration, or what has changed of it.
+
+    Each gateway of the vault may publish and read its own topics, by the name in its certificate,
+    and nobody else gets in. Run it again after every change of gateways or certificates.
+    """
+    from vitalkeep.keys.ca import Authority
+    from vitalkeep.keys.vault import Vault
+    from vitalkeep.site.config import write_config
+
+    authority = Authority.open(ca_folder(folder))
+    gateways = [g.id.hex() for g in Vault.open(vault or data_home() / "vault").gateways()]
+    where = parse_listen("--listen", listen)
+    change = write_config(broker, authority, gateways, out, where, now(), path)
+    if as_json:
+        click.echo(json.dumps(_as_dict(change)))
+        return
+    for name, state in change.files.items():
+        click.echo(f"{state:8} {out / name}")
+    roles = [user.role for user in change.users]
+    counts = ", ".join(f"{roles.count(role)} {role}s" for role in ("gateway", "hub", "relay"))
+    click.echo(f"may connect: {counts}")
+    for gateway in change.came:
+        click.echo(f"new      {gateway}")
+    for gateway in change.gone:
+        click.echo(f"gone     {gateway}")
+    for gateway in change.missing:
+        click.echo(f"gateway {gateway} has no live certificate and is locked out", err=True)
+    for gateway in change.strange:
+        click.echo(f"gateway {gateway} is not in this vault and is locked out", err=True)
+    if change.advice:
+        click.echo(change.advice)
+
+
+def _as_dict(change: Any) -> dict[str, Any]:
+    return {
+        "files": change.files,
+        "users": [{"name": user.name, "role": user.role} for user in change.users],
+        "came": change.came,
+        "gone": change.gone,
+        "missing": change.missing,
+        "strange": change.strange,
+        "advice": change.advice,
+    }

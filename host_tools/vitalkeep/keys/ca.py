@@ -1,0 +1,422 @@
+"""The ward's certificate authority: who may speak to the brokers, and who speaks for them.
+
+    ca/  ca.pem            its certificate; ca.key: its key under a passphrase
+         issued/<serial>.pem   every certificate it ever issued
+         revoked/<serial>      when that one was revoked; crl.pem: the list of these for brokers
+
+Files are added and never changed, so that two people at once lose nothing. What a certificate is
+for stands in itself: its role in OU, and its holder's name in CN. Keys of holders are made here,
+handed over once and not kept.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from vitalkeep.errors import ToolError
+from vitalkeep.keys.pkcs8 import decrypt_key, encrypt_key
+from vitalkeep.keys.private_files import check_private, write_file
+
+# What signs: sign() and public_key() are all that is asked of it, so that a subclass which talks
+# to a token over PKCS#11 can stand where a key from a file does.
+Signer = ec.EllipticCurvePrivateKey
+
+CA_DAYS = 3650
+PASSPHRASE_MIN = 12
+_BACKDATED = dt.timedelta(days=1)  # for holders whose clocks are a little behind
+_CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+_PEM = serialization.Encoding.PEM
+_DER = serialization.Encoding.DER
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a certificate is for, and for how many days it is good.
+
+    prefix  of its CN: so no other role's name can look like a gateway's
+    by_id   its holder's name is an id of 16 hex digits
+    """
+
+    usage: x509.ObjectIdentifier
+    days: int
+    prefix: str = ""
+    by_id: bool = False
+
+
+ROLES = {
+    "gateway": Role(_CLIENT, 730, by_id=True),
+    "site": Role(_SERVER, 397, "site-"),
+    "hub": Role(_CLIENT, 397, "hub-"),
+    "relay": Role(_CLIENT, 730, "relay-", by_id=True),
+}
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One certificate of the authority.
+
+    name     its CN, which is its holder's user name at brokers
+    revoked  when, None for never
+    """
+
+    certificate: x509.Certificate
+    revoked: dt.datetime | None = None
+
+    @property
+    def serial(self) -> str:
+        return f"{self.certificate.serial_number:x}"
+
+    @property
+    def role(self) -> str:
+        return _attribute(self.certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
+
+    @property
+    def name(self) -> str:
+        return _attribute(self.certificate, NameOID.COMMON_NAME)
+
+    @property
+    def id(self) -> str:
+        """Return what it was issued to: the CN without its role's prefix."""
+        return self.name.removeprefix(ROLES[self.role].prefix)
+
+    @property
+    def hosts(self) -> list[str]:
+        """Return the host names and addresses that a site's certificate is for."""
+        names = self._alternatives()
+        return [*names.get_values_for_type(x509.DNSName), *map(str, _addresses(names))]
+
+    @property
+    def user(self) -> str:
+        """Return the URI that names holder and certificate: a broker may know users by it."""
+        found = self._alternatives().get_values_for_type(x509.UniformResourceIdentifier)
+        return str(found[0])
+
+    def days_left(self, now: dt.datetime) -> int:
+        return (self.certificate.not_valid_after_utc - now).days
+
+    def is_live(self, now: dt.datetime) -> bool:
+        """Say whether it is neither revoked nor past its end."""
+        return self.revoked is None and now < self.certificate.not_valid_after_utc
+
+    def _alternatives(self) -> x509.SubjectAlternativeName:
+        found = self.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return found.value
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a holder gets: a certificate, its key, and the authority's certificate."""
+
+    issued: Issued
+    key: ec.EllipticCurvePrivateKey
+    authority: x509.Certificate
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the files that this role's holder reads; the key comes last.
+
+        A gateway's are DER and go to `tls/new` on the board; all others' are PEM.
+        """
+        board = self.issued.role == "gateway"
+        encoding, suffix = (_DER, "der") if board else (_PEM, "pem")
+        name = "gateway" if board else "certificate"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = []
+        for file, data in (
+            (f"ca.{suffix}", self.authority.public_bytes(encoding)),
+            (f"{name}.{suffix}", self.issued.certificate.public_bytes(encoding)),
+            (f"key.{suffix}", _plain(self.key, encoding)),
+        ):
+            write_file(folder / file, data)
+            made.append(folder / file)
+        return made
+
+
+class Authority:
+    """The authority in a folder: `create` it once, `open` it to look, `unlock` it to sign."""
+
+    def __init__(self, folder: Path, certificate: x509.Certificate) -> None:
+        self.folder = folder
+        self.certificate = certificate
+
+    @classmethod
+    def create(
+        cls, folder: Path, name: str, passphrase: bytes, now: dt.datetime, days: int = CA_DAYS
+    ) -> Authority:
+        """Make an authority; raises ToolError when there is one or the passphrase is short."""
+        if (folder / "ca.key").exists():
+            raise ToolError(
+                f"{folder}: there is a certificate authority already",
+                "Use it, or name a new folder: --ca DIR.",
+            )
+        if len(passphrase) < PASSPHRASE_MIN:
+            raise ToolError(
+                f"a passphrase of {len(passphrase)} characters, want {PASSPHRASE_MIN} or more",
+                "Several unrelated words are easy to remember and hard to guess.",
+            )
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_private(folder, 0o700, "the key of the ward's certificate authority")
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        made = cls(folder, _self_signed(subject, key, now, days))
+        write_file(folder / "ca.key", encrypt_key(key, passphrase))
+        write_file(folder / "ca.pem", made.certificate.public_bytes(_PEM), 0o644)
+        made.write_crl(key, now)
+        return made
+
+    @classmethod
+    def open(cls, folder: Path) -> Authority:
+        """Read what is public of an authority; raises ToolError."""
+        path = folder / "ca.pem"
+        try:
+            return cls(folder, x509.load_pem_x509_certificate(path.read_bytes()))
+        except FileNotFoundError:
+            raise ToolError(
+                f"{folder}: there is no certificate authority here",
+                "Name its folder (--ca DIR), or make one: vitalkeep ca create.",
+            ) from None
+        except ValueError:
+            raise ToolError(f"{path}: damaged", "Restore it from its copy.") from None
+
+    def unlock(self, passphrase: bytes) -> Signer:
+        """Return the key that signs; raises ToolError for a wrong passphrase."""
+        path = self.folder / "ca.key"
+        if not path.exists():
+            raise ToolError(
+                f"{path}: the key is not here", "Issue where it is, or restore it from its copy."
+            )
+        check_private(path, 0o600, "the key of the ward's certificate authority")
+        try:
+            key = decrypt_key(path.read_bytes(), passphrase)
+        except ValueError:
+            raise ToolError(
+                f"{path}: the passphrase does not open it",
+                "Try again; without the passphrase only a new authority helps.",
+            ) from None
+        if _spki(key.public_key()) != _spki(self.certificate.public_key()):
+            raise ToolError(f"{path}: not the key of ca.pem", "Restore both from one copy.")
+        return key
+
+    # --- certificates ---
+
+    def issued(self) -> list[Issued]:
+        """Return every certificate, by name and then the newest first."""
+        found = []
+        for path in self._folder("issued").glob("*.pem"):
+            try:
+                certificate = x509.load_pem_x509_certificate(path.read_bytes())
+                found.append(Issued(certificate, self._revoked(path.stem)))
+            except ValueError:
+                raise ToolError(f"{path}: damaged", "Restore it from its copy.") from None
+        found.sort(key=lambda issued: issued.certificate.not_valid_before_utc, reverse=True)
+        return sorted(found, key=lambda issued: issued.name)
+
+    def issue(
+        self,
+        signer: Signer,
+        role: str,
+        name: str,
+        now: dt.datetime,
+        hosts: Sequence[str] = (),
+        days: int | None = None,
+    ) -> Bundle:
+        """Issue a certificate with a new key; raises ToolError.
+
+        role   one of ROLES
+        name   16 hex digits for gateways and relays; else lower-case letters, digits, hyphens
+        hosts  for a site: every name and address that gateways and hubs reach its broker by
+        days   how long it is good, at most as long as the authority; by role when None
+        """
+        common_name = _common_name(role, name)
+        if (role == "site") != bool(hosts):
+            raise ToolError(
+                f"{role} {name}: {'no host name or address' if not hosts else 'has no host name'}",
+                "A site needs what gateways reach it by: --host broker.example --host 10.0.0.5.",
+            )
+        until = now + dt.timedelta(days=ROLES[role].days if days is None else days)
+        until = min(until, self.certificate.not_valid_after_utc)
+        if until <= now:
+            raise ToolError(
+                "the certificate authority itself has come to its end",
+                "Renew it first: vitalkeep ca renew --authority.",
+            )
+        key = ec.generate_private_key(ec.SECP256R1())
+        serial = x509.random_serial_number()
+        subject = x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role),
+                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            ]
+        )
+        user = f"urn:vitalkeep:{role}:{common_name}:{serial:x}"
+        names = [*map(_host, hosts), x509.UniformResourceIdentifier(user)]
+        builder = (
+            _builder(subject, self.certificate.subject, key, serial)
+            .not_valid_before(now - _BACKDATED)
+            .not_valid_after(until)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(digital_signature=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ROLES[role].usage]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(_authority_id(self.certificate.public_key()), critical=False)
+        )
+        issued = Issued(builder.sign(signer, hashes.SHA256()))
+        path = self._folder("issued") / f"{issued.serial}.pem"
+        write_file(path, issued.certificate.public_bytes(_PEM), 0o644)
+        return Bundle(issued, key, self.certificate)
+
+    def renew(self, signer: Signer, old: Issued, now: dt.datetime) -> Bundle:
+        """Issue a successor with a new key; the old one stays good until revoked or past."""
+        return self.issue(signer, old.role, old.id, now, old.hosts)
+
+    def renew_authority(self, signer: Signer, now: dt.datetime, days: int = CA_DAYS) -> None:
+        """Date the authority anew, under the same key and name: what it issued stays good."""
+        self.certificate = _self_signed(self.certificate.subject, signer, now, days)
+        write_file(self.folder / "ca.pem", self.certificate.public_bytes(_PEM), 0o644)
+        self.write_crl(signer, now)
+
+    # --- revocation ---
+
+    def revoke(self, signer: Signer, certificates: Sequence[Issued], now: dt.datetime) -> None:
+        """Revoke certificates and write the list anew; what is revoked already stays so."""
+        for issued in certificates:
+            if issued.revoked is None:
+                path = self._folder("revoked") / issued.serial
+                write_file(path, now.isoformat(timespec="seconds").encode(), 0o644)
+        self.write_crl(signer, now)
+
+    def write_crl(self, signer: Signer, now: dt.datetime) -> None:
+        """Write crl.pem.
+
+        It is good for as long as the authority: brokers refuse everyone once a list is past its
+        date, and a ward must not go dark because nobody renewed a file.
+        """
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now - _BACKDATED)
+            .next_update(self.certificate.not_valid_after_utc)
+            .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
+            .add_extension(_authority_id(self.certificate.public_key()), critical=False)
+        )
+        for issued in self.issued():
+            if issued.revoked is not None:
+                entry = x509.RevokedCertificateBuilder()
+                entry = entry.serial_number(issued.certificate.serial_number)
+                builder = builder.add_revoked_certificate(
+                    entry.revocation_date(issued.revoked).build()
+                )
+        crl = builder.sign(signer, hashes.SHA256())
+        write_file(self.folder / "crl.pem", crl.public_bytes(_PEM), 0o644)
+
+    def _revoked(self, serial: str) -> dt.datetime | None:
+        try:
+            return dt.datetime.fromisoformat((self.folder / "revoked" / serial).read_text())
+        except FileNotFoundError:
+            return None
+
+    def _folder(self, name: str) -> Path:
+        path = self.folder / name
+        if os.access(self.folder, os.W_OK):
+            path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+
+def _common_name(role: str, name: str) -> str:
+    by_id = ROLES[role].by_id
+    if not (_ID if by_id else _NAME).fullmatch(name):
+        want = "16 hex digits" if by_id else "lower-case letters, digits and hyphens"
+        raise ToolError(f"{role} {name!r}: want {want}", "vitalkeep ca issue --help says more.")
+    return ROLES[role].prefix + name
+
+
+def _host(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        pass  # then it is a name
+    try:
+        return x509.DNSName(text)
+    except ValueError:
+        raise ToolError(
+            f"host {text!r}: want a name in ASCII or an address", "For example 10.0.0.5."
+        ) from None
+
+
+def _addresses(names: x509.SubjectAlternativeName) -> list[object]:
+    return list(names.get_values_for_type(x509.IPAddress))
+
+
+def _attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
+    found = certificate.subject.get_attributes_for_oid(oid)
+    return str(found[0].value) if found else ""
+
+
+def _key_usage(digital_signature: bool = False, authority: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: Signer, serial: int
+) -> x509.CertificateBuilder:
+    public = key.public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(serial)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _self_signed(subject: x509.Name, key: Signer, now: dt.datetime, days: int) -> x509.Certificate:
+    return (
+        _builder(subject, subject, key, x509.random_serial_number())
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(authority=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _authority_id(public: object) -> x509.AuthorityKeyIdentifier:
+    # The key alone, no serial number: it holds for every dating of the authority.
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
+
+
+def _plain(key: ec.EllipticCurvePrivateKey, encoding: serialization.Encoding) -> bytes:
+    form = serialization.PrivateFormat.PKCS8
+    if encoding is _DER:
+        form = serialization.PrivateFormat.TraditionalOpenSSL  # RFC 5915: half the bytes
+    return key.private_bytes(encoding, form, serialization.NoEncryption())
+
+
+def _spki(public: object) -> bytes:
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    return public.public_bytes(_DER, serialization.PublicFormat.SubjectPublicKeyInfo)

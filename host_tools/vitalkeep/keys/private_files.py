@@ -1,0 +1,41 @@
+"""Files with secrets: for their owner alone, and whole after any cut."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from vitalkeep.errors import ToolError
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def check_private(path: Path, mode: int, content: str) -> None:
+    """Raise ToolError when others than the owner may use a file or folder.
+
+    mode     what it should be, 0o600 or 0o700
+    content  what it holds, for the message
+    """
+    found = stat.S_IMODE(path.stat().st_mode)
+    if found & _OTHERS:
+        raise ToolError(
+            f"{path}: mode {found:o} lets others in; it holds {content}",
+            f"Run: chmod {mode:o} {path}",
+        )
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a file under another name, then rename it: a cut leaves the old one or the new."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,117 @@
+"""A site's configuration for nats-server 2.9 or newer: `nats-server -c nats.conf`.
+
+The server maps MQTT's `vk/+/health` to its subject `vk.*.health`. It reads no revocation list:
+here each certificate is a user of its own, by the URI in it, and one that is revoked is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from vitalkeep.site.rights import User
+
+_CONFIG = """\
+# Written by `vitalkeep site config`, which overwrites it. Settings of your own: own.conf
+
+server_name: {name}
+
+# The server's own protocol is of no use to us: on this machine only, and no user may speak it.
+host: "127.0.0.1"
+port: 4222
+{tls}
+
+# What it acknowledges it keeps on disk. Gateways do not rely on that: they forget only what a
+# hub has receipted.
+jetstream {{ store_dir: {store}, max_memory_store: 64M, max_file_store: 4G }}
+
+# The largest message is a heartbeat of two kilobytes; a hub ends its session over a giant one.
+max_payload: 8192
+
+mqtt {{
+  host: {host}
+  port: {port}
+  ack_wait: "30s"
+  max_ack_pending: 1000  # a hub acknowledges when its database has committed
+  {mqtt_tls}
+}}
+
+# No `websocket` and no `http` block: neither port is opened.
+
+authorization {{
+  timeout: 10
+  include "users.conf"
+}}
+
+include "own.conf"
+"""
+
+# Ephemeral keys and an authenticated cipher; the server speaks TLS 1.2 and newer anyway.
+_TLS = """\
+tls {{
+  cert_file: {certificate}
+  key_file: {key}
+  ca_file: {ca}
+  verify_and_map: true
+  timeout: 10
+  cipher_suites: [
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+  ]
+}}"""
+
+_USERS_HEAD = """\
+# Written by `vitalkeep site config`: a certificate that is not here, lets nobody in.
+"""
+
+# Where the server delivers messages of QoS 1 to a session; clients cannot name it themselves.
+_DELIVERY = "$MQTT.sub.>"
+
+
+def subject(topic: str) -> str:
+    """Return an MQTT topic filter as a subject of NATS."""
+    return topic.replace("/", ".").replace("+", "*")
+
+
+def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) -> dict[str, str]:
+    """Return {file name: text}.
+
+    listen  address and port of the MQTT listener
+    path    of the folder on the broker's machine
+    name    of the site
+    """
+    tls = _TLS.format(
+        certificate=json.dumps(f"{path}/tls/certificate.pem"),
+        key=json.dumps(f"{path}/tls/key.pem"),
+        ca=json.dumps(f"{path}/tls/ca.pem"),
+    )
+    host, port = listen
+    config = _CONFIG.format(
+        name=json.dumps(name),
+        tls=tls,
+        mqtt_tls=tls.replace("\n", "\n  "),
+        store=json.dumps(f"{path}/jetstream"),
+        host=json.dumps(host),
+        port=port,
+    )
+    lines = [_USERS_HEAD, "users: ["]
+    for user in users:
+        reads = [subject(topic) for topic in user.reads]
+        publish = {"allow": [subject(topic) for topic in user.publishes]}
+        subscribe = {"allow": [*reads, _DELIVERY]}
+        for issued in user.certificates:
+            entry = {
+                "user": issued.user,
+                "allowed_connection_types": ["MQTT"],
+                "permissions": {"publish": publish, "subscribe": subscribe},
+            }
+            lines.append("  " + json.dumps(entry))
+    lines += ["]", ""]
+    own = "# Read at the end of nats.conf: a cluster block, for example.\n"
+    return {"nats.conf": config, "users.conf": "\n".join(lines), "own.conf": own}
+
+
+ADVICE = {
+    "start": "Start it: nats-server -c {path}/nats.conf",
+    "reload": "Have the server read them: nats-server --signal reload (or kill -HUP its process).",
+    "restart": "The listener changed: restart nats-server.",
+}

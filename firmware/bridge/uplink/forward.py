@@ -45,8 +45,8 @@ class Site:
 class Forwarder:
     """Keeps one site supplied.
 
-    gateway  has identity, journal, clock, counters, link, policy, credentials, and is told what
-             happens:
+    gateway  has identity, journal, clock, counters, link, policy, credentials, tls_room, and is
+             told what happens:
              report.fields(sender, nonce, ask, now_ms) returns those of a heartbeat,
              notice_site(site, up) hears when the site starts and stops to receipt,
              notice_renewal(site) that its store is a new one,
@@ -79,6 +79,7 @@ class Forwarder:
         self._pace = Pace()
         self._attempts = 0
         self._certificate = None
+        self._secured = None  # the context of this session, in its room
         self.sender = Sender(self._journal, config.window_bytes, gateway.stored)
 
     def wake(self):
@@ -114,6 +115,8 @@ class Forwarder:
             lasted_ms = self._clock.mono_ms() - self._up_ms if self.up else 0
             self._set_up(False)
             await session.close()
+            if self._secured:
+                self._secured.close()
         return self._pace.pause_ms(lasted_ms, session.stage != CONNECT, os.urandom(1)[0])
 
     def _options(self, state):
@@ -133,7 +136,8 @@ class Forwarder:
             names = self._gateway.credentials.names()
             self._certificate = names[self._attempts % len(names)]
             self._attempts += 1
-            options["tls"] = self._gateway.credentials.context(self._certificate)
+            context = self._gateway.credentials.context(self._certificate)
+            options["tls"] = self._secured = self._gateway.tls_room.around(context)
         return options
 
     async def _serve(self, session, beat):

@@ -10,7 +10,7 @@ _SETTLED = 8  # hours: by then every counter and every shape of record has come 
 
 @pytest.mark.micropython32
 def test_what_the_gateway_keeps_fits_its_budget() -> None:
-    found = heap.measure(seconds=20)
+    found = heap.measure(seconds=15)
     said = found.found
     assert said["control"] == 1024  # the meter sees 1000 bytes, in blocks of 16
     assert said["counters"] == {}, "something went wrong in the ward"
@@ -19,7 +19,7 @@ def test_what_the_gateway_keeps_fits_its_budget() -> None:
         assert site["runs"] > 5
     assert all(count > 3 for count in said["said"]), "a device was silent"
     assert 20000 < found.data < heap.DATA_MAX
-    assert found.data < found.peak < 2 * heap.DATA_MAX
+    assert found.data < found.peak < 2 * heap.DATA_MAX, found.peak
     # What frozen code still takes is a part of what it takes when loaded.
     assert 0 < found.frozen < found.code / 3
     assert "bridge.core.codes" not in found.modules, "names of parameters are the hub's"

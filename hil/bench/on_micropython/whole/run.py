@@ -156,28 +156,25 @@ def take_apart(app, sites, empty):
     parts = found["parts"] = []
 
     def drop(title, *places):
-        before = gc.mem_alloc()
+        before = gc.mem_alloc()  # of what was let go since the last collection as well
         for thing, name in places:
             setattr(thing, name, None)
         yield
         parts.append((title, before - gc.mem_alloc()))
 
-    before = gc.mem_alloc()
-    streams.core._task_queue = streams.core.TaskQueue()
-    streams.core.cur_task = task = app.jobs = None
-    world.hosts.clear()
-    for site in sites:
-        site.far = None
-    yield
-    parts.append(("tasks and sessions", before - gc.mem_alloc()))
-    one = app.forwarders
-    yield from drop("packet buffers", *[(f, n) for f in one for n in ("_packet", "_view")])
-    yield from drop("senders", *([(f, "sender") for f in one] + [(app, "copies")]))
-    one = None
-    yield from drop("forwarders", (app, "forwarders"))
+    # First, as a device's bytes may look like addresses, and keep alive what lies there.
     for line in app.lines:
         yield from drop("UART %d" % line.number, (line, "_uart"))
         yield from drop("driver %d" % line.number, (line, "_decoder"))
+    one = app.forwarders
+    yield from drop("packet buffers", *[(f, n) for f in one for n in ("_packet", "_view")])
+    one = None
+    streams.core._task_queue = streams.core.TaskQueue()
+    streams.core.cur_task = task = app.jobs = app.copies = None
+    world.hosts.clear()
+    for site in sites:
+        site.far = None
+    yield from drop("tasks, sessions, senders", (app, "forwarders"))
     yield from drop("lines", (app, "lines"))
     journal = app.journal
     for log in journal._logs:

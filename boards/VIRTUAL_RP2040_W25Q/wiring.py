@@ -10,3 +10,4 @@ UARTS = {
     1: {"tx": 8, "rx": 9, "dma": "rp2040"},
 }
 RS485_ENABLE = {1: 10}
+TLS_ROOM = 26 * 1024  # bytes of a session, which this port takes from the Python heap

@@ -15,7 +15,7 @@ from bridge.core.journal import records
 from bridge.core.journal.keyring import KeyRing
 from bridge.core.journal.layout import CLASSES
 from bridge.core.journal.ring import Journal
-from bridge.core.policy import Policy
+from bridge.core.policy import SESSIONS_MAX, Policy
 from bridge.core.protocols import make_decoder
 from bridge.core.recorder import Recorder
 from bridge.health.clock import Clock
@@ -28,6 +28,7 @@ from bridge.release import VERSION
 from bridge.storage.medium import open_medium
 from bridge.uplink.forward import Forwarder, Site
 from bridge.uplink.network import open_link
+from bridge.uplink.tls_room import TlsRoom
 
 _ECB = const(1)
 _COMMIT_POLL_MS = const(20)
@@ -66,6 +67,9 @@ class App:
 
     def __init__(self, config, wiring):
         self.config = config
+        # First of all: no hole may be large enough later.
+        secured = sum(site["tls"] for site in config.sites)
+        self.tls_room = TlsRoom(getattr(wiring, "TLS_ROOM", 0), min(secured, SESSIONS_MAX))
         self.counters = Counters()
         self.clock = Clock(int.from_bytes(os.urandom(4), "little"))
         keys = KeyRing(open_medium(wiring.KEYS))
@@ -115,6 +119,8 @@ class App:
 
             parts = (wiring, config.radio, self, _cipher, config.radio_grace_ms)
             self.jobs.append(("radio", radio.open_radio(*parts).run, radio.SILENT_MS))
+        # What was built holds all it needs: the rest of the file goes, some 4 KB.
+        config.lines = config.sites = config.parameters = None
 
     def _line(self, number, line, wiring):
         uart = self._port(line, wiring)

@@ -10,7 +10,7 @@ import { readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const HEAP_BYTES = 16 * 1024 * 1024;
+const HEAP_BYTES = Number(process.env.MICROPYTHON_HEAP_BYTES ?? 16 * 1024 * 1024);
 
 const [packageFolder, root, file, ...folders] = process.argv.slice(2);
 const { loadMicroPython } = await import(pathToFileURL(join(packageFolder, "micropython.mjs")));

@@ -10,7 +10,7 @@ from micropython import const
 CLASS_A = const(1)  # bits, class number n is 1 << n
 ALL_CLASSES = const(7)
 
-_AT_ONCE = const(2)  # sessions, as long as both sites receipt
+SESSIONS_MAX = const(2)  # at once, as long as both sites receipt
 _NEVER = const(-1)
 
 
@@ -71,4 +71,4 @@ class Policy:
                 enough += not self.is_up(site) or now_ms - since >= self._failback_ms
             else:
                 enough += now_ms - self._down_ms[better] < self._grace_ms
-        return enough < _AT_ONCE
+        return enough < SESSIONS_MAX

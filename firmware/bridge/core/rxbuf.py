@@ -14,7 +14,8 @@ class RxBuffer:
 
     def window(self):
         """Return the free part for `readinto`; empty when the decoder does not keep up."""
-        return self._view[self.count :]
+        # A line asks a hundred times a second, mostly when the buffer is empty.
+        return self._view[self.count :] if self.count else self._view
 
     def commit(self, count):
         """Say that `count` bytes were written at the start of the last window."""

@@ -38,11 +38,12 @@ class Sender:
                   called for all those that it names when it says what it has
     """
 
+    _chunk = bytearray(_CHUNK)  # one for all: nothing in it outlives a call
+
     def __init__(self, journal, window_bytes, on_whole):
         self._journal = journal
         self._window_bytes = window_bytes
         self._on_whole = on_whole
-        self._chunk = bytearray(_CHUNK)
         self.epoch = None  # of the site's store: another one voids what it said before
         self.renewals = 0  # how often it came back with another one
         self.mismatches = 0  # receipts whose digest is not that of our flash

@@ -50,8 +50,8 @@ class Site:
 class Forwarder:
     """Keeps one site supplied.
 
-    gateway  has identity, journal, clock, counters, link, policy, credentials, and is told what
-             happens:
+    gateway  has identity, journal, clock, counters, link, policy, credentials, tls_room, and is
+             told what happens:
              report.fields(sender, nonce, ask, now_ms) returns those of a heartbeat,
              notice_site(site, up) hears when the site starts and stops to receipt,
              notice_renewal(site) that its store is a new one,
@@ -85,6 +85,7 @@ class Forwarder:
         self._pace = Pace()
         self._certificate = None  # of this session, None without TLS
         self._next = None  # chosen for the next one already
+        self._secured = None  # the context of this session, in its room
         self.sender = Sender(self._journal, config.window_bytes, gateway.stored)
 
     def wake(self):
@@ -121,6 +122,8 @@ class Forwarder:
             lasted_ms = self._clock.mono_ms() - self._up_ms if self.up else 0
             self._set_up(False)
             await session.close()
+            if self._secured:
+                self._secured.close()
         return self._pace.pause_ms(lasted_ms, session.stage != CONNECT, os.urandom(1)[0])
 
     def _judge_certificate(self, stage, fault):
@@ -168,7 +171,8 @@ class Forwarder:
         if self.site.server_name is not None:
             chosen, self._certificate, self._next = self._next, None, None
             self._certificate = chosen or self._gateway.credentials.choose(self._clock.mono_ms())
-            options["tls"] = self._certificate.context
+            context = self._certificate.context
+            options["tls"] = self._secured = self._gateway.tls_room.around(context)
         return options
 
     async def _serve(self, session, beat):

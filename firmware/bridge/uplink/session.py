@@ -12,7 +12,7 @@ from micropython import const
 from bridge.core import mqtt
 from bridge.core.errors import ProtocolError, RefusedError
 
-_PACKET_MAX = const(2048)
+_PACKET_MAX = const(1024)  # a receipt and its topic take 700
 _KEEP_ALIVE_S = const(10)
 _GOODBYE_MS = const(500)
 

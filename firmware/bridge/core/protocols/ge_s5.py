@@ -104,7 +104,7 @@ class S5Decoder(Driver):
         self._record = bytearray(_RECORD_MAX + 1)
         self._size = 0
         self._basic = Basic()
-        self._wave = Wave(_SAMPLES_MAX)
+        self._wave = Wave(_SAMPLES_MAX) if names else None
         self._turn = _DESCRIPTIONS  # subrecord that comes next
         self._kind = 0
         self._is_cuff = False
@@ -233,14 +233,15 @@ class S5Decoder(Driver):
         return observation if observation.count else None
 
     def _samples(self, kind, start):
-        record = self._record
+        record, wave = self._record, self._wave
+        if wave is None:
+            return None  # what somebody else asked for
         for _, known, parameter, decimals, period_us, _ in WAVES:
             if known != kind:
                 continue
             count = i16(record, start)
             if not 0 < count <= _SAMPLES_MAX or start + 6 + 2 * count > self._size:
                 return self._damage.of(LENGTH, self._size + 3)
-            wave = self._wave
             wave.parameter = parameter or self._basic.wave_parameter(kind, i16(record, start + 4))
             if not wave.parameter:
                 return None

@@ -27,7 +27,7 @@ from bridge.links.uart import UartLine, open_uart
 from bridge.release import VERSION
 from bridge.storage.medium import open_medium
 from bridge.uplink.forward import Forwarder, Site
-from bridge.uplink.network import open_link
+from bridge.uplink.network import Links, make_route, open_links
 
 _ECB = const(1)
 _COMMIT_POLL_MS = const(20)
@@ -36,6 +36,7 @@ _WATCH_MS = const(1000)
 _RESTART_PAUSE_MS = const(500)
 _WATCHDOG_MS = const(8000)
 _BEAT_MS = const(6000)  # no task may be silent for longer
+_LINK_BEAT_MS = const(20000)  # name servers and portals may be silent, one after the other
 WARN_DAYS = const(28)  # a certificate's end is said that long before
 
 
@@ -86,7 +87,6 @@ class App:
             self.journal, self.clock, self.counters, config.lines, config.device_silent_ms
         )
         self.watchdog = Watchdog(self.clock, machine.WDT(timeout=_WATCHDOG_MS).feed)
-        self.link = open_link(wiring.LINK)
         names = [site["name"] for site in config.sites]
         self.policy = Policy(names, config.failback_ms, config.site_grace_ms)
         self.credentials = None
@@ -97,6 +97,7 @@ class App:
         self._said_days = None
         self.report = Report(self)
         self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
+        self.links = self._links(wiring)
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
         self._assign()
@@ -105,7 +106,10 @@ class App:
             ("commit", self._commit, _BEAT_MS),
             ("idle", self._idle, _BEAT_MS),
             ("watch", self._watch, _BEAT_MS),
+            ("links", self.links.run, _BEAT_MS),
         ]
+        for name, job in self.links.jobs():
+            self.jobs.append((name, job, _LINK_BEAT_MS))
         for line in self.lines:
             self.jobs.append(("line%d" % line.number, line.run, _BEAT_MS))
         for forwarder in self.forwarders:
@@ -117,6 +121,32 @@ class App:
 
             parts = (wiring, config.radio, self, _cipher, config.radio_grace_ms)
             self.jobs.append(("radio", radio.open_radio(*parts).run, radio.SILENT_MS))
+
+    def _links(self, wiring):
+        config, settings = self.config, self.config.links
+        used = {line["uart"] for line in config.lines if "tcp" not in line}
+        for row in wiring.LINKS:
+            if row["kind"] in settings and row.get("uart") in used:
+                text = "lines: uart %d is the modem's on this board"
+                raise ConfigError(text % row["uart"])
+        links = open_links(wiring.LINKS, settings)
+        if not links:
+            raise ConfigError("links: want one of those of this board")
+        hosts = []
+        for site in config.sites:
+            hosts += [host for host in (site["host"], site["server_name"]) if host not in hosts]
+        route = make_route(links, config)
+        made = Links(
+            links, route, self.clock, self.counters, self.notice_link, hosts, config.probe_ms,
+            settings.get("dns", ()),
+        )  # fmt: skip
+        if len(links) > 1:
+            # With one link there is nothing to choose.
+            from bridge.uplink.probe import ConnectProbe
+
+            brokers = [(site["host"], site["port"]) for site in config.sites]
+            made.ask = ConnectProbe(brokers, made.address_of).ask
+        return made
 
     def _line(self, number, line, wiring):
         uart = self._port(line, wiring)
@@ -172,7 +202,6 @@ class App:
                 text = "%d unreadable sectors" % self.journal.pool.set_aside
                 self.recorder.say(cls, records.SET_ASIDE, text)
             self.journal.commit(cls)
-        self.link.start()
         tasks = []
         for name, job, silent_ms in self.jobs:
             self.watchdog.expect(name, silent_ms)
@@ -219,7 +248,6 @@ class App:
             await asyncio.sleep_ms(_IDLE_MS)
 
     async def _watch(self, beat):
-        up = False
         worn = 0
         while True:
             beat()
@@ -229,9 +257,6 @@ class App:
             if worn != self.journal.worn:
                 worn = self.journal.worn
                 self.recorder.say(0, records.WORN, "%d programs did not take" % worn)
-            if up != self.link.is_up():
-                up = not up
-                self.recorder.say(0, records.LINK_UP if up else records.LINK_DOWN, self.link.name)
             late = self.watchdog.feed()
             if late:
                 self.counters.add("late_" + late)
@@ -242,6 +267,9 @@ class App:
     def stored(self, cls, number):
         """A site has a whole sector: give it up on flash once the class's policy allows."""
         self.copies.stored(cls, number)
+
+    def notice_link(self, event, text):
+        self.recorder.say(0, event, text)
 
     def notice_site(self, site, up):
         self.recorder.say(0, records.SITE_UP if up else records.SITE_DOWN, site.name)

@@ -1,4 +1,4 @@
-"""Questions to a name server and its answers (RFC 1035), as much of them as an address needs. Pure.
+"""Questions to a name server and its answers, as far as an address needs them (RFC 1035). Pure.
 
     id u16 | flags u16 | questions u16 | answers u16 | authorities u16 | additions u16
     question:  name | type u16 | class u16
@@ -30,17 +30,6 @@ _CLASS_IN = const(1)
 _LABEL_MAX = const(63)
 _NAME_MAX = const(255)
 _ALIASES_MAX = const(8)
-
-
-def is_address(host):
-    """Say whether a host is four decimal numbers, which nobody needs to look up."""
-    parts = host.split(".")
-    if len(parts) != 4:
-        return False
-    for part in parts:
-        if not part.isdigit() or len(part) > 3 or int(part) > 255:
-            return False
-    return True
 
 
 def encode_name(host):

@@ -12,6 +12,16 @@ _CERTIFICATE = (
     ("does not match", "certificate_of_another"),
     ("not correctly signed", "certificate_untrusted"),
 )
+NO_SUCH_HOST = -2  # of an OSError: what getaddrinfo raises, too
+
+# Somebody answers, and it is not the site
+FAULTS_OF_STRANGERS = (
+    "protocol",
+    "broken_in_handshake",
+    "certificate_of_another",
+    "certificate_untrusted",
+    "certificate_bad",
+)
 _UNREACHABLE = (
     errno.ECONNREFUSED,
     getattr(errno, "EHOSTUNREACH", 113),
@@ -37,6 +47,9 @@ def fault_of(error, stage):
             if part in text:
                 return name
         return "certificate_bad"
-    if error.args and error.args[0] in _UNREACHABLE:
+    code = error.args[0] if error.args else None
+    if code == NO_SUCH_HOST:
+        return "no_such_host"
+    if code in _UNREACHABLE:
         return "unreachable"
     return "broken_in_" + stage

@@ -16,10 +16,11 @@ from bridge.core.errors import FormatError, ProtocolError, TagError
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT
 from bridge.core.pace import Pace
 from bridge.core.sender import Sender
-from bridge.uplink.faults import fault_of
+from bridge.uplink.faults import FAULTS_OF_STRANGERS, fault_of
 from bridge.uplink.session import CONNECT, Session
 
 _POLL_MS = const(100)
+_MOVE_PAUSE_MS = const(5000)  # between two attempts to move a session that works
 _HEAD_MAX = const(64)  # of an MQTT PUBLISH to one of our topics
 
 
@@ -45,7 +46,7 @@ class Site:
 class Forwarder:
     """Keeps one site supplied.
 
-    gateway  has identity, journal, clock, counters, link, policy, credentials, and is told what
+    gateway  has identity, journal, clock, counters, links, policy, credentials, and is told what
              happens:
              report.fields(sender, nonce, ask, now_ms) returns those of a heartbeat,
              notice_site(site, up) hears when the site starts and stops to receipt,
@@ -64,7 +65,10 @@ class Forwarder:
         self._journal = gateway.journal
         self._clock = gateway.clock
         self._counters = gateway.counters
-        self._link = gateway.link
+        self._links = gateway.links
+        self._next = None  # a session that is connected over a better link and waits
+        self._link = None  # number of the link that was last tried
+        self._moved_ms = 0
         self._topics = []
         for cls in CLASSES:
             self._topics.append(wire.topic(self._identity.gateway, "log/" + cls).encode())
@@ -89,7 +93,7 @@ class Forwarder:
         """Hold a session whenever the link is up and the policy wants one; for ever."""
         while True:
             beat()
-            if not self._link.is_up():
+            if not self._links.is_up():
                 self._pace.restart()
                 await asyncio.sleep_ms(_POLL_MS)
             elif not self._is_wanted():
@@ -102,25 +106,63 @@ class Forwarder:
 
     async def _attempt(self, beat):
         """Hold one session to its end; returns how long to wait before the next."""
-        session = Session(self._config.peer_silent_ms)
+        session, self._next = self._next, None
         try:
+            if session is None:
+                session = Session(self._config.peer_silent_ms)
+                await self._dial(session, beat)
             await self._serve(session, beat)
         except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:
             fault = fault_of(error, session.stage)
+            if fault in FAULTS_OF_STRANGERS:
+                self._links.doubt(session.link)
             self._counters.add("session_broken")
             self._counters.add("session_" + fault)
             self._counters.note("site %s: %s: %s" % (self.site.name, fault, error))
         finally:
             lasted_ms = self._clock.mono_ms() - self._up_ms if self.up else 0
-            self._set_up(False)
+            if self._next is None:
+                self._set_up(False)
             await session.close()
+        if self._next is not None:
+            return 0
         return self._pace.pause_ms(lasted_ms, session.stage != CONNECT, os.urandom(1)[0])
+
+    async def _dial(self, session, beat):
+        links = self._links
+        link, interface = links.current, links.interface
+        if link != self._link:
+            self._link = link
+            self._pace.restart()
+        session.link = link
+        address = await links.address_of(self.site.host, interface)
+        beat()
+        await session.dial(link, address, self.site.port, interface)
+        beat()
+
+    async def _move(self, beat):
+        """Connect over the link that is now the better one, while the old still carries."""
+        self._moved_ms = self._clock.mono_ms()
+        session = Session(self._config.peer_silent_ms)
+        try:
+            await self._dial(session, beat)
+            self._next = session
+        except (OSError, asyncio.TimeoutError) as error:
+            self._counters.add("move_failed")
+            self._counters.note("site %s: move: %s" % (self.site.name, error))
+        finally:
+            if self._next is None:
+                await session.close()
+
+    def _is_to_move(self, session):
+        links = self._links
+        if links.current is None or links.current == session.link:
+            return False
+        return self._clock.mono_ms() - self._moved_ms >= _MOVE_PAUSE_MS
 
     def _options(self, state):
         gateway = self._identity.gateway
         options = {
-            "host": self.site.host,
-            "port": self.site.port,
             "tls": None,
             "server_name": self.site.server_name,
             "client_id": hexlify(gateway).decode(),
@@ -150,16 +192,22 @@ class Forwarder:
             asyncio.create_task(self._watch(self._send(session))),
         ]
         try:
-            while self._broken is None and self._is_wanted():
+            while self._broken is None and self._next is None and self._is_wanted():
                 beat()
-                if not self._link.is_up():
-                    raise OSError("link %s went down" % self._link.name)
+                if not self._links.is_up(session.link):
+                    raise OSError("link went down")
+                if self._is_to_move(session):
+                    await self._move(beat)
                 if self.up and self._is_overdue(self._clock.mono_ms()):
                     self._set_up(False)
                 await asyncio.sleep_ms(_POLL_MS)
         finally:
             for task in tasks:
                 task.cancel()
+        if self._next is not None:
+            # The next session goes on where this one ends: the site was never left.
+            await session.leave()
+            return
         if self._broken is not None:
             raise self._broken
         away = json.dumps({"state": "away"}).encode()

@@ -1,26 +1,262 @@
-"""The link to the hospital's network: brought up, asked whether it is up."""
+"""The board's links: each is brought up, watched and measured; one of them carries the sessions.
+
+A link's kind is one file and one line of LINKS. Its class takes the row of the board's wiring and
+the settings of the gateway's configuration (docs/guides/links.md).
+"""
+
+import asyncio
+
+from micropython import const
+
+from bridge.core.address import is_address
+from bridge.core.journal import records
+from bridge.core.route import DEAF, DOWN, GRADES, LOST, Route, Turns
+from bridge.uplink.nic import NO_ADDRESS, STARTING
+
+# kind, module, class, its settings in config.json ("" for none)
+LINKS = (
+    ("lan", "bridge.uplink.lan", "Lan", ""),
+    ("w5500", "bridge.uplink.w5500", "W5500", ""),
+    ("wifi", "bridge.uplink.wlan", "Wlan", "wifi"),
+    ("cellular", "bridge.uplink.ppp", "Ppp", "cellular"),
+)
+
+CAPTIVE_PORTAL = "captive_portal"
+DNS_GONE = "dns_gone"
+
+_WATCH_MS = const(100)
+_TEND_MS = const(250)
+_FAULT_MS = const(5000)  # a fault that goes away sooner is nobody's business
+_PATIENCE_MS = const(30000)
+_RENEW_MAX_MS = const(600000)
+_PORTAL_EVERY_MS = const(10000)
+_RETRY_MS = const(600000)
 
 
-class Lan:
-    """Wired Ethernet (`network.LAN`)."""
+def open_links(rows, settings):
+    """Return the links of the board's wiring, but for those the configuration says nothing of.
 
-    name = "lan"
-
-    def __init__(self, options):
-        from network import LAN
-
-        self._nic = LAN(**options)
-
-    def start(self):
-        self._nic.active(True)
-
-    def is_up(self):
-        return self._nic.isconnected()
-
-
-LINKS = {"lan": Lan}
+    rows      of wiring.LINKS, in the order of preference
+    settings  "links" of the configuration
+    Raises    KeyError for a kind that no firmware knows
+    """
+    kinds = {kind: rest for kind, *rest in LINKS}
+    links = []
+    for row in rows:
+        module, name, needs = kinds[row["kind"]]
+        if needs and needs not in settings:
+            continue
+        made = __import__(module, None, None, (name,))
+        links.append(getattr(made, name)(row, settings.get(needs)))
+    return links
 
 
-def open_link(wiring):
-    """Return the link that the board's wiring names; raises KeyError for an unknown kind."""
-    return LINKS[wiring["kind"]](wiring.get("options", {}))
+def make_route(links, config):
+    """Return how to choose: by measurement where sockets can be bound, else by turns."""
+    slow_ms, hold_ms = config.link_slow_ms, config.link_hold_ms
+    if len(links) < 2 or all(link.binds for link in links):
+        return Route(len(links), slow_ms, config.link_steady_ms, hold_ms)
+    return Turns(len(links), slow_ms, _PATIENCE_MS, hold_ms, _RETRY_MS)
+
+
+class Links:
+    """All links of a gateway.
+
+    links     as `open_links` returns them
+    route     Route or Turns
+    clock     for mono_ms(); counters: for faults
+    say       say(event, text) writes an event to the log
+    hosts     of the sites, as configured
+    ask       async ask(interface) returns a round trip to a site in ms, or None; None: no probes
+    probe_ms  between two probes of a link
+    servers   name servers of the configuration, before those of the links
+    """
+
+    def __init__(self, links, route, clock, counters, say, hosts, probe_ms, servers=()):
+        self.ask = None
+        self.links = links
+        self._route = route
+        self._clock = clock
+        self._counters = counters
+        self._say = say
+        self._hosts = hosts
+        self._probe_ms = probe_ms
+        for link in links:
+            link.probe_ms = link.probe_ms or probe_ms
+        self._servers = list(servers)
+        self._resolver = None  # made for the first site that is given by name
+        self._faults = [STARTING] * len(links)  # the last look, or what is wrong with what is up
+        self._fault_ms = [0] * len(links)  # since when
+        self._said = [""] * len(links)
+        self._doubted = [False] * len(links)
+        self._captive = [False] * len(links)
+
+    # --- what others ask ---
+
+    @property
+    def current(self):
+        """Number of the link that carries, None when there is none."""
+        return self._route.current
+
+    @property
+    def interface(self):
+        """Name of the current link for SO_BINDTODEVICE, None where it is not bound."""
+        return None if self.current is None else self.links[self.current].interface
+
+    def is_up(self, number=None):
+        """Say whether a link is up, or the current one."""
+        number = self.current if number is None else number
+        return number is not None and self._is_up(number)
+
+    async def address_of(self, host, interface=None):
+        """Return the address of a host; raises OSError when nobody ever knew it."""
+        if is_address(host):
+            return host
+        if self._resolver is None:
+            from bridge.uplink.resolver import Resolver
+
+            self._resolver = Resolver(self._clock, self._counters)
+        servers = self._servers[:]
+        for number, link in enumerate(self.links):
+            if self._is_up(number) and link.interface == interface:
+                servers += link.name_servers()
+        return await self._resolver.address_of(host, servers, interface)
+
+    def doubt(self, number):
+        """Say that a stranger answered over a link where a site should be."""
+        self._doubted[number] = True
+
+    def report(self):
+        """Return, by link: name, grade, median round trip in ms, lost of the last 20, fault."""
+        rows = []
+        for number, link in enumerate(self.links):
+            gauge, fault = self._route.gauges[number], self._faults[number]
+            rows.append((link.name, GRADES[gauge.grade], gauge.median_ms, gauge.lost, fault))
+        return rows
+
+    # --- the choice ---
+
+    async def run(self, beat):
+        """Notice links that come and go, and choose; for ever."""
+        while True:
+            beat()
+            self.watch()
+            await asyncio.sleep_ms(_WATCH_MS)
+
+    def watch(self):
+        """Look at every link once, and choose."""
+        now_ms = self._clock.mono_ms()
+        for number, link in enumerate(self.links):
+            gauge = self._route.gauges[number]
+            was_up, up = gauge.grade != DOWN, self._is_up(number)
+            if up != was_up:
+                gauge.set_up(up, now_ms)
+                self._note(number, link.look(), now_ms)
+                fault = "" if up else ": " + self._faults[number]
+                self._say(records.LINK_UP if up else records.LINK_DOWN, link.name + fault)
+        why = self._route.choose(now_ms)
+        if why and self.current is not None:
+            text = "%s: %s" % (self.links[self.current].name, why)
+            self._counters.add("link_changes")
+            self._say(records.LINK_CHOSEN, text)
+
+    def _is_up(self, number):
+        return self._route.is_wanted(number) and self.links[number].is_up()
+
+    # --- each link ---
+
+    def jobs(self):
+        """Return (name, job) of each link, for the supervisor."""
+        return [
+            ("link_" + link.name, lambda beat, number=number: self._keep(number, beat))
+            for number, link in enumerate(self.links)
+        ]
+
+    async def _keep(self, number, beat):
+        """Bring one link up and keep it up, and measure it while it is; for ever."""
+        link, gauge = self.links[number], self._route.gauges[number]
+        wanted = False
+        renew_ms = _PATIENCE_MS
+        renewed_ms = probed_ms = asked_ms = self._clock.mono_ms()
+        while True:
+            beat()
+            await asyncio.sleep_ms(_TEND_MS)
+            if wanted and not self._route.is_wanted(number):
+                link.stop()
+                self._captive[number] = False
+            wanted = self._route.is_wanted(number)
+            if not wanted:
+                continue
+            await link.tend(beat)
+            now_ms = self._clock.mono_ms()
+            fault = link.look()
+            if not fault:
+                is_doubtful = self._doubted[number] or gauge.grade == DEAF
+                if is_doubtful and now_ms - asked_ms >= _PORTAL_EVERY_MS:
+                    asked_ms = now_ms
+                    self._captive[number] = await self._is_captive(link, beat)
+                    self._doubted[number] = self._captive[number]
+                if now_ms - probed_ms >= self._every_ms(number):
+                    probed_ms = now_ms
+                    await self._probe(number)
+                fault = self._fault_of_what_is_up(number)
+            self._note(number, fault, now_ms)
+            if gauge.works():
+                renew_ms = _PATIENCE_MS
+            is_stuck = fault == NO_ADDRESS or (link.renew_when_deaf and gauge.grade == DEAF)
+            if is_stuck and now_ms - max(gauge.since_ms, renewed_ms) >= renew_ms:
+                renewed_ms = now_ms
+                renew_ms = min(2 * renew_ms, _RENEW_MAX_MS)
+                self._counters.add("link_%s_renewed" % link.name)
+                await link.renew()
+
+    def _every_ms(self, number):
+        # A link in reserve may cost money for every byte.
+        return self._probe_ms if number == self.current else self.links[number].probe_ms
+
+    async def _probe(self, number):
+        link, gauge = self.links[number], self._route.gauges[number]
+        if self.ask is None:
+            return
+        try:
+            trip_ms = await self.ask(link.interface)
+        except OSError:
+            trip_ms = None  # no route: it went down this moment
+        if self._captive[number]:
+            trip_ms = None  # whoever took the connection was no site
+        gauge.take(LOST if trip_ms is None else trip_ms, self._clock.mono_ms())
+
+    async def _is_captive(self, link, beat):
+        from bridge.uplink.captive import is_captive
+
+        for host in self._hosts:
+            beat()
+            try:
+                address = await self.address_of(host, link.interface)
+            except OSError:
+                continue
+            if await is_captive(address, self._hosts, link.interface):
+                return True
+        return False
+
+    def _fault_of_what_is_up(self, number):
+        if self._captive[number]:
+            return CAPTIVE_PORTAL
+        is_gone = self._resolver is not None and self._resolver.gone
+        return DNS_GONE if is_gone and number == self.current else ""
+
+    def _note(self, number, fault, now_ms):
+        """Keep what is wrong with a link; what lasts is counted and said once."""
+        if fault != self._faults[number] or not fault:
+            self._faults[number] = fault
+            self._fault_ms[number] = now_ms
+        if not fault:
+            self._said[number] = ""
+        elif (
+            fault not in (STARTING, self._said[number])
+            and now_ms - self._fault_ms[number] >= _FAULT_MS
+        ):
+            self._said[number] = fault
+            name = self.links[number].name
+            self._counters.add("link_%s_%s" % (name, fault))
+            self._say(records.LINK_FAULT, "%s: %s" % (name, fault))

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import dns
+from bridge.core.address import is_address
 from bridge.core.errors import FormatError
 from tests.firmware.core.test_dns import ADDRESS, QUESTION, message
 
@@ -16,7 +17,7 @@ def parse(answer: bytes) -> None:
         address, ttl_s = dns.parse_answer(answer, QUESTION)
     except FormatError:
         return
-    assert address is None or dns.is_address(address)
+    assert address is None or is_address(address)
     assert 0 <= ttl_s < 1 << 32
 
 

@@ -102,6 +102,7 @@ class VirtualBoard:
     firmware      folder that holds main.py
     air_port      of the rig's air (hil/air.py), 0 for a board without one
     has_chip      False when the radio's place on the board is empty
+    wiring        folder that holds another wiring.py than the board's
     resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
 
@@ -115,6 +116,7 @@ class VirtualBoard:
     firmware: Path = FIRMWARE
     air_port: int = 0
     has_chip: bool = True
+    wiring: Path | None = None
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)
@@ -192,7 +194,7 @@ class VirtualBoard:
             "unique_id": self.unique_id.hex(),
             "port": "rp2" if "RP2" in self.board else "esp32",
             "name_server": NAME_SERVER,
-            "path": [str(self.firmware), str(BOARDS / self.board)],
+            "path": [str(self.firmware), str(self.wiring or BOARDS / self.board)],
         }
         if self.air_port:
             settings["path"] += [str(self.firmware / "radio_shim"), "lib"]

@@ -138,7 +138,7 @@ class App:
         route = make_route(links, config)
         made = Links(
             links, route, self.clock, self.counters, self.notice_link, hosts, config.probe_ms,
-            settings.get("dns", ()),
+            config.link_hold_ms, settings.get("dns", ()),
         )  # fmt: skip
         if len(links) > 1:
             # With one link there is nothing to choose.

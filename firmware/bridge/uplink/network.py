@@ -21,15 +21,15 @@ LINKS = (
     ("cellular", "bridge.uplink.ppp", "Ppp", "cellular"),
 )
 
+_RESTING = "resting"  # where only one can be up at a time
 CAPTIVE_PORTAL = "captive_portal"
 DNS_GONE = "dns_gone"
 
 _WATCH_MS = const(100)
 _TEND_MS = const(250)
-_FAULT_MS = const(5000)  # a fault that goes away sooner is nobody's business
-_PATIENCE_MS = const(30000)
+_FAULT_MS = const(3000)  # a fault that goes away sooner is nobody's business
 _RENEW_MAX_MS = const(600000)
-_PORTAL_EVERY_MS = const(10000)
+_PORTAL_EVERY_MS = const(5000)
 _RETRY_MS = const(600000)
 
 
@@ -56,7 +56,7 @@ def make_route(links, config):
     slow_ms, hold_ms = config.link_slow_ms, config.link_hold_ms
     if len(links) < 2 or all(link.binds for link in links):
         return Route(len(links), slow_ms, config.link_steady_ms, hold_ms)
-    return Turns(len(links), slow_ms, _PATIENCE_MS, hold_ms, _RETRY_MS)
+    return Turns(len(links), slow_ms, hold_ms, hold_ms, _RETRY_MS)
 
 
 class Links:
@@ -69,10 +69,13 @@ class Links:
     hosts     of the sites, as configured
     ask       async ask(interface) returns a round trip to a site in ms, or None; None: no probes
     probe_ms  between two probes of a link
+    patience_ms  how long a link may be stuck before it begins anew
     servers   name servers of the configuration, before those of the links
     """
 
-    def __init__(self, links, route, clock, counters, say, hosts, probe_ms, servers=()):
+    def __init__(
+        self, links, route, clock, counters, say, hosts, probe_ms, patience_ms, servers=()
+    ):
         self.ask = None
         self.links = links
         self._route = route
@@ -81,6 +84,7 @@ class Links:
         self._say = say
         self._hosts = hosts
         self._probe_ms = probe_ms
+        self._patience_ms = patience_ms
         for link in links:
             link.probe_ms = link.probe_ms or probe_ms
         self._servers = list(servers)
@@ -148,12 +152,13 @@ class Links:
         now_ms = self._clock.mono_ms()
         for number, link in enumerate(self.links):
             gauge = self._route.gauges[number]
-            was_up, up = gauge.grade != DOWN, self._is_up(number)
-            if up != was_up:
+            fault = link.look() if self._route.is_wanted(number) else _RESTING
+            up = not fault
+            self._note(number, fault or self._fault_of_what_is_up(number), now_ms)
+            if up != (gauge.grade != DOWN):
                 gauge.set_up(up, now_ms)
-                self._note(number, link.look(), now_ms)
-                fault = "" if up else ": " + self._faults[number]
-                self._say(records.LINK_UP if up else records.LINK_DOWN, link.name + fault)
+                text = link.name if up else "%s: %s" % (link.name, fault)
+                self._say(records.LINK_UP if up else records.LINK_DOWN, text)
         why = self._route.choose(now_ms)
         if why and self.current is not None:
             text = "%s: %s" % (self.links[self.current].name, why)
@@ -176,7 +181,7 @@ class Links:
         """Bring one link up and keep it up, and measure it while it is; for ever."""
         link, gauge = self.links[number], self._route.gauges[number]
         wanted = False
-        renew_ms = _PATIENCE_MS
+        renew_ms = self._patience_ms
         renewed_ms = probed_ms = asked_ms = self._clock.mono_ms()
         while True:
             beat()
@@ -189,8 +194,7 @@ class Links:
                 continue
             await link.tend(beat)
             now_ms = self._clock.mono_ms()
-            fault = link.look()
-            if not fault:
+            if link.is_up():
                 is_doubtful = self._doubted[number] or gauge.grade == DEAF
                 if is_doubtful and now_ms - asked_ms >= _PORTAL_EVERY_MS:
                     asked_ms = now_ms
@@ -199,16 +203,23 @@ class Links:
                 if now_ms - probed_ms >= self._every_ms(number):
                     probed_ms = now_ms
                     await self._probe(number)
-                fault = self._fault_of_what_is_up(number)
-            self._note(number, fault, now_ms)
             if gauge.works():
-                renew_ms = _PATIENCE_MS
-            is_stuck = fault == NO_ADDRESS or (link.renew_when_deaf and gauge.grade == DEAF)
-            if is_stuck and now_ms - max(gauge.since_ms, renewed_ms) >= renew_ms:
+                renew_ms = self._patience_ms
+            stuck_ms = self._stuck_ms(number, now_ms)
+            if min(stuck_ms, now_ms - renewed_ms) >= renew_ms:
                 renewed_ms = now_ms
                 renew_ms = min(2 * renew_ms, _RENEW_MAX_MS)
                 self._counters.add("link_%s_renewed" % link.name)
                 await link.renew()
+
+    def _stuck_ms(self, number, now_ms):
+        """Return for how long a link has been what only a new beginning helps, 0 if it is not."""
+        gauge = self._route.gauges[number]
+        if self._faults[number] == NO_ADDRESS:
+            return now_ms - self._fault_ms[number]
+        if gauge.grade == DEAF and self.links[number].renew_when_deaf:
+            return now_ms - gauge.since_ms
+        return 0
 
     def _every_ms(self, number):
         # A link in reserve may cost money for every byte.
@@ -253,7 +264,7 @@ class Links:
         if not fault:
             self._said[number] = ""
         elif (
-            fault not in (STARTING, self._said[number])
+            fault not in (STARTING, _RESTING, self._said[number])
             and now_ms - self._fault_ms[number] >= _FAULT_MS
         ):
             self._said[number] = fault

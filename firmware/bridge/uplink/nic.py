@@ -39,6 +39,7 @@ class Nic:
         self.binds = row.get("bind", False)
         self.probe_ms = row.get("probe_ms", 0)
         self._since_ms = time.ticks_ms()
+        self._is_settled = False
 
     @property
     def interface(self):
@@ -73,13 +74,16 @@ class Nic:
     def _begin(self):
         self._nic.active(True)
         self._since_ms = time.ticks_ms()
+        self._is_settled = False
 
     def _age_ms(self):
         return time.ticks_diff(time.ticks_ms(), self._since_ms)
 
     def _wired_fault(self, has_cable):
         if self.is_up():
+            self._is_settled = True
             return ""
         if has_cable:
             return NO_ADDRESS
-        return STARTING if self._age_ms() < _SETTLE_MS else "cable_out"
+        is_settled = self._is_settled or self._age_ms() >= _SETTLE_MS
+        return "cable_out" if is_settled else STARTING

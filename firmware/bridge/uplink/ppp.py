@@ -23,8 +23,9 @@ _SEARCH_MS = const(60000)
 _ADDRESS_MS = const(20000)
 _CLOSE_MS = const(10000)  # two Terminate-Requests that nobody answers, 3 s each
 _RESET_MS = const(200)
-_WAKE_MS = const(3000)
-_AGAIN_MS = const(5000)
+_GREETING_MS = const(500)
+_BOOT_TRIES = const(20)  # a second each: some take a quarter of a minute
+_AGAIN_MS = const(3000)
 _RXBUF = const(2048)
 _CONNECTING = const(3)  # of PPP.status(); below it the port no longer reads the UART
 
@@ -113,18 +114,19 @@ class Ppp(Nic):
         await self._sleep(_GUARD_MS, beat)
         if await self._greets(beat):
             return
+        self._fault = "modem_silent"
         if self._reset is not None:
             self._reset.value(0)
             await self._sleep(_RESET_MS, beat)
             self._reset.value(1)
-            await self._sleep(_WAKE_MS, beat)
-            if await self._greets(beat):
-                return
-        raise ModemFault("modem_silent")
+            for _ in range(_BOOT_TRIES):
+                if await self._greets(beat):
+                    return
+        raise ModemFault(self._fault)
 
     async def _greets(self, beat):
         for _ in range(2):
-            if (await self._ask("AT", _ANSWER_MS, beat)).result == "OK":
+            if (await self._ask("AT", _GREETING_MS, beat)).result == "OK":
                 await self._ask("ATE0", _ANSWER_MS, beat)
                 return True
         return False

@@ -40,7 +40,8 @@ _BIND = 0x100B
 _UNREACHABLE = 113  # EHOSTUNREACH
 _NO_DEVICE = 19  # ENODEV
 
-_NEW, _CONNECTING, _CONNECTED, _LOST = 0, 1, 2, 3
+_NEW, _CONNECTING, _CONNECTED, _REFUSED = 0, 1, 2, 3
+_SWALLOWED = 4  # whatever is sent
 
 
 def getaddrinfo(host, port, *more):
@@ -119,7 +120,7 @@ class socket(io.IOBase):
             raise OSError(errno.EALREADY)
         target = self._way(address)
         if self._kind == "udp":
-            self._state = _CONNECTED if target else _LOST
+            self._state = _CONNECTED if target else _SWALLOWED
             if target:
                 self._sock.connect(target)
             return
@@ -132,7 +133,7 @@ class socket(io.IOBase):
                 if error.errno != errno.EINPROGRESS:
                     raise
         else:
-            self._state = _LOST
+            self._state = _SWALLOWED
         if not self._waits:
             raise OSError(errno.EINPROGRESS)
         while not self._look():
@@ -141,54 +142,49 @@ class socket(io.IOBase):
 
     def _look(self):
         """Say whether the far end has taken the connection; raises OSError when it has not."""
+        if self._state == _REFUSED:
+            raise OSError(errno.ECONNREFUSED)
         if self._state != _CONNECTING:
-            return self._state == _CONNECTED
+            return self._state != _SWALLOWED
         poll = select.poll()
         poll.register(self._sock, select.POLLIN if self._is_far else select.POLLOUT)
         for _, flags in poll.poll(0):
-            if self._is_far:
-                if not self._sock.recv(1):
-                    raise OSError(errno.ECONNREFUSED)
-            elif flags & (_POLL_HUP | _POLL_ERR):
-                self._sock.send(b"")
-                raise OSError(errno.ECONNREFUSED)
-            self._state = _CONNECTED
-            return True
+            self._state = _CONNECTED if self._is_taken(flags) else _REFUSED
+            return self._look()
         return False
 
-    def _ready(self):
-        if self._state == _CONNECTING or self._state == _LOST:
-            try:
-                return self._look()
-            except OSError:
-                self._state = _NEW
-                raise
-        return True
+    def _is_taken(self, flags):
+        if flags & (_POLL_HUP | _POLL_ERR):
+            return False
+        try:
+            return not self._is_far or bool(self._sock.recv(1))
+        except OSError:
+            return False
 
     def readinto(self, buffer, size=None):
-        if not self._ready():
+        if not self._look():
             return None
         return self._sock.readinto(buffer, len(buffer) if size is None else size)
 
     def read(self, size=-1):
-        if not self._ready():
+        if not self._look():
             return None
         return self._sock.read() if size < 0 else self._sock.read(size)
 
     def recv(self, size):
-        if not self._ready():
+        if not self._look():
             raise OSError(errno.EAGAIN)
         return self._sock.recv(size)
 
     def write(self, data):
-        if self._state == _LOST and self._kind == "udp":
+        if self._state == _SWALLOWED and self._kind == "udp":
             return len(data)
-        return self._sock.write(data) if self._ready() else None
+        return self._sock.write(data) if self._look() else None
 
     def send(self, data):
-        if self._state == _LOST and self._kind == "udp":
+        if self._state == _SWALLOWED and self._kind == "udp":
             return len(data)
-        if not self._ready():
+        if not self._look():
             raise OSError(errno.EAGAIN)
         if self._kind == "udp" and self._nic is not None and not self._nic.isconnected():
             raise OSError(_UNREACHABLE)
@@ -239,7 +235,7 @@ class socket(io.IOBase):
         if request != _POLL:
             return -errno.EINVAL
         try:
-            if not self._ready():
+            if not self._look():
                 return 0
         except OSError:
             return argument | _POLL_HUP

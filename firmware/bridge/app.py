@@ -142,10 +142,11 @@ class App:
         )  # fmt: skip
         if len(links) > 1:
             # With one link there is nothing to choose.
-            from bridge.uplink.probe import ConnectProbe
+            from bridge.uplink.probe import ConnectProbe, Prober
 
-            brokers = [(site["host"], site["port"]) for site in config.sites]
-            made.ask = ConnectProbe(brokers, made.address_of).ask
+            lookup = made.address_of
+            brokers = [ConnectProbe(site["host"], site["port"], lookup) for site in config.sites]
+            made.prober = Prober(brokers)
         return made
 
     def _line(self, number, line, wiring):

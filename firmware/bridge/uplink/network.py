@@ -67,16 +67,17 @@ class Links:
     clock     for mono_ms(); counters: for faults
     say       say(event, text) writes an event to the log
     hosts     of the sites, as configured
-    ask       async ask(interface) returns a round trip to a site in ms, or None; None: no probes
     probe_ms  between two probes of a link
     patience_ms  how long a link may be stuck before it begins anew
     servers   name servers of the configuration, before those of the links
+    prober    async ask(interface) returns a round trip to a site in ms, or None; set it when the
+              links are to be measured
     """
 
     def __init__(
         self, links, route, clock, counters, say, hosts, probe_ms, patience_ms, servers=()
     ):
-        self.ask = None
+        self.prober = None
         self.links = links
         self._route = route
         self._clock = clock
@@ -159,11 +160,19 @@ class Links:
                 gauge.set_up(up, now_ms)
                 text = link.name if up else "%s: %s" % (link.name, fault)
                 self._say(records.LINK_UP if up else records.LINK_DOWN, text)
+        was = self.current
         why = self._route.choose(now_ms)
         if why and self.current is not None:
-            text = "%s: %s" % (self.links[self.current].name, why)
             self._counters.add("link_changes")
-            self._say(records.LINK_CHOSEN, text)
+            self._say(records.LINK_CHOSEN, self._reason(was, why))
+
+    def _reason(self, was, why):
+        name = self.links[self.current].name
+        if was is None:
+            return name
+        if why in GRADES:
+            why = "%s is %s" % (self.links[was].name, why)
+        return "%s: %s" % (name, why)
 
     def _is_up(self, number):
         return self._route.is_wanted(number) and self.links[number].is_up()
@@ -227,10 +236,10 @@ class Links:
 
     async def _probe(self, number):
         link, gauge = self.links[number], self._route.gauges[number]
-        if self.ask is None:
+        if self.prober is None:
             return
         try:
-            trip_ms = await self.ask(link.interface)
+            trip_ms = await self.prober.ask(link.interface)
         except OSError:
             trip_ms = None  # no route: it went down this moment
         if self._captive[number]:

@@ -1,4 +1,4 @@
-"""What a link's round trip is measured with where no site answers over UDP."""
+"""What a link's round trip and loss are measured with: one question to a site, over that link."""
 
 import asyncio
 import time
@@ -8,32 +8,56 @@ from micropython import const
 from bridge.uplink.dial import dial
 
 _LOST_MS = const(900)  # the first SYN is repeated after a second, at the earliest
+_GIVE_UP = const(2)  # questions in a row that a site may leave unanswered
 
 
 class ConnectProbe:
     """Times the connection to a site's broker (SYN, SYN-ACK), and closes it again.
 
-    sites   list of (host, port) in the order of preference
     lookup  async lookup(host, interface) returns an address; raises OSError
     """
 
-    def __init__(self, sites, lookup):
-        self._sites = sites
+    def __init__(self, host, port, lookup):
+        self._host = host
+        self._port = port
         self._lookup = lookup
-        self._asked = {}  # by interface, the site that answered there last
 
     async def ask(self, interface):
         """Return the round trip in milliseconds, None when nobody answered."""
-        number = self._asked.get(interface, 0)
-        host, port = self._sites[number]
         try:
-            address = await self._lookup(host, interface)
+            address = await self._lookup(self._host, interface)
             sent_ms = time.ticks_ms()
-            sock = await dial(address, port, interface, _LOST_MS)
+            sock = await dial(address, self._port, interface, _LOST_MS)
         except (OSError, asyncio.TimeoutError):
-            # A site that is gone must not make every link look dead.
-            self._asked[interface] = (number + 1) % len(self._sites)
             return None
         trip_ms = time.ticks_diff(time.ticks_ms(), sent_ms)
         sock.close()
+        return trip_ms
+
+
+class Prober:
+    """Asks the same site over all links, so that they compare, and another when it is gone.
+
+    probes  objects with ask(interface), in the order of preference
+    """
+
+    def __init__(self, probes):
+        self._probes = probes
+        self._number = 0
+        self._missed = {}  # by interface: questions in a row without an answer
+
+    async def ask(self, interface):
+        """Return the round trip in milliseconds, None when nobody answered."""
+        trip_ms = await self._probes[self._number].ask(interface)
+        missed = 0 if trip_ms is not None else self._missed.get(interface, 0) + 1
+        self._missed[interface] = missed
+        if missed < _GIVE_UP:
+            return trip_ms
+        # The link is dead, or the site is: who else answers over it tells.
+        for step in range(1, len(self._probes)):
+            number = (self._number + step) % len(self._probes)
+            trip_ms = await self._probes[number].ask(interface)
+            if trip_ms is not None:
+                self._number = number
+                break
         return trip_ms

@@ -314,6 +314,12 @@ def by_ifname(ifname):
     return None
 
 
+if _IS_ESP32:
+    del WIZNET5K
+else:
+    del LAN
+
+
 def _reset_modem(level):
     if not level:
         vboard.tell("modem", "reset")

@@ -142,7 +142,8 @@ class App:
         )  # fmt: skip
         if len(links) > 1:
             # With one link there is nothing to choose.
-            from bridge.uplink.probe import ConnectProbe, Prober
+            from bridge.uplink.probe import ConnectProbe
+            from bridge.uplink.prober import Prober
 
             lookup = made.address_of
             brokers = [ConnectProbe(site["host"], site["port"], lookup) for site in config.sites]

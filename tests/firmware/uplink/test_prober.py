@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bridge.uplink.probe import Prober
+from bridge.uplink.prober import Prober
 
 
 class Site:

@@ -71,8 +71,6 @@ class LinkProxy:
         if self._server is not None:
             self._server.close()
         self.reset()
-        for task in list(self._tasks):
-            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
@@ -143,7 +141,8 @@ class LinkProxy:
         finally:
             for carrier in carriers:
                 carrier.cancel()
-            await asyncio.gather(*carriers, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):  # a reset while it ends anyhow
+                await asyncio.gather(*carriers, return_exceptions=True)
             for end in ends:
                 self._writers.discard(end)
                 if not end.is_closing():

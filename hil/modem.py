@@ -40,6 +40,7 @@ class Modem:
     commands: list[str] = field(default_factory=list)
     resets: int = 0
     _apn_set: str = ""
+    _by_number: bool = False
     _in_session: bool = False
     _line: bytearray = field(default_factory=bytearray)
     _heard_s: float = 0
@@ -58,6 +59,7 @@ class Modem:
         """Take its power away for a moment: the session is gone, and nobody is told."""
         self.resets += 1
         self._apn_set = ""
+        self._by_number = False
         self._in_session = False
         self._line.clear()
         self._settle()
@@ -127,7 +129,8 @@ class Modem:
         self.commands.append(command)
         if command == "AT+CPIN?":
             known = f"\r\n+CPIN: {self.sim}\r\n\r\nOK\r\n"
-            self._say(known if self.sim else "\r\n+CME ERROR: 10\r\n")
+            error = "+CME ERROR: 10" if self._by_number else "ERROR"
+            self._say(known if self.sim else f"\r\n{error}\r\n")
         elif command in ("AT+CEREG?", "AT+CREG?"):
             name = command[2:-1]
             self._say(f"\r\n{name}: 0,{self.registered}\r\n\r\nOK\r\n")
@@ -141,7 +144,8 @@ class Modem:
             self._in_session = True
             self._settle()
             self._say("\r\nCONNECT 150000000\r\n")
-        elif command in ("AT", "ATE0"):
+        elif command in ("AT", "ATE0", "AT+CMEE=1"):
+            self._by_number = self._by_number or command == "AT+CMEE=1"
             self._say("\r\nOK\r\n")
         else:
             self._say("\r\nERROR\r\n")

@@ -20,7 +20,7 @@ class Path:
         self.proxies: dict[str, LinkProxy | DatagramProxy] = {}
 
     async def add_tcp(self, address: str, port: int) -> LinkProxy:
-        """Let an address such as "10.0.0.5:8883" lead to a port of this computer."""
+        """Let an address such as "10.0.0.5:8883" lead to a port of this computer from now on."""
         proxy = LinkProxy("127.0.0.1", port, self._delay_s, loss=self._loss, answers=True)
         await self._add(f"tcp {address}", proxy)
         return proxy
@@ -32,6 +32,8 @@ class Path:
         return proxy
 
     async def _add(self, key: str, proxy: LinkProxy | DatagramProxy) -> None:
+        if key in self.proxies:
+            await self.proxies[key].close()
         self.ports[key] = await proxy.start()
         self.proxies[key] = proxy
 

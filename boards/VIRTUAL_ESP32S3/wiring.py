@@ -1,5 +1,8 @@
 """The virtual board: an ESP32-S3 (REPL on USB, so three UARTs are free) with wired Ethernet,
-Wi-Fi, and a modem where UART 0 is not a line's."""
+Wi-Fi, and a modem where UART 0 is not a line's.
+
+A real S3 has no Ethernet MAC of its own: its cable is a W5500.
+"""
 
 BOARD = "VIRTUAL_ESP32S3"
 LINKS = (

@@ -127,7 +127,8 @@ class Ppp(Nic):
     async def _greets(self, beat):
         for _ in range(2):
             if (await self._ask("AT", _GREETING_MS, beat)).result == "OK":
-                await self._ask("ATE0", _ANSWER_MS, beat)
+                for setting in ("ATE0", "AT+CMEE=1"):  # no echo; errors by number
+                    await self._ask(setting, _ANSWER_MS, beat)
                 return True
         return False
 

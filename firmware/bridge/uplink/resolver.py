@@ -92,9 +92,12 @@ class Resolver:
             return
         self._known[host] = address
         # Whole or not at all, and only when it changed: flash is not for every answer.
-        with open(_FILE + ".new", "w") as file:
-            json.dump(self._known, file)
-        os.rename(_FILE + ".new", _FILE)
+        try:
+            with open(_FILE + ".new", "w") as file:
+                json.dump(self._known, file)
+            os.rename(_FILE + ".new", _FILE)
+        except OSError:
+            self._counters.add("hosts_not_kept")  # until the next boot it is known all the same
 
 
 def _load():

@@ -50,6 +50,7 @@ _SITES_MAX = 4
 _LINES_MAX = 8
 _DEVICES_MAX = 32
 _TEXT_MAX = 24
+_HOST_MAX = 253  # of a name in dots, RFC 1035
 _EXTRAS_MAX = 16
 
 # What each object must have, and of which type
@@ -157,10 +158,15 @@ def _links(links):
             value = settings.get(name)
             if value is None and (kind not in links or (name, low, high) in may):
                 continue
-            # Quotes and line ends would end a modem's command early.
             is_fit = isinstance(value, str) and low <= len(value.encode()) <= high
-            if not is_fit or any(letter < " " or letter == '"' for letter in value):
-                text = "links: %s: %s: want %d to %d letters, no quotes"
+            # They would end a modem's command early.
+            if (
+                not is_fit
+                or "\r" in value
+                or "\n" in value
+                or (kind == "cellular" and '"' in value)
+            ):
+                text = "links: %s: %s: want %d to %d letters, no quotes or line ends"
                 raise ConfigError(text % (kind, name, low, high))
     servers = links.get("dns", [])
     if not isinstance(servers, list) or len(servers) > _SERVERS_MAX:
@@ -171,9 +177,9 @@ def _links(links):
     return links
 
 
-def _text(value, name):
-    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_MAX:
-        raise ConfigError("%s: %r, want 1 to %d characters" % (name, value, _TEXT_MAX))
+def _text(value, name, most=_TEXT_MAX):
+    if not isinstance(value, str) or not 0 < len(value) <= most:
+        raise ConfigError("%s: %r, want 1 to %d characters" % (name, value, most))
     return value
 
 
@@ -196,5 +202,6 @@ def _table(data, name, fields, optional, low, high):
             if not isinstance(row[field], kind):
                 raise ConfigError("%s: %s is %r" % (name, field, row[field]))
             if kind is str:
-                _text(row[field], "%s: %s" % (name, field))
+                most = _HOST_MAX if field in ("host", "server_name") else _TEXT_MAX
+                _text(row[field], "%s: %s" % (name, field), most)
     return rows

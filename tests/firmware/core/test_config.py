@@ -70,7 +70,7 @@ class TestConfig(unittest.TestCase):
 
     def test_links_have_what_they_need(self):
         links = {
-            "wifi": {"ssid": "ward", "key": "correct horse"},
+            "wifi": {"ssid": "ward", "key": 'correct "horse"'},
             "cellular": {"apn": "hospital", "user": "u", "key": "k"},
             "dns": ["10.0.0.2"],
         }
@@ -78,6 +78,11 @@ class TestConfig(unittest.TestCase):
         data["links"] = links
         self.assertEqual(Config(data).links, links)
         self.assertEqual(Config(good()).links, {})
+
+    def test_hosts_may_be_long_names(self):
+        data = good()
+        data["sites"][0]["host"] = "broker.intensive-care.hospital.example"
+        self.assertEqual(Config(data).sites[0]["server_name"], data["sites"][0]["host"])
 
     def test_a_refused_key_is_not_repeated(self):
         for key in ("short", "secret" * 20, "sec\nret88"):

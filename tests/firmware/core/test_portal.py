@@ -8,7 +8,9 @@ HOSTS = ["10.0.0.5", "broker.ward.example"]
 
 
 def answer(status, *lines):
-    return b"\r\n".join([b"HTTP/1.1 " + status, *lines, b"", b"<html>"])
+    parts = [b"HTTP/1.1 " + status]
+    parts.extend(lines)
+    return b"\r\n".join(parts) + b"\r\n\r\n<html>"
 
 
 class TestPortal(unittest.TestCase):

@@ -357,7 +357,7 @@ class VirtualBoard:
     def lay(self, paths: Mapping[str, Mapping[str, int]]) -> None:
         """Say what each link leads to: {link: {"tcp 10.0.0.5:8883": port on 127.0.0.1}}.
 
-        Links that are not named lead to 127.0.0.1 as it is. Addresses that are not are silent.
+        What is sent to other addresses over these links is swallowed. 127.0.0.1 is always itself.
         """
         self._write_switch("paths", json.dumps(paths))
 

@@ -1,9 +1,9 @@
 """The built-in `socket`, with a network of its own behind each of the board's links.
 
-Where the rig has laid paths (the switch `paths`, docs in hil/paths.py), an address is reached
-over a link through that link's own proxy on 127.0.0.1, or not at all; elsewhere it is what it
-says. A socket goes over the link it was bound to (SO_BINDTODEVICE, ESP32 port only), else over
-the default route, which is wrong as often as on the ports.
+An address is reached over a link through that link's own proxy on 127.0.0.1, where the rig has
+laid such a path (the switch `paths`, hil/paths.py), or not at all; 127.0.0.1 is the rig itself.
+A socket goes over the link it was bound to (SO_BINDTODEVICE, ESP32 port only), else over the
+default route, which is wrong as often as on the ports.
 
 A proxy answers a connection with one byte once the far end has taken it, so that connecting takes
 the time of SYN and SYN-ACK. The port's own getaddrinfo finds no names here.
@@ -89,6 +89,8 @@ class socket(io.IOBase):
         import network
 
         host, port = _plain(address)
+        if host == "127.0.0.1":
+            return _real(host, port)  # the rig itself, which no link leads to
         paths = json.loads(vboard.read_switch("paths") or "{}")
         if self._interface is not None:
             self._nic = network.by_ifname(self._interface)
@@ -96,16 +98,10 @@ class socket(io.IOBase):
                 raise OSError(_NO_DEVICE)
         else:
             self._nic = network.default()
-        if self._nic is None:
-            if paths:
-                raise OSError(_UNREACHABLE)
-            return _real(host, port)
-        if not self._nic.isconnected():
+        if self._nic is None or not self._nic.isconnected():
             raise OSError(_UNREACHABLE)
-        if self._nic.kind not in paths:
-            return _real(host, port)
         self._is_far = True
-        near = paths[self._nic.kind].get("%s %s:%d" % (self._kind, host, port))
+        near = paths.get(self._nic.kind, {}).get("%s %s:%d" % (self._kind, host, port))
         if near is None:
             return None
         self._asked[near] = (host, port)

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import tty
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ RIG = Path(__file__).resolve().parent
 REPOSITORY = RIG.parent
 FIRMWARE = Path(bridge.__file__).resolve().parent.parent
 BOARDS = REPOSITORY / "boards"
+
+NAME_SERVER = "10.0.0.53"  # what the virtual DHCP servers and providers name
 
 _PR_SET_PDEATHSIG = 1
 _DEAD_POLL_S = 0.005
@@ -100,6 +102,7 @@ class VirtualBoard:
     firmware      folder that holds main.py
     air_port      of the rig's air (hil/air.py), 0 for a board without one
     has_chip      False when the radio's place on the board is empty
+    wiring        folder that holds another wiring.py than the board's
     resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
 
@@ -113,6 +116,7 @@ class VirtualBoard:
     firmware: Path = FIRMWARE
     air_port: int = 0
     has_chip: bool = True
+    wiring: Path | None = None
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)
@@ -188,7 +192,9 @@ class VirtualBoard:
             "ticks_start_ms": self.ticks_ms,
             "reset_cause": reset_cause,
             "unique_id": self.unique_id.hex(),
-            "path": [str(self.firmware), str(BOARDS / self.board)],
+            "port": "rp2" if "RP2" in self.board else "esp32",
+            "name_server": NAME_SERVER,
+            "path": [str(self.firmware), str(self.wiring or BOARDS / self.board)],
         }
         if self.air_port:
             settings["path"] += [str(self.firmware / "radio_shim"), "lib"]
@@ -322,10 +328,7 @@ class VirtualBoard:
         """
         said = self.switches / "said-power"
         said.unlink(missing_ok=True)
-        # Whole at once: the board reads the switch at any moment.
-        fresh = self.switches / "power.rig"
-        fresh.write_text(f"cut {operations} {seed}")
-        fresh.rename(self.switches / "power")
+        self._write_switch("power", f"cut {operations} {seed}")
         until = time.monotonic() + timeout_s
         while not said.exists():
             if time.monotonic() > until or not self.powered:
@@ -336,13 +339,33 @@ class VirtualBoard:
         await self.power_off()
         return cut_ms
 
-    # --- cable ---
+    # --- links ---
+
+    def plug(self, link: str, state: str) -> None:
+        """Say how a link is as the board's hardware sees it.
+
+        link   its kind in the board's wiring: lan, w5500, wifi
+        state  up, down, no-address; of Wi-Fi also refused, w-security
+        """
+        self._write_switch(f"link-{link}", state)
 
     def plug_cable(self, plugged: bool) -> None:
-        """Put the network cable in or take it out, as the board's PHY sees it."""
-        fresh = self.switches / "link.rig"
-        fresh.write_text("up" if plugged else "down")
-        fresh.rename(self.switches / "link")
+        """Put the network cable in or take it out, of whichever kind it is."""
+        for link in ("lan", "w5500"):
+            self.plug(link, "up" if plugged else "down")
+
+    def lay(self, paths: Mapping[str, Mapping[str, int]]) -> None:
+        """Say what each link leads to: {link: {"tcp 10.0.0.5:8883": port on 127.0.0.1}}.
+
+        What is sent to other addresses over these links is swallowed. 127.0.0.1 is always itself.
+        """
+        self._write_switch("paths", json.dumps(paths))
+
+    def _write_switch(self, name: str, text: str) -> None:
+        # Whole at once: the board reads the switch at any moment.
+        fresh = self.switches / f"{name}.rig"
+        fresh.write_text(text)
+        fresh.rename(self.switches / name)
 
     @property
     def overruns(self) -> int:

@@ -9,6 +9,9 @@ from collections import deque
 
 _CHUNK = 16384
 _QUEUE_MAX = 262144  # bytes under way in one direction before the sender must wait
+_TAKEN = b"\x06"
+_SYN_AGAIN_S = 1.0  # RFC 6298
+_AGAIN_S = 0.2
 _KERNEL_MAX = 65536  # what asyncio may hold for a receiver that does not read
 
 
@@ -16,6 +19,9 @@ class LinkProxy:
     """Forwards TCP connections on 127.0.0.1 to a target.
 
     delay_s      one way; order is kept; may be changed at any time
+    loss         probability that a packet is lost, which TCP makes a delay of; may be changed
+    answers      say one byte to the near end once the far end has taken the connection: the
+                 virtual board's sockets take it for the SYN-ACK
     bytes_per_s  in each direction of each connection, 0 for no limit; may be changed at any time
     carried_up   bytes delivered to the target; `carried_down` those to the near end
     accepted     connections so far
@@ -26,8 +32,19 @@ class LinkProxy:
     Restoring thaws them, as a cable put back does.
     """
 
-    def __init__(self, host: str, port: int, delay_s: float = 0, bytes_per_s: int = 0) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        delay_s: float = 0,
+        bytes_per_s: int = 0,
+        *,
+        loss: float = 0,
+        answers: bool = False,
+    ) -> None:
         self.delay_s = delay_s
+        self.loss = loss
+        self._answers = answers
         self.bytes_per_s = bytes_per_s
         self.carried_up = 0
         self.carried_down = 0
@@ -41,6 +58,7 @@ class LinkProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._probability = 0.0
         self._random = random.Random(0)
+        self._luck = random.Random(0)
 
     async def start(self) -> int:
         """Listen on a free port and return it."""
@@ -53,8 +71,6 @@ class LinkProxy:
         if self._server is not None:
             self._server.close()
         self.reset()
-        for task in list(self._tasks):
-            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
@@ -107,6 +123,10 @@ class LinkProxy:
             self._writers.add(far_writer)
             for end in ends:
                 end.transport.set_write_buffer_limits(_KERNEL_MAX)
+            if self._answers:
+                await asyncio.sleep(2 * self.delay_s + self._lateness(_SYN_AGAIN_S))
+                await self._up.wait()
+                writer.write(_TAKEN)
             carriers.append(asyncio.create_task(self._carry(reader, far_writer, True)))
             carriers.append(asyncio.create_task(self._carry(far_reader, writer, False)))
             await asyncio.gather(*carriers)
@@ -121,7 +141,8 @@ class LinkProxy:
         finally:
             for carrier in carriers:
                 carrier.cancel()
-            await asyncio.gather(*carriers, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):  # a reset while it ends anyhow
+                await asyncio.gather(*carriers, return_exceptions=True)
             for end in ends:
                 self._writers.discard(end)
                 if not end.is_closing():
@@ -149,7 +170,8 @@ class LinkProxy:
         loop = asyncio.get_running_loop()
         while True:
             data = await reader.read(_CHUNK)
-            await pipe.put(loop.time() + self.delay_s, data)
+            late = self._lateness(_AGAIN_S)
+            await pipe.put(loop.time() + self.delay_s + late, data)
             if not data:
                 return
 
@@ -174,6 +196,14 @@ class LinkProxy:
             else:
                 self.carried_down += len(data)
             pipe.drop_first()
+
+    def _lateness(self, again_s: float) -> float:
+        """Return for how long TCP makes good what is lost."""
+        late = 0.0
+        while self._luck.random() < self.loss:
+            late += again_s
+            again_s *= 2
+        return late
 
     def _changed(self, data: bytes) -> bytes:
         if not self._probability:

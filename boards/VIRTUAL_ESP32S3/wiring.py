@@ -1,7 +1,15 @@
-"""The virtual board: an ESP32-S3 (REPL on USB, so three UARTs are free) with wired Ethernet."""
+"""The virtual board: an ESP32-S3 (REPL on USB, so three UARTs are free) with wired Ethernet,
+Wi-Fi, and a modem where UART 0 is not a line's.
+
+A real S3 has no Ethernet MAC of its own: its cable is a W5500.
+"""
 
 BOARD = "VIRTUAL_ESP32S3"
-LINK = {"kind": "lan"}
+LINKS = (
+    {"kind": "lan", "bind": True},
+    {"kind": "wifi", "bind": True},
+    {"kind": "cellular", "bind": True, "uart": 0, "tx": 43, "rx": 44, "reset": 5},
+)
 JOURNAL = {"medium": "partition", "label": "journal"}
 KEYS = {"medium": "partition", "label": "keys"}
 UARTS = {

@@ -4,7 +4,7 @@ A real one needs an image of its own: the stock image formats its whole storage 
 """
 
 BOARD = "VIRTUAL_RP2040"
-LINK = {"kind": "lan"}
+LINKS = ({"kind": "w5500", "spi": 0, "sck": 18, "mosi": 19, "miso": 16, "cs": 17, "reset": 20},)
 JOURNAL = {"medium": "rp2", "start": 0x000000, "size": 0x0FC000}
 KEYS = {"medium": "rp2", "start": 0x0FC000, "size": 0x004000}
 UARTS = {

@@ -1,7 +1,7 @@
 """The virtual RP2040 with an external W25Q80 chip for log and keys: it runs on a stock image."""
 
 BOARD = "VIRTUAL_RP2040_W25Q"
-LINK = {"kind": "lan"}
+LINKS = ({"kind": "w5500", "spi": 1, "sck": 14, "mosi": 15, "miso": 12, "cs": 13, "reset": 11},)
 _FLASH = {"medium": "spi_nor", "spi": 0, "sck": 18, "mosi": 19, "miso": 16, "cs": 17}
 JOURNAL = dict(_FLASH, start=0x000000, size=0x0FC000)
 KEYS = dict(_FLASH, start=0x0FC000, size=0x004000)

@@ -27,7 +27,7 @@ from bridge.links.uart import UartLine, open_uart
 from bridge.release import VERSION
 from bridge.storage.medium import open_medium
 from bridge.uplink.forward import Forwarder, Site
-from bridge.uplink.network import open_link
+from bridge.uplink.network import Links, make_route, open_links
 from bridge.uplink.tls_room import TlsRoom
 
 _ECB = const(1)
@@ -37,6 +37,7 @@ _WATCH_MS = const(1000)
 _RESTART_PAUSE_MS = const(500)
 _WATCHDOG_MS = const(8000)
 _BEAT_MS = const(6000)  # no task may be silent for longer
+_LINK_BEAT_MS = const(20000)  # name servers and portals may be silent, one after the other
 
 
 def _cipher(key):
@@ -89,7 +90,6 @@ class App:
             self.journal, self.clock, self.counters, config.lines, config.device_silent_ms
         )
         self.watchdog = Watchdog(self.clock, machine.WDT(timeout=_WATCHDOG_MS).feed)
-        self.link = open_link(wiring.LINK)
         names = [site["name"] for site in config.sites]
         self.policy = Policy(names, config.failback_ms, config.site_grace_ms)
         self.credentials = None
@@ -99,6 +99,7 @@ class App:
             self.credentials = Credentials()
         self.report = Report(self)
         self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
+        self.links = self._links(wiring)
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
         self._assign()
@@ -107,7 +108,10 @@ class App:
             ("commit", self._commit, _BEAT_MS),
             ("idle", self._idle, _BEAT_MS),
             ("watch", self._watch, _BEAT_MS),
+            ("links", self.links.run, _BEAT_MS),
         ]
+        for name, job in self.links.jobs():
+            self.jobs.append((name, job, _LINK_BEAT_MS))
         for line in self.lines:
             self.jobs.append(("line%d" % line.number, line.run, _BEAT_MS))
         for forwarder in self.forwarders:
@@ -121,6 +125,34 @@ class App:
             self.jobs.append(("radio", radio.open_radio(*parts).run, radio.SILENT_MS))
         # What was built holds all it needs: the rest of the file goes, some 4 KB.
         config.lines = config.sites = config.parameters = None
+
+    def _links(self, wiring):
+        config, settings = self.config, self.config.links
+        used = {line["uart"] for line in config.lines if "tcp" not in line}
+        for row in wiring.LINKS:
+            if row["kind"] in settings and row.get("uart") in used:
+                text = "lines: uart %d is the modem's on this board"
+                raise ConfigError(text % row["uart"])
+        links = open_links(wiring.LINKS, settings)
+        if not links:
+            raise ConfigError("links: want one of those of this board")
+        hosts = []
+        for site in config.sites:
+            hosts += [host for host in (site["host"], site["server_name"]) if host not in hosts]
+        route = make_route(links, config)
+        made = Links(
+            links, route, self.clock, self.counters, self.notice_link, hosts, config.probe_ms,
+            config.link_hold_ms, settings.get("dns", ()),
+        )  # fmt: skip
+        if len(links) > 1:
+            # With one link there is nothing to choose.
+            from bridge.uplink.probe import ConnectProbe
+            from bridge.uplink.prober import Prober
+
+            lookup = made.address_of
+            brokers = [ConnectProbe(site["host"], site["port"], lookup) for site in config.sites]
+            made.prober = Prober(brokers)
+        return made
 
     def _line(self, number, line, wiring):
         uart = self._port(line, wiring)
@@ -176,7 +208,6 @@ class App:
                 text = "%d unreadable sectors" % self.journal.pool.set_aside
                 self.recorder.say(cls, records.SET_ASIDE, text)
             self.journal.commit(cls)
-        self.link.start()
         tasks = []
         for name, job, silent_ms in self.jobs:
             self.watchdog.expect(name, silent_ms)
@@ -223,7 +254,6 @@ class App:
             await asyncio.sleep_ms(_IDLE_MS)
 
     async def _watch(self, beat):
-        up = False
         worn = 0
         while True:
             beat()
@@ -234,9 +264,6 @@ class App:
             if worn != self.journal.worn:
                 worn = self.journal.worn
                 self.recorder.say(0, records.WORN, "%d programs did not take" % worn)
-            if up != self.link.is_up():
-                up = not up
-                self.recorder.say(0, records.LINK_UP if up else records.LINK_DOWN, self.link.name)
             late = self.watchdog.feed()
             if late:
                 self.counters.add("late_" + late)
@@ -247,6 +274,9 @@ class App:
     def stored(self, cls, number):
         """A site has a whole sector: give it up on flash once the class's policy allows."""
         self.copies.stored(cls, number)
+
+    def notice_link(self, event, text):
+        self.recorder.say(0, event, text)
 
     def notice_site(self, site, up):
         self.recorder.say(0, records.SITE_UP if up else records.SITE_DOWN, site.name)

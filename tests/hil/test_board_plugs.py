@@ -146,9 +146,9 @@ def test_the_cable_is_plugged_and_pulled(tmp_path: Path) -> None:
 
     async def story(board: VirtualBoard) -> None:
         await board.wait_for("inactive False False")
-        await board.wait_for("cable True 127.0.0.1 1010")
+        await board.wait_for("cable True 10.1.0.2 5")
         board.plug_cable(False)
-        await board.wait_for("cable False 0.0.0.0 1001")
+        await board.wait_for("cable False 0.0.0.0 4")
         words = [line async for line in first_lines(board, 2)]
         assert words == ["inactive False False", repr(board.unique_id)]
 

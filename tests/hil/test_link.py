@@ -235,3 +235,30 @@ def test_closing_while_cut_leaves_nothing() -> None:
             writer.transport.abort()
 
     play(story)
+
+
+def test_one_byte_says_that_the_far_end_took_the_connection() -> None:
+    async def story(link: LinkProxy, port: int) -> None:
+        began = time.monotonic()
+        reader, writer = await dial(port)
+        assert await reader.readexactly(1) == b"\x06"
+        assert time.monotonic() - began >= 0.1
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        writer.close()
+
+    play(story, answers=True, delay_s=0.05)
+
+
+def test_loss_makes_tcp_late_and_loses_nothing() -> None:
+    async def story(link: LinkProxy, port: int) -> None:
+        reader, writer = await dial(port)
+        link.loss = 0.3
+        began = time.monotonic()
+        for _ in range(8):
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+        assert time.monotonic() - began >= 0.2
+        writer.close()
+
+    play(story)

@@ -31,6 +31,9 @@ class Bed:
 
     ports    of the brokers, in the order of preference
     classes  one oximeter for each, on UART 1 and up
+    host     of the sites
+    kind     of board, a folder in boards/
+    modem    whether something is on UART 0
     site     more fields of each site in the configuration
     """
 
@@ -39,18 +42,22 @@ class Bed:
         root: Path,
         *ports: int,
         classes: str = "A",
+        host: str = "127.0.0.1",
+        kind: str = "VIRTUAL_ESP32S3",
+        modem: bool = False,
         site: dict[str, Any] | None = None,
         **config: Any,
     ) -> None:
         ids = [SITE, SECOND_SITE][: len(ports)]
-        self.board = VirtualBoard(root, uarts=range(1, 1 + len(classes)))
+        uarts = range(0 if modem else 1, 1 + len(classes))
+        self.board = VirtualBoard(root, kind, uarts)
         self.board.write_partition("keys", key_region(ROOT, GATEWAY, LOG_ID, ids, 4))
         self.board.write_partition("journal", b"")
         more = site or {"tls": False}
         config = {
             "bed": "bed-1",
             "sites": [
-                {"name": name, "id": id.hex(), "host": "127.0.0.1", "port": port, **more}
+                {"name": name, "id": id.hex(), "host": host, "port": port, **more}
                 for name, id, port in zip(("primary", "standby"), ids, ports, strict=False)
             ],
             "lines": [
@@ -111,7 +118,8 @@ class SiteClient:
     async def close(self) -> None:
         if self._task is not None and self._writer is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            # Its broker may be gone: some tests kill it.
+            with contextlib.suppress(asyncio.CancelledError, OSError):
                 await self._task
             self._writer.close()
 

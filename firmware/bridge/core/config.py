@@ -11,6 +11,10 @@ The file on the board is `config.json`. Besides the fields it has `bed`, `sites`
 Sites stand in the ward's order of preference. Their certificates are for "server_name", or for
 "host" where there is none; "tls": false is for a broker on the same wire in a trial.
 
+What the board's links need to know is in "links":
+
+    {"wifi": {"ssid": "ward", "key": "..."}, "cellular": {"apn": "..."}, "dns": ["10.0.0.2"]}
+
 A line with "tcp": "10.0.0.7:4601" is a device on the network, and "uart" and "baud" are only its
 number and pace in reports. A line with "rs485": true drives the transceiver's enable pin that the
 board's wiring names.
@@ -19,6 +23,7 @@ board's wiring names.
 "bandwidth_khz" and "dbm" are those of `airtime.DEFAULTS` unless given.
 """
 
+from bridge.core.address import is_address
 from bridge.core.errors import ConfigError
 from bridge.core.journal.layout import CLASSES, FIRST_CONFIGURED
 
@@ -35,12 +40,17 @@ FIELDS = (
     ("window_bytes", 16384, 2048, 65536, "byte"),
     ("radio_grace_ms", 30000, 1000, 3600000, "ms"),
     ("device_silent_ms", 10000, 1000, 600000, "ms"),
+    ("probe_ms", 1000, 200, 60000, "ms"),
+    ("link_slow_ms", 50, 5, 5000, "ms"),
+    ("link_steady_ms", 60000, 1000, 3600000, "ms"),
+    ("link_hold_ms", 30000, 1000, 3600000, "ms"),
 )
 
 _SITES_MAX = 4
 _LINES_MAX = 8
 _DEVICES_MAX = 32
 _TEXT_MAX = 24
+_HOST_MAX = 253  # of a name in dots, RFC 1035
 _EXTRAS_MAX = 16
 
 # What each object must have, and of which type
@@ -57,17 +67,24 @@ _LINE_MORE = (
 )
 _DEVICE = (("name", str), ("class", str), ("unit", int))
 _EXTRA = (("id", int), ("label", str), ("unit", str))
+# kind of link, what it must have, and what it may have; each with its fewest and most characters
+_LINKS = (
+    ("wifi", (("ssid", 1, 32), ("key", 8, 63)), ()),
+    ("cellular", (("apn", 1, 63),), (("user", 1, 63), ("key", 1, 63))),
+)
+_SERVERS_MAX = 3
 
 
 class Config:
-    """A checked configuration: every field of FIELDS as an attribute, and bed, sites, lines.
+    """A checked configuration: every field of FIELDS as an attribute, and bed, sites, lines,
+    links and parameters.
 
     data    dict as read from config.json
     Raises  ConfigError naming field, value, range and unit
     """
 
     def __init__(self, data):
-        known = {"bed", "sites", "lines", "parameters", "radio"}
+        known = {"bed", "sites", "lines", "links", "parameters", "radio"}
         for name, default, low, high, unit in FIELDS:
             known.add(name)
             value = data.get(name, default)
@@ -84,6 +101,7 @@ class Config:
         self.radio = data.get("radio")
         if self.radio is not None and not isinstance(self.radio, dict):
             raise ConfigError("radio: %r, want an object" % self.radio)
+        self.links = _links(data.get("links", {}))
         self._check_sites()
         self._check_devices()
         for extra in self.parameters:
@@ -122,9 +140,46 @@ class Config:
             raise ConfigError("lines: %d devices, want at most %d" % (len(names), _DEVICES_MAX))
 
 
-def _text(value, name):
-    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_MAX:
-        raise ConfigError("%s: %r, want 1 to %d characters" % (name, value, _TEXT_MAX))
+def _links(links):
+    """Return the settings of links; what is refused is not repeated, since it may be a secret."""
+    if not isinstance(links, dict):
+        raise ConfigError("links: want an object")
+    for kind in links:
+        if kind != "dns" and kind not in [known for known, _, _ in _LINKS]:
+            raise ConfigError("links: %s: no such link" % kind)
+    for kind, must, may in _LINKS:
+        settings = links.get(kind, {})
+        if not isinstance(settings, dict):
+            raise ConfigError("links: %s: want an object" % kind)
+        for field in settings:
+            if field not in [name for name, _, _ in must + may]:
+                raise ConfigError("links: %s: %s: no such field" % (kind, field))
+        for name, low, high in must + may:
+            value = settings.get(name)
+            if value is None and (kind not in links or (name, low, high) in may):
+                continue
+            is_fit = isinstance(value, str) and low <= len(value.encode()) <= high
+            # They would end a modem's command early.
+            if (
+                not is_fit
+                or "\r" in value
+                or "\n" in value
+                or (kind == "cellular" and '"' in value)
+            ):
+                text = "links: %s: %s: want %d to %d letters, no quotes or line ends"
+                raise ConfigError(text % (kind, name, low, high))
+    servers = links.get("dns", [])
+    if not isinstance(servers, list) or len(servers) > _SERVERS_MAX:
+        raise ConfigError("links: dns: want a list of at most %d" % _SERVERS_MAX)
+    for server in servers:
+        if not isinstance(server, str) or not is_address(server):
+            raise ConfigError("links: dns: %r, want an address in numbers" % (server,))
+    return links
+
+
+def _text(value, name, most=_TEXT_MAX):
+    if not isinstance(value, str) or not 0 < len(value) <= most:
+        raise ConfigError("%s: %r, want 1 to %d characters" % (name, value, most))
     return value
 
 
@@ -147,5 +202,6 @@ def _table(data, name, fields, optional, low, high):
             if not isinstance(row[field], kind):
                 raise ConfigError("%s: %s is %r" % (name, field, row[field]))
             if kind is str:
-                _text(row[field], "%s: %s" % (name, field))
+                most = _HOST_MAX if field in ("host", "server_name") else _TEXT_MAX
+                _text(row[field], "%s: %s" % (name, field), most)
     return rows

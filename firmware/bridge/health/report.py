@@ -11,7 +11,8 @@ from bridge.release import VERSION
 class Report:
     """Reads a gateway's parts; changes none of them.
 
-    gateway  has identity, journal, clock, counters, recorder, lines, tls_room, days_left()
+    gateway  has identity, journal, clock, counters, recorder, lines, links, tls_room,
+             days_left()
     """
 
     def __init__(self, gateway):
@@ -47,6 +48,7 @@ class Report:
             "counters": self._counts(sender),
             "last_error": gateway.counters.last_error,
             "lines": lines,
+            "links": gateway.links.report(),
             "classes": "".join(name for cls, name in enumerate(CLASSES) if sender.gets(cls)),
             "certificate_days": gateway.days_left(),
             "micropython": sys.version,

@@ -19,6 +19,17 @@ _HANDSHAKE = {
     -0x6E00: "refused_in_handshake",
     -0x7200: "no_tls",
 }
+NO_SUCH_HOST = -2  # of an OSError: what getaddrinfo raises, too
+
+# Somebody answers, and it is not the site
+FAULTS_OF_STRANGERS = (
+    "protocol",
+    "broken_in_handshake",
+    "no_tls",
+    "certificate_of_another",
+    "certificate_untrusted",
+    "certificate_bad",
+)
 _UNREACHABLE = (
     errno.ECONNREFUSED,
     getattr(errno, "EHOSTUNREACH", 113),
@@ -46,9 +57,11 @@ def fault_of(error, stage):
             if part in text:
                 return name
         return "certificate_bad"
-    number = error.args[0] if error.args else 0
-    if number in _UNREACHABLE:
+    code = error.args[0] if error.args else None
+    if code == NO_SUCH_HOST:
+        return "no_such_host"
+    if code in _UNREACHABLE:
         return "unreachable"
-    if stage == "handshake" and number in _HANDSHAKE:
-        return _HANDSHAKE[number]
+    if stage == "handshake" and code in _HANDSHAKE:
+        return _HANDSHAKE[code]
     return "broken_in_" + stage

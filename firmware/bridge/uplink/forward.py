@@ -11,20 +11,16 @@ import os
 from micropython import const
 
 from bridge.core import mqtt, wire
-from bridge.core.errors import (
-    ConfigError,
-    FormatError,
-    ProtocolError,
-    RefusedError,
-    TagError,
-)
+from bridge.core.errors import ConfigError, FormatError, ProtocolError, TagError
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT
 from bridge.core.pace import Pace
 from bridge.core.sender import Sender
-from bridge.uplink.faults import fault_of
+from bridge.uplink.faults import FAULTS_OF_STRANGERS, fault_of
 from bridge.uplink.session import CONNECT, Session
+from bridge.uplink.shown import Shown
 
 _POLL_MS = const(100)
+_MOVE_PAUSE_MS = const(5000)  # between two attempts to move a session that works
 _HEAD_MAX = const(64)  # of an MQTT PUBLISH to one of our topics
 
 
@@ -50,7 +46,7 @@ class Site:
 class Forwarder:
     """Keeps one site supplied.
 
-    gateway  has identity, journal, clock, counters, link, policy, credentials, tls_room, and is
+    gateway  has identity, journal, clock, counters, links, policy, credentials, tls_room, and is
              told what happens:
              report.fields(sender, nonce, ask, now_ms) returns those of a heartbeat,
              notice_site(site, up) hears when the site starts and stops to receipt,
@@ -69,7 +65,10 @@ class Forwarder:
         self._journal = gateway.journal
         self._clock = gateway.clock
         self._counters = gateway.counters
-        self._link = gateway.link
+        self._links = gateway.links
+        self._next = None  # a session that is connected over a better link and waits
+        self._link = None  # number of the link that was last tried
+        self._moved_ms = 0
         self._topics = []
         for cls in CLASSES:
             self._topics.append(wire.topic(self._identity.gateway, "log/" + cls).encode())
@@ -80,12 +79,12 @@ class Forwarder:
         self._status_ms = -1  # `mono` of the last heartbeat, which a receipt may echo
         self._heard_ms = 0  # when the site last receipted anything, or the session began
         self._up_ms = 0
-        self._began_ms = 0
         self._broken = None
         self._pace = Pace()
-        self._certificate = None  # of this session, None without TLS
-        self._next = None  # chosen for the next one already
-        self._secured = None  # the context of this session, in its room
+        self._shown = None
+        if site.server_name is not None:
+            wait_ms = 2 * config.receipt_wait_ms + config.heartbeat_ms
+            self._shown = Shown(gateway, wait_ms)
         self.sender = Sender(self._journal, config.window_bytes, gateway.stored)
 
     def wake(self):
@@ -96,7 +95,7 @@ class Forwarder:
         """Hold a session whenever the link is up and the policy wants one; for ever."""
         while True:
             beat()
-            if not self._link.is_up():
+            if not self._links.is_up():
                 self._pace.restart()
                 await asyncio.sleep_ms(_POLL_MS)
             elif not self._is_wanted():
@@ -109,71 +108,74 @@ class Forwarder:
 
     async def _attempt(self, beat):
         """Hold one session to its end; returns how long to wait before the next."""
-        session = Session(self._config.peer_silent_ms)
+        session, self._next = self._next, None
         try:
+            if session is None:
+                session = Session(self._config.peer_silent_ms)
+                await self._dial(session, beat)
             await self._serve(session, beat)
         except (OSError, ProtocolError, asyncio.TimeoutError, ValueError, ConfigError) as error:
             fault = fault_of(error, session.stage)
+            if fault in FAULTS_OF_STRANGERS:
+                self._links.doubt(session.link)
             self._counters.add("session_broken")
             self._counters.add("session_" + fault)
             self._counters.note("site %s: %s: %s" % (self.site.name, fault, error))
-            self._judge_certificate(session.stage, fault)
+            if self._shown:
+                self._shown.broke(session.stage, fault, self.up)
         finally:
             lasted_ms = self._clock.mono_ms() - self._up_ms if self.up else 0
-            self._set_up(False)
+            if self._next is None:
+                self._set_up(False)
             await session.close()
-            if self._secured:
-                self._secured.close()
+            if self._shown:
+                self._shown.end()
+        if self._next is not None:
+            return 0
         return self._pace.pause_ms(lasted_ms, session.stage != CONNECT, os.urandom(1)[0])
 
-    def _judge_certificate(self, stage, fault):
-        """Say what the end of a session tells of a certificate that was on trial in it."""
-        credentials = self._gateway.credentials
-        if self._certificate is None:
-            return
-        trial = credentials.is_on_trial(self._certificate)
-        if trial and stage != CONNECT:
-            self._counters.add("certificate_failed")
-            self._gateway.notice_certificate("the new certificate failed: " + fault)
-        elif trial or (stage != CONNECT and not self.up):
-            # Not shown to anyone yet; or the one in use gets nowhere, and they take turns.
-            credentials.try_successor()
+    async def _dial(self, session, beat):
+        links = self._links
+        link, interface = links.current, links.interface
+        if link != self._link:
+            self._link = link
+            self._pace.restart()
+        session.link = link
+        address = await links.address_of(self.site.host, interface)
+        beat()
+        await session.dial(link, address, self.site.port, interface)
+        beat()
 
-    def _keeps_certificate(self, now_ms):
-        """Say whether the session goes on; when it does not, another certificate is next."""
-        if self._certificate is None:
-            return True
-        credentials = self._gateway.credentials
-        if not self.up:
-            # The broker may have let it in and drop all it sends (MQTT 3.1.1 acknowledges that).
-            trial_ms = 2 * self._config.receipt_wait_ms + self._config.heartbeat_ms
-            if now_ms - self._began_ms > trial_ms and not credentials.may_stay(self._certificate):
-                raise RefusedError("no receipts over this certificate")
-            return True
-        chosen = credentials.choose(now_ms)
-        if chosen is self._certificate:
-            return True
-        self._next = chosen
-        return False
+    async def _move(self, beat):
+        """Connect over the link that is now the better one, while the old still carries."""
+        self._moved_ms = self._clock.mono_ms()
+        session = Session(self._config.peer_silent_ms)
+        try:
+            await self._dial(session, beat)
+            self._next = session
+        except (OSError, asyncio.TimeoutError) as error:
+            self._counters.add("move_failed")
+            self._counters.note("site %s: move: %s" % (self.site.name, error))
+        finally:
+            if self._next is None:
+                await session.close()
+
+    def _is_to_move(self, session):
+        links = self._links
+        if links.current is None or links.current == session.link:
+            return False
+        return self._clock.mono_ms() - self._moved_ms >= _MOVE_PAUSE_MS
 
     def _options(self, state):
         gateway = self._identity.gateway
-        options = {
-            "host": self.site.host,
-            "port": self.site.port,
-            "tls": None,
+        return {
+            "tls": self._shown.context() if self._shown else None,
             "server_name": self.site.server_name,
             "client_id": wire.client_id(self._identity.uplink_key, gateway),
             "will_topic": state,
             "will_payload": json.dumps({"state": "offline"}),
             "subscriptions": [(wire.topic(gateway, "receipt"), 1)],
         }
-        if self.site.server_name is not None:
-            chosen, self._certificate, self._next = self._next, None, None
-            self._certificate = chosen or self._gateway.credentials.choose(self._clock.mono_ms())
-            context = self._certificate.context
-            options["tls"] = self._secured = self._gateway.tls_room.around(context)
-        return options
 
     async def _serve(self, session, beat):
         self._nonce = os.urandom(8)
@@ -189,19 +191,24 @@ class Forwarder:
             asyncio.create_task(self._watch(self._send(session))),
         ]
         try:
-            self._began_ms = self._clock.mono_ms()
-            while self._broken is None and self._is_wanted():
+            while self._broken is None and self._next is None and self._is_wanted():
                 beat()
-                if not self._keeps_certificate(self._clock.mono_ms()):
+                if self._shown and not self._shown.stays(self.up):
                     break
-                if not self._link.is_up():
-                    raise OSError("link %s went down" % self._link.name)
+                if not self._links.is_up(session.link):
+                    raise OSError("link went down")
+                if self._is_to_move(session):
+                    await self._move(beat)
                 if self.up and self._is_overdue(self._clock.mono_ms()):
                     self._set_up(False)
                 await asyncio.sleep_ms(_POLL_MS)
         finally:
             for task in tasks:
                 task.cancel()
+        if self._next is not None:
+            # The next session goes on where this one ends: the site was never left.
+            await session.leave()
+            return
         if self._broken is not None:
             raise self._broken
         away = json.dumps({"state": "away"}).encode()
@@ -329,5 +336,5 @@ class Forwarder:
             self.up = up
             self._up_ms = self._clock.mono_ms()
             self._gateway.notice_site(self.site, up)
-            if up and self._certificate and self._gateway.credentials.proved(self._certificate):
-                self._gateway.notice_certificate("the new certificate works")
+            if up and self._shown:
+                self._shown.receipted()

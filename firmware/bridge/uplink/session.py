@@ -11,6 +11,7 @@ from micropython import const
 
 from bridge.core import mqtt
 from bridge.core.errors import ProtocolError, RefusedError
+from bridge.uplink.dial import dial, open_stream
 
 _PACKET_MAX = const(1024)  # a receipt and its topic take 700
 _KEEP_ALIVE_S = const(10)
@@ -27,30 +28,36 @@ class Session:
     """A connected client; a peer that says nothing for `silent_ms` is given up.
 
     stage  how far it came: one of STAGES
+    link   number of the link that it was dialled over
     """
 
     def __init__(self, silent_ms):
         self.stage = CONNECT
+        self.link = None
         self._silent_ms = silent_ms
+        self._socket = None
         self._decoder = mqtt.Decoder(_PACKET_MAX)
         self._stream = None
         self._unacknowledged = mqtt.Unacknowledged()
         self._acknowledged = asyncio.Event()
         self._writing = asyncio.Lock()
 
-    async def open(self, options, beat):
-        """Connect and subscribe.
+    async def dial(self, link, host, port, interface):
+        """Connect over a link, and say nothing yet; raises OSError or asyncio.TimeoutError."""
+        self.link = link
+        self._socket = await dial(host, port, interface, self._silent_ms)
 
-        options  dict: host, port, client_id, will_topic, will_payload, subscriptions; tls: a
+    async def open(self, options, beat):
+        """Log in and subscribe, over what `dial` connected.
+
+        options  dict: client_id, will_topic, will_payload, subscriptions; tls: a
                  tls.SSLContext or None; server_name: what the site's certificate is for
         beat     called between the steps, each of which may take `silent_ms`
         Raises   OSError, asyncio.TimeoutError, ProtocolError; ValueError for a certificate
         """
         context = options["tls"]
-        name = options["server_name"] if context else None
-        connecting = asyncio.open_connection(options["host"], options["port"], context, name)
-        self._stream, _ = await asyncio.wait_for_ms(connecting, self._silent_ms)
-        beat()
+        sock, self._socket = self._socket, None
+        self._stream = open_stream(sock, context, options["server_name"])
         # The handshake is done on the way of the first bytes written.
         self.stage = HANDSHAKE if context else LOGIN
         await self.write(
@@ -137,6 +144,9 @@ class Session:
 
     async def close(self):
         """Close the stream. No DISCONNECT: the broker then publishes the will, as it should."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
         stream, self._stream = self._stream, None
         if stream is None:
             return

@@ -3,10 +3,12 @@
 {"uarts": {"1": <open descriptor of a pseudo-terminal>},
  "flash": {"path": "...", "size": n, "program_unit": 1, "partitions": {"journal": [offset, size]}},
  "switches": "<folder>", "ticks_start_ms": n, "reset_cause": "power-on", "unique_id": "<hex>",
- "path": ["<firmware>", "<board>"], "radio": {"port": n, "name": "..."} where there is an air}
+ "port": "esp32" or "rp2", "name_server": "<address>", "path": ["<firmware>", "<board>"],
+ "radio": {"port": n, "name": "..."} where there is an air}
 
-A switch is a small file that the rig writes and the board looks at: `link` holds up or down,
-`power` holds "cut <operations> <seed>". What the board has to say is in files said-<name>.
+A switch is a small file that the rig writes and the board looks at: `link-lan` and its like hold
+what `network` describes, `paths` what `socket` does, `power` holds "cut <operations> <seed>".
+What the board has to say is in files said-<name>.
 """
 
 import json

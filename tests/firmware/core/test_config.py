@@ -50,6 +50,13 @@ class TestConfig(unittest.TestCase):
             (lambda d: d["lines"][0].update(devices=[]), "devices"),
             (lambda d: d["lines"][0]["devices"][0].update({"class": "D"}), "class"),
             (lambda d: d["lines"].append(dict(d["lines"][0])), "twice"),
+            (lambda d: d.update(links=[]), "links"),
+            (lambda d: d.update(links={"wimax": {}}), "wimax"),
+            (lambda d: d.update(links={"wifi": {"ssid": "ward"}}), "key"),
+            (lambda d: d.update(links={"wifi": {"key": "12345678"}}), "ssid"),
+            (lambda d: d.update(links={"cellular": {"apn": 'a"b'}}), "apn"),
+            (lambda d: d.update(links={"cellular": {"apn": "a", "pin": "1"}}), "pin"),
+            (lambda d: d.update(links={"dns": ["ns.ward"]}), "dns"),
             (lambda d: d.update(parameters=[{"id": 5, "label": "x", "unit": "y"}]), "id"),
         ):
             data = good()
@@ -60,6 +67,31 @@ class TestConfig(unittest.TestCase):
                 self.assertIn(word, str(error))
             else:
                 self.fail("no error for " + word)
+
+    def test_links_have_what_they_need(self):
+        links = {
+            "wifi": {"ssid": "ward", "key": 'correct "horse"'},
+            "cellular": {"apn": "hospital", "user": "u", "key": "k"},
+            "dns": ["10.0.0.2"],
+        }
+        data = good()
+        data["links"] = links
+        self.assertEqual(Config(data).links, links)
+        self.assertEqual(Config(good()).links, {})
+
+    def test_hosts_may_be_long_names(self):
+        data = good()
+        data["sites"][0]["host"] = "broker.intensive-care.hospital.example"
+        self.assertEqual(Config(data).sites[0]["server_name"], data["sites"][0]["host"])
+
+    def test_a_refused_key_is_not_repeated(self):
+        for key in ("short", "secret" * 20, "sec\nret88"):
+            data = good()
+            data["links"] = {"wifi": {"ssid": "ward", "key": key}}
+            with self.assertRaises(ConfigError) as caught:
+                Config(data)
+            self.assertNotIn("sec", str(caught.exception).replace("8 to 63", ""))
+            self.assertNotIn("short", str(caught.exception))
 
 
 if __name__ == "__main__":

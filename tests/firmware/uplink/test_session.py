@@ -30,7 +30,7 @@ CLIENT = f"""
     from bridge.uplink.session import Session
 
     OPTIONS = {{
-        "host": "127.0.0.1", "port": int(sys.argv[1]), "tls": None, "server_name": None,
+        "tls": None, "server_name": None,
         "client_id": "board", "will_topic": "w", "will_payload": b"gone",
         "subscriptions": [("receipt", 1)],
     }}
@@ -52,6 +52,7 @@ CLIENT = f"""
     async def main():
         session = Session({SILENT_MS})
         try:
+            await session.dial(0, "127.0.0.1", int(sys.argv[1]), None)
             await session.open(OPTIONS, lambda: None)
             await asyncio.gather(publish(session), receive(session))
         except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:

@@ -121,7 +121,7 @@ MASKED = """
 
     def until_told(duration_ms):
         print("stands still")
-        while vboard.read_switch("link") != "down":
+        while vboard.read_switch("link-lan") != "down":
             pass
 
     while uart.any() < 100:

@@ -2,6 +2,7 @@
 
 BOARD = "VIRTUAL_ESP32S3"
 LINK = {"kind": "lan"}
+RXBUF_MAX = 65535  # of a UART, bytes
 JOURNAL = {"medium": "partition", "label": "journal"}
 KEYS = {"medium": "partition", "label": "keys"}
 UARTS = {

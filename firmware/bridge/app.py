@@ -18,6 +18,7 @@ from bridge.core.journal.ring import Journal
 from bridge.core.policy import Policy
 from bridge.core.protocols import make_decoder
 from bridge.core.recorder import Recorder
+from bridge.core.rings import check_rings
 from bridge.health.clock import Clock
 from bridge.health.counters import Counters
 from bridge.health.report import Report
@@ -31,6 +32,7 @@ from bridge.uplink.network import open_link
 
 _ECB = const(1)
 _COMMIT_POLL_MS = const(20)
+_SETTLE_MAX_MS = const(500)
 _IDLE_MS = const(200)
 _WATCH_MS = const(1000)
 _RESTART_PAUSE_MS = const(500)
@@ -95,7 +97,9 @@ class App:
 
             self.credentials = Credentials()
         self._said_days = None
+        self.stall_ms_max = 0  # the longest that no task had a turn, since boot
         self.report = Report(self)
+        check_rings(wiring, config.lines)
         self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
@@ -200,9 +204,12 @@ class App:
 
     async def _commit(self, beat):
         limits = (self.config.commit_a_ms, self.config.commit_b_ms, self.config.commit_c_ms)
+        due_ms = self.clock.mono_ms()
         while True:
             beat()
             now_ms = self.clock.mono_ms()
+            self.stall_ms_max = max(self.stall_ms_max, now_ms - due_ms)
+            due_ms = now_ms + _COMMIT_POLL_MS
             for cls in range(len(CLASSES)):
                 if self.journal.waiting_ms(cls, now_ms) >= limits[cls]:
                     self.journal.commit(cls)
@@ -238,6 +245,18 @@ class App:
             await asyncio.sleep_ms(_WATCH_MS)
 
     # --- what the parts tell each other ---
+
+    async def settle(self):
+        """Let every serial line take in what came while Python stood still.
+
+        A ring holds one stall. Two handshakes may be under way, to two sites: between their
+        steps each line comes to the end of its ring, or half a second passes.
+        """
+        began_ms = self.clock.mono_ms()
+        while self.clock.mono_ms() - began_ms < _SETTLE_MAX_MS:
+            if all(line.empty_ms > began_ms or not line.reading for line in self.lines):
+                return
+            await asyncio.sleep_ms(_COMMIT_POLL_MS // 2)
 
     def stored(self, cls, number):
         """A site has a whole sector: give it up on flash once the class's policy allows."""

@@ -11,7 +11,7 @@ from bridge.release import VERSION
 class Report:
     """Reads a gateway's parts; changes none of them.
 
-    gateway  has identity, journal, clock, counters, recorder, lines, days_left()
+    gateway  has identity, journal, clock, counters, recorder, lines, stall_ms_max, days_left()
     """
 
     def __init__(self, gateway):
@@ -65,6 +65,7 @@ class Report:
             ("worn", journal.worn),
             ("worn_sectors", journal.pool.worn),
             ("receipt_mismatch", sender.mismatches),
+            ("stall_ms_max", self._gateway.stall_ms_max),
         ):
             if count:
                 counts[name] = count

@@ -17,7 +17,7 @@ from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT
 from bridge.core.pace import Pace
 from bridge.core.sender import Sender
 from bridge.uplink.faults import fault_of
-from bridge.uplink.session import CONNECT, Session
+from bridge.uplink.session import CHECK_MS, CONNECT, Session
 
 _POLL_MS = const(100)
 _HEAD_MAX = const(64)  # of an MQTT PUBLISH to one of our topics
@@ -52,7 +52,8 @@ class Forwarder:
              notice_renewal(site) that its store is a new one,
              notice_answer() that a site said what it has,
              notice_certificate() that a successor took over,
-             stored(cls, number) hears of each sector the site has stored whole
+             stored(cls, number) hears of each sector the site has stored whole,
+             settle() is awaited before a step that computes for long
     """
 
     def __init__(self, site, config, gateway):
@@ -89,20 +90,22 @@ class Forwarder:
         """Hold a session whenever the link is up and the policy wants one; for ever."""
         while True:
             beat()
+            early_ms = self._pace.early_ms(self._clock.mono_ms())
             if not self._link.is_up():
                 self._pace.restart()
                 await asyncio.sleep_ms(_POLL_MS)
-            elif not self._is_wanted():
-                await asyncio.sleep_ms(_POLL_MS)
+            elif early_ms or not self._is_wanted():
+                await asyncio.sleep_ms(min(early_ms, _POLL_MS) or _POLL_MS)
             else:
-                await asyncio.sleep_ms(await self._attempt(beat))
+                await self._attempt(beat)
 
     def _is_wanted(self):
         return self._gateway.policy.is_wanted(self.site.number, self._clock.mono_ms())
 
     async def _attempt(self, beat):
-        """Hold one session to its end; returns how long to wait before the next."""
+        """Hold one session to its end."""
         session = Session(self._config.peer_silent_ms)
+        began_ms = self._clock.mono_ms()
         try:
             await self._serve(session, beat)
         except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:
@@ -111,10 +114,12 @@ class Forwarder:
             self._counters.add("session_" + fault)
             self._counters.note("site %s: %s: %s" % (self.site.name, fault, error))
         finally:
-            lasted_ms = self._clock.mono_ms() - self._up_ms if self.up else 0
+            now_ms = self._clock.mono_ms()
+            lasted_ms = now_ms - self._up_ms if self.up else 0
+            dear = session.stage != CONNECT
+            self._pace.ended(began_ms, now_ms, lasted_ms, dear, os.urandom(1)[0])
             self._set_up(False)
             await session.close()
-        return self._pace.pause_ms(lasted_ms, session.stage != CONNECT, os.urandom(1)[0])
 
     def _options(self, state):
         gateway = self._identity.gateway
@@ -140,31 +145,30 @@ class Forwarder:
         self._nonce = os.urandom(8)
         self.sender.restart()
         state = wire.topic(self._identity.gateway, "state")
-        await session.open(self._options(state), beat)
-        birth = json.dumps({"state": "online", "boot": self._clock.boot}).encode()
-        await session.write(mqtt.publish(state, birth, 1, await session.next_id(), True))
+        await session.open(self._options(state), beat, self._gateway.settle)
         self._heard_ms = self._clock.mono_ms()
         self._broken = None
-        tasks = [
-            asyncio.create_task(self._watch(self._receive(session))),
-            asyncio.create_task(self._watch(self._send(session))),
-        ]
+        jobs = (self._receive(session), self._send(session, state), session.keep_alive())
+        tasks = [asyncio.create_task(self._watch(job)) for job in jobs]
         try:
             while self._broken is None and self._is_wanted():
                 beat()
+                session.check()
                 if not self._link.is_up():
                     raise OSError("link %s went down" % self._link.name)
                 if self.up and self._is_overdue(self._clock.mono_ms()):
                     self._set_up(False)
-                await asyncio.sleep_ms(_POLL_MS)
+                await asyncio.sleep_ms(CHECK_MS)
+            if self._broken is None:
+                await session.leave(state, json.dumps({"state": "away"}).encode())
         finally:
             for task in tasks:
                 task.cancel()
+            # Nobody may wait for a stream that is closed.
+            while not all(task.done() for task in tasks):
+                await asyncio.sleep_ms(0)
         if self._broken is not None:
             raise self._broken
-        away = json.dumps({"state": "away"}).encode()
-        await session.write(mqtt.publish(state, away, 1, await session.next_id(), True))
-        await session.leave()
 
     def _is_overdue(self, now_ms):
         """Say whether a site that may be reachable has ceased to receipt."""
@@ -177,12 +181,14 @@ class Forwarder:
     async def _watch(self, job):
         try:
             await job
-        except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:
+        except Exception as error:  # whatever it is, the session ends with it
             self._broken = error
 
     # --- to the site ---
 
-    async def _send(self, session):
+    async def _send(self, session, state):
+        birth = json.dumps({"state": "online", "boot": self._clock.boot}).encode()
+        await session.write(mqtt.publish(state, birth, 1, await session.next_id(), True))
         due_ms = self._clock.mono_ms()
         config, sender = self._config, self.sender
         while True:
@@ -218,7 +224,10 @@ class Forwarder:
         payload = self._view[head : head + size]
         data = payload[wire.RUN_HEAD : wire.RUN_HEAD + count]
         if not self._journal.read(cls, number, offset, data):
-            return  # overwritten this moment; the gap is in the log
+            # Overwritten while we waited; the gap is in the log.
+            session.give_back(packet_id)
+            await asyncio.sleep_ms(0)
+            return
         if offset <= RELEASED_AT < offset + count:
             data[RELEASED_AT - offset] = BLANK
         wire.pack_run(

@@ -12,12 +12,13 @@ import sys
 import time
 import tty
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import bridge
 from hil.errors import RigError
+from hil.stalls import Stalls, stalls_of
 
 RIG = Path(__file__).resolve().parent
 REPOSITORY = RIG.parent
@@ -100,6 +101,7 @@ class VirtualBoard:
     firmware      folder that holds main.py
     air_port      of the rig's air (hil/air.py), 0 for a board without one
     has_chip      False when the radio's place on the board is empty
+    stalls        for how long handshakes and the collector stop Python; None for the board's own
     resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
 
@@ -113,6 +115,7 @@ class VirtualBoard:
     firmware: Path = FIRMWARE
     air_port: int = 0
     has_chip: bool = True
+    stalls: Stalls | None = None
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)
@@ -189,6 +192,7 @@ class VirtualBoard:
             "reset_cause": reset_cause,
             "unique_id": self.unique_id.hex(),
             "path": [str(self.firmware), str(BOARDS / self.board)],
+            "stalls": asdict(self.stalls or stalls_of(self.board)),
         }
         if self.air_port:
             settings["path"] += [str(self.firmware / "radio_shim"), "lib"]

@@ -12,6 +12,7 @@ _PARITY = {"N": None, "E": 0, "O": 1}
 _RXBUF_MIN = const(32)  # what a port insists on, where DMA has a ring of its own
 _ERRORS = ("overruns", "framing", "parity", "breaks")
 
+
 def open_uart(line, pins):
     """Return a machine.UART for one line of the configuration, by DMA where the wiring says so."""
     from machine import UART
@@ -75,14 +76,15 @@ class UartLine:
         """Move what has arrived into the decoder; True when there may be more to do."""
         rx = self._decoder.rx
         window = rx.window()
-        if len(window):
-            count = self._uart.readinto(window)
-            if count:
-                rx.commit(count)
+        room = len(window)
+        count = self._uart.readinto(window) if room else 0
+        if count:
+            rx.commit(count)
         for _ in range(_SLICE):
             event = self._decoder.next_event()
             if event is None:
-                return False
+                # A window filled to its end: after a stall the ring has more.
+                return room > 0 and count == room
             self._take(self.number, event)
         return True
 

@@ -17,7 +17,7 @@ from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT
 from bridge.core.pace import Pace
 from bridge.core.sender import Sender
 from bridge.uplink.faults import fault_of
-from bridge.uplink.session import CHECK_MS, CONNECT, Session
+from bridge.uplink.session import CONNECT, Session
 
 _POLL_MS = const(100)
 _HEAD_MAX = const(64)  # of an MQTT PUBLISH to one of our topics
@@ -76,7 +76,6 @@ class Forwarder:
         self._status_ms = -1  # `mono` of the last heartbeat, which a receipt may echo
         self._heard_ms = 0  # when the site last receipted anything, or the session began
         self._up_ms = 0
-        self._broken = None
         self._pace = Pace()
         self._attempts = 0
         self._certificate = None
@@ -147,28 +146,17 @@ class Forwarder:
         state = wire.topic(self._identity.gateway, "state")
         await session.open(self._options(state), beat, self._gateway.settle)
         self._heard_ms = self._clock.mono_ms()
-        self._broken = None
-        jobs = (self._receive(session), self._send(session, state), session.keep_alive())
-        tasks = [asyncio.create_task(self._watch(job)) for job in jobs]
-        try:
-            while self._broken is None and self._is_wanted():
-                beat()
-                session.check()
-                if not self._link.is_up():
-                    raise OSError("link %s went down" % self._link.name)
-                if self.up and self._is_overdue(self._clock.mono_ms()):
-                    self._set_up(False)
-                await asyncio.sleep_ms(CHECK_MS)
-            if self._broken is None:
-                await session.leave(state, json.dumps({"state": "away"}).encode())
-        finally:
-            for task in tasks:
-                task.cancel()
-            # Nobody may wait for a stream that is closed.
-            while not all(task.done() for task in tasks):
-                await asyncio.sleep_ms(0)
-        if self._broken is not None:
-            raise self._broken
+
+        def goes_on():
+            beat()
+            if not self._link.is_up():
+                raise OSError("link %s went down" % self._link.name)
+            if self.up and self._is_overdue(self._clock.mono_ms()):
+                self._set_up(False)
+            return self._is_wanted()
+
+        jobs = (self._receive(session), self._send(session, state))
+        await session.hold(jobs, goes_on, state, json.dumps({"state": "away"}).encode())
 
     def _is_overdue(self, now_ms):
         """Say whether a site that may be reachable has ceased to receipt."""
@@ -177,12 +165,6 @@ class Forwarder:
         quiet_ms = config.heartbeat_ms + config.receipt_wait_ms // 2
         waits_ms = self.sender.overdue_ms(now_ms)
         return waits_ms > config.receipt_wait_ms or now_ms - self._heard_ms > quiet_ms
-
-    async def _watch(self, job):
-        try:
-            await job
-        except Exception as error:  # whatever it is, the session ends with it
-            self._broken = error
 
     # --- to the site ---
 

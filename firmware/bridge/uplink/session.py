@@ -3,7 +3,7 @@
 A session raises when it breaks; whoever runs it decides when to try again, since the log keeps
 what was not receipted. Until it is open each stage has `silent_ms` as a whole. From then on no
 wait has a time of its own: cancelling a reader of MicroPython's asyncio also takes a writer of the
-same stream from the poll, so whoever runs the session asks `check` often, and ends it all at once.
+same stream from the poll, so `hold` looks at the clock for all of them and ends them at once.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _PACKET_MAX = const(2048)
 _KEEP_ALIVE_S = const(10)
 _GOODBYE_MS = const(500)
 _STEP_MS = const(10)  # between looks at a handshake
-CHECK_MS = const(100)  # how often `check` is to be called
+_CHECK_MS = const(100)  # between looks at the clock in an open session
 
 CONNECT = "connect"
 HANDSHAKE = "handshake"
@@ -46,6 +46,7 @@ class Session:
         self._heard = 0  # ticks of the last whole packet; a byte now and then is no life
         self._blocked = None  # ticks since when a packet waits to be taken
         self._full = None  # ticks since when the window is full
+        self._broken = None
 
     async def open(self, options, beat, settle):
         """Connect and subscribe.
@@ -113,15 +114,47 @@ class Session:
 
     # --- an open session ---
 
-    def check(self):
-        """Raise asyncio.TimeoutError for a peer that has stalled; call it each CHECK_MS."""
+    async def hold(self, jobs, goes_on, topic, payload):
+        """Run jobs beside each other to the session's end; none of them is left behind.
+
+        jobs     coroutines that read and write, for ever
+        goes_on  goes_on() is asked ten times a second; when it says no, `topic` and `payload`
+                 are the last words, and this returns
+        Raises   asyncio.TimeoutError for a peer that has stalled, what goes_on() raises, and
+                 what a job raises
+        """
+        self._broken = None
+        jobs = tuple(jobs) + (self._keep_alive(),)
+        tasks = [asyncio.create_task(self._watch(job)) for job in jobs]
+        try:
+            while self._broken is None and goes_on():
+                self._check()
+                await asyncio.sleep_ms(_CHECK_MS)
+            if self._broken is None:
+                await self._leave(topic, payload)
+                return
+        finally:
+            for task in tasks:
+                task.cancel()
+            # Nobody may wait for a stream that is closed.
+            while not all(task.done() for task in tasks):
+                await asyncio.sleep_ms(0)
+        raise self._broken
+
+    async def _watch(self, job):
+        try:
+            await job
+        except Exception as error:  # whatever it is, the session ends with it
+            self._broken = error
+
+    def _check(self):
         now = time.ticks_ms()
         for since in (self._heard, self._blocked, self._full):
-            if since is not None and time.ticks_diff(now, since) > self._silent_ms - CHECK_MS:
+            if since is not None and time.ticks_diff(now, since) > self._silent_ms - _CHECK_MS:
                 raise asyncio.TimeoutError
 
-    async def keep_alive(self):
-        """Ask a silent peer to speak; for ever."""
+    async def _keep_alive(self):
+        """Ask a silent peer to speak."""
         half_ms = self._silent_ms // 2
         while True:
             quiet_ms = time.ticks_diff(time.ticks_ms(), self._heard)
@@ -183,23 +216,21 @@ class Session:
             elif packet.type != mqtt.PINGRESP:
                 return packet
 
-    async def leave(self, topic, payload):
-        """Retain last words and say goodbye: the broker then keeps the will to itself.
-
-        Whole packets of others go before it; none comes behind.
-        """
+    async def _leave(self, topic, payload):
+        # After a DISCONNECT the broker keeps the will to itself. Whole packets of others go before
+        # it; none comes behind.
         try:
             await asyncio.wait_for_ms(self._say_goodbye(topic, payload), _GOODBYE_MS)
         except (OSError, asyncio.TimeoutError):
             pass  # it will find out
 
     async def _say_goodbye(self, topic, payload):
-        await self.write(mqtt.publish(topic, payload, 1, await self.next_id(), True))
-        await self.write(mqtt.disconnect())
+        words = mqtt.publish(topic, payload, 1, await self.next_id(), True)
+        await self.write(words + mqtt.disconnect())
         self._shut = True
 
     async def close(self):
-        """Close the stream. Without `leave` the broker publishes the will, as it should."""
+        """Close the stream. Without last words the broker publishes the will, as it should."""
         stream, self._stream = self._stream, None
         if stream is None:
             return

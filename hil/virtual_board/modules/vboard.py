@@ -3,7 +3,8 @@
 {"uarts": {"1": <open descriptor of a pseudo-terminal>},
  "flash": {"path": "...", "size": n, "program_unit": 1, "partitions": {"journal": [offset, size]}},
  "switches": "<folder>", "ticks_start_ms": n, "reset_cause": "power-on", "unique_id": "<hex>",
- "path": ["<firmware>", "<board>"], "radio": {"port": n, "name": "..."} where there is an air}
+ "path": ["<firmware>", "<board>"], "radio": {"port": n, "name": "..."} where there is an air,
+ "stalls": {"handshake_ms": [n, ...], "collect_ms": n, "collect_each_ms": n}}
 
 A switch is a small file that the rig writes and the board looks at: `link` holds up or down,
 `power` holds "cut <operations> <seed>". What the board has to say is in files said-<name>.

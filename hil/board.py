@@ -353,6 +353,18 @@ class VirtualBoard:
         """Bytes that the UARTs dropped since power-on: the firmware did not read in time."""
         return sum(int(said.read_text()) for said in self.switches.glob("said-overruns-*"))
 
+    @property
+    def starved_s(self) -> float:
+        """Seconds for which this computer had no processor for the board (Linux; elsewhere 0).
+
+        No real board is ever starved: what is paced for one may wait as long.
+        """
+        try:
+            schedule = Path(f"/proc/{self._process.pid if self._process else 0}/schedstat")
+            return int(schedule.read_text().split()[1]) / 1e9
+        except OSError:
+            return 0.0
+
     async def close(self) -> None:
         """Switch off and unplug; what the board's flash and files hold stays."""
         await self.power_off()

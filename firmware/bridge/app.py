@@ -32,7 +32,9 @@ from bridge.uplink.network import open_link
 
 _ECB = const(1)
 _COMMIT_POLL_MS = const(20)
-_SETTLE_MAX_MS = const(500)
+_SETTLE_MS = const(10)
+_SETTLE_TURNS = const(50)
+_FRESH_MS = const(50)
 _IDLE_MS = const(200)
 _WATCH_MS = const(1000)
 _RESTART_PAUSE_MS = const(500)
@@ -69,6 +71,9 @@ class App:
 
     def __init__(self, config, wiring):
         self.config = config
+        # First of all: a ring is one large piece of memory, and there are few of these later.
+        check_rings(wiring, config.lines)
+        ports = [self._port(line, wiring) for line in config.lines]
         self.counters = Counters()
         self.clock = Clock(int.from_bytes(os.urandom(4), "little"))
         keys = KeyRing(open_medium(wiring.KEYS))
@@ -99,8 +104,10 @@ class App:
         self._said_days = None
         self.stall_ms_max = 0  # the longest that no task had a turn, since boot
         self.report = Report(self)
-        check_rings(wiring, config.lines)
-        self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
+        self.lines = [
+            self._line(number, line, ports[number], wiring)
+            for number, line in enumerate(config.lines)
+        ]
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
         self._assign()
@@ -122,13 +129,12 @@ class App:
             parts = (wiring, config.radio, self, _cipher, config.radio_grace_ms)
             self.jobs.append(("radio", radio.open_radio(*parts).run, radio.SILENT_MS))
 
-    def _line(self, number, line, wiring):
-        uart = self._port(line, wiring)
+    def _line(self, number, line, port, wiring):
         try:
             decoder = make_decoder(line["protocol"], line["options"])
         except KeyError:
             raise ConfigError("lines: no protocol %r in this firmware" % line["protocol"])
-        parts = (number, uart, decoder, self.recorder.take, self.clock)
+        parts = (number, port, decoder, self.recorder.take, self.clock)
         if not line["rs485"]:
             return UartLine(*parts)
         pin = wiring.RS485_ENABLE.get(line["uart"])
@@ -249,14 +255,15 @@ class App:
     async def settle(self):
         """Let every serial line take in what came while Python stood still.
 
-        A ring holds one stall. Two handshakes may be under way, to two sites: between their
+        A ring holds one stall, and handshakes with two sites may be under way: between their
         steps each line comes to the end of its ring, or half a second passes.
         """
-        began_ms = self.clock.mono_ms()
-        while self.clock.mono_ms() - began_ms < _SETTLE_MAX_MS:
-            if all(line.empty_ms > began_ms or not line.reading for line in self.lines):
+        # Turns, not time: of a stall that falls into this very wait nobody has caught up.
+        for _ in range(_SETTLE_TURNS):
+            fresh_ms = self.clock.mono_ms() - _FRESH_MS
+            if all(line.empty_ms >= fresh_ms or not line.reading for line in self.lines):
                 return
-            await asyncio.sleep_ms(_COMMIT_POLL_MS // 2)
+            await asyncio.sleep_ms(_SETTLE_MS)
 
     def stored(self, cls, number):
         """A site has a whole sector: give it up on flash once the class's policy allows."""

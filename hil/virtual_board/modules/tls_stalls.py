@@ -21,7 +21,7 @@ _HANDSHAKE = 22
 
 
 class _Watched(io.IOBase):
-    """A socket that mbedTLS reads and writes; it asks for each record's head, then for its body."""
+    """The socket under mbedTLS, and how far a handshake has come by its records."""
 
     def __init__(self, sock):
         self._sock = sock

@@ -12,19 +12,18 @@ def line(uart, baud, bits=8, parity="N", stop=1, **more):
     return made
 
 
-class Plain:
+class Wiring:
     """Stand in for a wiring module."""
 
-    UARTS = {0: {}, 1: {}}
+    def __init__(self, uarts, **more):
+        self.UARTS = uarts
+        for name in more:
+            setattr(self, name, more[name])
 
 
-class Wide:
-    UARTS = {0: {}, 1: {}, 2: {}}
-    RXBUF_MAX = 65535
-
-
-class Dma:
-    UARTS = {0: {"dma": "rp2040"}, 1: {"dma": "rp2040"}}
+PLAIN = Wiring({0: {}, 1: {}})
+WIDE = Wiring({0: {}, 1: {}, 2: {}}, RXBUF_MAX=65535)
+DMA = Wiring({0: {"dma": "rp2040"}, 1: {"dma": "rp2040"}})
 
 
 class TestRings(unittest.TestCase):
@@ -51,21 +50,21 @@ class TestRings(unittest.TestCase):
         self.fail("was taken")
 
     def test_what_fits_is_taken(self):
-        check_rings(Plain, [line(0, 115200), line(1, 230400)])
-        check_rings(Wide, [line(0, 460800), line(1, 115200), line(2, 57600)])
-        check_rings(Dma, [line(0, 115200), line(1, 9600)])
+        check_rings(PLAIN, [line(0, 115200), line(1, 230400)])
+        check_rings(WIDE, [line(0, 460800), line(1, 115200), line(2, 57600)])
+        check_rings(DMA, [line(0, 115200), line(1, 9600)])
 
     def test_line_too_fast_for_its_port_is_refused(self):
-        self.refused(Plain, [line(1, 460800)], "uart 1", "460800", "32766", "1200 ms")
-        self.refused(Wide, [line(0, 921600)], "uart 0", "65535")
-        self.refused(Dma, [line(0, 230400)], "27648", "16384")
+        self.refused(PLAIN, [line(1, 460800)], "uart 1", "460800", "32766", "1200 ms")
+        self.refused(WIDE, [line(0, 921600)], "uart 0", "65535")
+        self.refused(DMA, [line(0, 230400)], "27648", "16384")
 
     def test_rings_that_leave_no_memory_are_refused(self):
-        self.refused(Dma, [line(0, 115200), line(1, 115200)], "131072", "81920")
-        self.refused(Wide, [line(0, 460800), line(1, 460800)], "110592")
+        self.refused(DMA, [line(0, 115200), line(1, 115200)], "131072", "81920")
+        self.refused(WIDE, [line(0, 460800), line(1, 460800)], "110592")
 
     def test_lines_without_a_uart_need_no_ring(self):
-        check_rings(Dma, [line(0, 115200), line(1, 115200, tcp="10.0.0.7:4601"), line(9, 115200)])
+        check_rings(DMA, [line(0, 115200), line(1, 115200, tcp="10.0.0.7:4601"), line(9, 115200)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A day of a flapping link in seconds: TLS to two sites, and not one byte of a fast line is missed.
+"""A day of a flapping link in seconds: TLS to two sites, and no byte of a fast line is missed.
 
 What a bad day does to a serial line is its handshakes: each stops a board's Python for up to a
 second. A day has 300 flaps here; nothing but their number matters to a line, so they follow each
@@ -52,7 +52,7 @@ DECODER = f"""
 
 
     class Summing:
-        # Says a sum over all bytes so far, after each block: one lost byte changes all that follow.
+        # Says a sum over all bytes so far, after each block: a lost byte changes all that follow.
         def __init__(self, options):
             self.rx = RxBuffer(1024)
             self._left = BLOCK

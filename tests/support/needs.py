@@ -48,6 +48,7 @@ def find_micropython32() -> str | None:
 
 
 NEEDS = {
+    "nats": Need(lambda: find_program("nats-server"), "apt-get install nats-server"),
     "mosquitto": Need(lambda: find_program("mosquitto"), "apt-get install mosquitto"),
     "postgres": Need(find_postgres, "apt-get install postgresql"),
     "micropython32": Need(find_micropython32, "install Node 18 or newer with npm, and make test"),

@@ -3,9 +3,9 @@
 What a bad day does to a serial line is its handshakes: each stops a board's Python for up to a
 second. A day has 300 flaps here; nothing but their number matters to a line, so they follow each
 other as fast as the gateway takes them (a handshake with each site each 2 s). A few run in each
-test run; a whole day takes eleven minutes:
+test run; a whole day takes a quarter of an hour and more:
 
-    VITALKEEP_FLAPS=300 python -m pytest tests/firmware/test_flapping.py -s --timeout 1800
+    VITALKEEP_FLAPS=300 python -m pytest tests/firmware/test_flapping.py -s --timeout 3000
 """
 
 import asyncio
@@ -211,7 +211,7 @@ def test_no_byte_is_missed_while_the_link_flaps(name: str, tmp_path: Path) -> No
                 counters = first.counters()
                 print(
                     f"{name}: {FLAPS} flaps, {BLOCK * len(stream.expected)} bytes, longest stall "
-                    f"{counters['stall_ms_max']} ms, {counters}"
+                    f"{counters['stall_ms_max']} ms, starved for {board.starved_s:.1f} s"
                 )
                 assert board.overruns == 0
                 assert not any(count.endswith("overruns") for count in counters)

@@ -12,12 +12,13 @@ import sys
 import time
 import tty
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import bridge
 from hil.errors import RigError
+from hil.stalls import Stalls, stalls_of
 
 RIG = Path(__file__).resolve().parent
 REPOSITORY = RIG.parent
@@ -103,6 +104,7 @@ class VirtualBoard:
     air_port      of the rig's air (hil/air.py), 0 for a board without one
     has_chip      False when the radio's place on the board is empty
     wiring        folder that holds another wiring.py than the board's
+    stalls        for how long handshakes and the collector stop Python; None for the board's own
     resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
 
@@ -117,6 +119,7 @@ class VirtualBoard:
     air_port: int = 0
     has_chip: bool = True
     wiring: Path | None = None
+    stalls: Stalls | None = None
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)
@@ -195,6 +198,7 @@ class VirtualBoard:
             "port": "rp2" if "RP2" in self.board else "esp32",
             "name_server": NAME_SERVER,
             "path": [str(self.firmware), str(self.wiring or BOARDS / self.board)],
+            "stalls": asdict(self.stalls or stalls_of(self.board)),
         }
         if self.air_port:
             settings["path"] += [str(self.firmware / "radio_shim"), "lib"]
@@ -371,6 +375,18 @@ class VirtualBoard:
     def overruns(self) -> int:
         """Bytes that the UARTs dropped since power-on: the firmware did not read in time."""
         return sum(int(said.read_text()) for said in self.switches.glob("said-overruns-*"))
+
+    @property
+    def starved_s(self) -> float:
+        """Seconds for which this computer had no processor for the board (Linux; elsewhere 0).
+
+        No real board is ever starved: what is paced for one may wait as long.
+        """
+        try:
+            schedule = Path(f"/proc/{self._process.pid if self._process else 0}/schedstat")
+            return int(schedule.read_text().split()[1]) / 1e9
+        except OSError:
+            return 0.0
 
     async def close(self) -> None:
         """Switch off and unplug; what the board's flash and files hold stays."""

@@ -10,6 +10,7 @@ LINKS = (
     {"kind": "wifi", "bind": True},
     {"kind": "cellular", "bind": True, "uart": 0, "tx": 43, "rx": 44, "reset": 5},
 )
+RXBUF_MAX = 65535  # of a UART, bytes
 JOURNAL = {"medium": "partition", "label": "journal"}
 KEYS = {"medium": "partition", "label": "keys"}
 UARTS = {

@@ -18,6 +18,7 @@ from bridge.core.journal.ring import Journal
 from bridge.core.policy import SESSIONS_MAX, Policy
 from bridge.core.protocols import make_decoder
 from bridge.core.recorder import Recorder
+from bridge.core.rings import check_rings
 from bridge.health.clock import Clock
 from bridge.health.counters import Counters
 from bridge.health.report import Report
@@ -32,6 +33,9 @@ from bridge.uplink.tls_room import TlsRoom
 
 _ECB = const(1)
 _COMMIT_POLL_MS = const(20)
+_SETTLE_MS = const(10)
+_SETTLE_TURNS = const(50)
+_FRESH_MS = const(50)
 _IDLE_MS = const(200)
 _WATCH_MS = const(1000)
 _RESTART_PAUSE_MS = const(500)
@@ -68,9 +72,11 @@ class App:
 
     def __init__(self, config, wiring):
         self.config = config
-        # First of all: no hole may be large enough later.
+        # First of all what takes large pieces of memory: no hole may be large enough later.
         secured = sum(site["tls"] for site in config.sites)
         self.tls_room = TlsRoom(getattr(wiring, "TLS_ROOM", 0), min(secured, SESSIONS_MAX))
+        check_rings(wiring, config.lines)
+        ports = [self._port(line, wiring) for line in config.lines]
         self.counters = Counters()
         self.clock = Clock(int.from_bytes(os.urandom(4), "little"))
         keys = KeyRing(open_medium(wiring.KEYS))
@@ -97,8 +103,12 @@ class App:
             from bridge.uplink.credentials import Credentials
 
             self.credentials = Credentials()
+        self.stall_ms_max = 0  # the longest that no task had a turn, since boot
         self.report = Report(self)
-        self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
+        self.lines = [
+            self._line(number, line, ports[number], wiring)
+            for number, line in enumerate(config.lines)
+        ]
         self.links = self._links(wiring)
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
@@ -154,13 +164,12 @@ class App:
             made.prober = Prober(brokers)
         return made
 
-    def _line(self, number, line, wiring):
-        uart = self._port(line, wiring)
+    def _line(self, number, line, port, wiring):
         try:
             decoder = make_decoder(line["protocol"], line["options"])
         except KeyError:
             raise ConfigError("lines: no protocol %r in this firmware" % line["protocol"])
-        parts = (number, uart, decoder, self.recorder.take, self.clock)
+        parts = (number, port, decoder, self.recorder.take, self.clock)
         if not line["rs485"]:
             return UartLine(*parts)
         pin = wiring.RS485_ENABLE.get(line["uart"])
@@ -235,9 +244,12 @@ class App:
 
     async def _commit(self, beat):
         limits = (self.config.commit_a_ms, self.config.commit_b_ms, self.config.commit_c_ms)
+        due_ms = self.clock.mono_ms()
         while True:
             beat()
             now_ms = self.clock.mono_ms()
+            self.stall_ms_max = max(self.stall_ms_max, now_ms - due_ms)
+            due_ms = now_ms + _COMMIT_POLL_MS
             for cls in range(len(CLASSES)):
                 if self.journal.waiting_ms(cls, now_ms) >= limits[cls]:
                     self.journal.commit(cls)
@@ -270,6 +282,19 @@ class App:
             await asyncio.sleep_ms(_WATCH_MS)
 
     # --- what the parts tell each other ---
+
+    async def settle(self):
+        """Let every serial line take in what came while Python stood still.
+
+        A ring holds one stall, and handshakes with two sites may be under way: between their
+        steps each line comes to the end of its ring, or half a second passes.
+        """
+        # Turns, not time: of a stall that falls into this very wait nobody has caught up.
+        for _ in range(_SETTLE_TURNS):
+            fresh_ms = self.clock.mono_ms() - _FRESH_MS
+            if all(line.empty_ms >= fresh_ms or not line.reading for line in self.lines):
+                return
+            await asyncio.sleep_ms(_SETTLE_MS)
 
     def stored(self, cls, number):
         """A site has a whole sector: give it up on flash once the class's policy allows."""

@@ -9,8 +9,11 @@ import sys
 sys.path[0] = ""  # of the board's file system, as on boards; it was the folder of this file
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 
+import tls_stalls  # noqa: E402
 import vboard  # noqa: E402
 
+# No file can stand in for `tls`; a module that is there already can.
+sys.modules["tls"] = tls_stalls
 sys.path[:0] = vboard.settings["path"]
 del sys.argv[1:]
 __import__("main")

@@ -41,7 +41,8 @@ class Packet:
 
     type         CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK or PINGRESP
     packet_id    of a PUBLISH at QoS 1, PUBACK, SUBACK; else 0
-    code         CONNACK return code (an index of REFUSALS), the worst return code of a SUBACK
+    code         CONNACK return code, an index of REFUSALS
+    codes        SUBACK return codes, one for each filter: the QoS granted, or 0x80
     topic        str; payload: bytes; qos, retain, dup: of a PUBLISH
     """
 
@@ -49,6 +50,7 @@ class Packet:
         self.type = type
         self.packet_id = 0
         self.code = 0
+        self.codes = b""
         self.session_present = False
         self.topic = ""
         self.payload = b""
@@ -170,7 +172,7 @@ def _parse(first, body):
         raise ProtocolError("packet 0x%02x of %d bytes" % (first, size))
     else:
         packet.packet_id = body[0] << 8 | body[1]
-        packet.code = max(body[2:]) if kind == SUBACK else 0
+        packet.codes = bytes(body[2:])
     return packet
 
 
@@ -187,6 +189,8 @@ def _parse_publish(packet, first, body, size):
         packet.topic = bytes(body[2:at]).decode()
     except UnicodeError:
         raise ProtocolError("PUBLISH: topic is not UTF-8")
+    if not packet.topic or "\0" in packet.topic:
+        raise ProtocolError("PUBLISH: topic is empty or has a null character")  # 4.7.3
     if packet.qos:
         packet.packet_id = body[at] << 8 | body[at + 1]
         if not packet.packet_id:
@@ -201,6 +205,8 @@ def _parse_publish(packet, first, body, size):
 
 def _string(text):
     data = text.encode() if isinstance(text, str) else text
+    if len(data) > 0xFFFF:
+        raise ValueError("string of %d bytes, want at most 65535" % len(data))
     return struct.pack(">H", len(data)) + data
 
 
@@ -248,7 +254,9 @@ def connect(
 
 
 def publish(topic, payload, qos=1, packet_id=0, retain=False, dup=False):
-    """Return a PUBLISH (3.3)."""
+    """Return a PUBLISH (3.3); raises ValueError for what does not fit, or has no identifier."""
+    if qos and not packet_id:
+        raise ValueError("PUBLISH at QoS %d needs a packet identifier" % qos)
     first = _PUBLISH_HEAD | (8 if dup else 0) | qos << 1 | (1 if retain else 0)
     identifier = struct.pack(">H", packet_id) if qos else b""
     return _packet(first, _string(topic), identifier, payload)

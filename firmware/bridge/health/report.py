@@ -12,7 +12,7 @@ class Report:
     """Reads a gateway's parts; changes none of them.
 
     gateway  has identity, journal, clock, counters, recorder, lines, links, tls_room,
-             days_left()
+             stall_ms_max, days_left()
     """
 
     def __init__(self, gateway):
@@ -68,6 +68,7 @@ class Report:
             ("worn_sectors", journal.pool.worn),
             ("receipt_mismatch", sender.mismatches),
             ("tls_room_missing", self._gateway.tls_room.missing),
+            ("stall_ms_max", self._gateway.stall_ms_max),
         ):
             if count:
                 counts[name] = count

@@ -4,20 +4,13 @@ import asyncio
 
 from micropython import const
 
+from bridge.core.rings import receive_ring
+
 _POLL_MS = const(10)
 _SLICE = const(8)  # events handled before other tasks have their turn
 _PARITY = {"N": None, "E": 0, "O": 1}
 _RXBUF_MIN = const(32)  # what a port insists on, where DMA has a ring of its own
 _ERRORS = ("overruns", "framing", "parity", "breaks")
-
-# The ring behind the UART holds the longest stall of the loop: a flash erase of 0.4 s or a TLS
-# handshake of 1.2 s, at 1 byte for each 10 bit times.
-_STALL_MS = const(1200)
-
-
-def receive_ring(baud):
-    """Return how many bytes arrive during the longest stall, as the UART's `rxbuf`."""
-    return max(256, baud * _STALL_MS // 10000)
 
 
 def open_uart(line, pins):
@@ -31,7 +24,7 @@ def open_uart(line, pins):
         bits=line["bits"],
         parity=_PARITY[line["parity"]],
         stop=line["stop"],
-        rxbuf=_RXBUF_MIN if "dma" in pins else receive_ring(line["baud"]),
+        rxbuf=_RXBUF_MIN if "dma" in pins else receive_ring(line),
         timeout=0,
         timeout_char=0,
         **options,
@@ -40,7 +33,7 @@ def open_uart(line, pins):
         return uart
     from bridge.links.dma_uart import DmaUart
 
-    return DmaUart(pins["dma"], line["uart"], uart, receive_ring(line["baud"]))
+    return DmaUart(pins["dma"], line["uart"], uart, receive_ring(line))
 
 
 class UartLine:
@@ -48,10 +41,15 @@ class UartLine:
 
     take   take(number, event) for each event
     clock  has mono_ms()
+
+    reading   False between a failure and the next start
+    empty_ms  when all that had come was last taken in
     """
 
     def __init__(self, number, uart, decoder, take, clock):
         self.number = number
+        self.reading = False
+        self.empty_ms = 0
         self._uart = uart
         self._decoder = decoder
         self._take = take
@@ -59,26 +57,34 @@ class UartLine:
 
     async def run(self, beat):
         """Read and ask for ever; `beat()` is called at each turn."""
-        while True:
-            beat()
-            busy = self._turn()
-            request = self._decoder.next_request(self._clock.mono_ms())
-            if request is not None:
-                self._send(request)
-            await asyncio.sleep_ms(0 if busy else _POLL_MS)
+        self.reading = True
+        try:
+            while True:
+                beat()
+                now_ms = self._clock.mono_ms()
+                busy = self._turn()
+                if not busy:
+                    self.empty_ms = now_ms
+                request = self._decoder.next_request(now_ms)
+                if request is not None:
+                    self._send(request)
+                await asyncio.sleep_ms(0 if busy else _POLL_MS)
+        finally:
+            self.reading = False
 
     def _turn(self):
         """Move what has arrived into the decoder; True when there may be more to do."""
         rx = self._decoder.rx
         window = rx.window()
-        if len(window):
-            count = self._uart.readinto(window)
-            if count:
-                rx.commit(count)
+        room = len(window)
+        count = self._uart.readinto(window) if room else 0
+        if count:
+            rx.commit(count)
         for _ in range(_SLICE):
             event = self._decoder.next_event()
             if event is None:
-                return False
+                # A window filled to its end: after a stall the ring has more.
+                return room > 0 and count == room
             self._take(self.number, event)
         return True
 

@@ -11,7 +11,7 @@ import os
 from micropython import const
 
 from bridge.core import mqtt, wire
-from bridge.core.errors import ConfigError, FormatError, ProtocolError, TagError
+from bridge.core.errors import ConfigError, FormatError, ProtocolError, RefusedError, TagError
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT
 from bridge.core.pace import Pace
 from bridge.core.sender import Sender
@@ -21,6 +21,7 @@ from bridge.uplink.shown import Shown
 
 _POLL_MS = const(100)
 _MOVE_PAUSE_MS = const(5000)  # between two attempts to move a session that works
+_BARREN_MS = const(60000)  # a session that brings no receipts for so long is given up
 _HEAD_MAX = const(64)  # of an MQTT PUBLISH to one of our topics
 
 
@@ -53,7 +54,8 @@ class Forwarder:
              notice_renewal(site) that its store is a new one,
              notice_answer() that a site said what it has,
              notice_certificate(text) that a successor took over or failed,
-             stored(cls, number) hears of each sector the site has stored whole
+             stored(cls, number) hears of each sector the site has stored whole,
+             settle() is awaited before a step that computes for long
     """
 
     def __init__(self, site, config, gateway):
@@ -68,7 +70,6 @@ class Forwarder:
         self._links = gateway.links
         self._next = None  # a session that is connected over a better link and waits
         self._link = None  # number of the link that was last tried
-        self._moved_ms = 0
         self._topics = []
         for cls in CLASSES:
             self._topics.append(wire.topic(self._identity.gateway, "log/" + cls).encode())
@@ -79,7 +80,6 @@ class Forwarder:
         self._status_ms = -1  # `mono` of the last heartbeat, which a receipt may echo
         self._heard_ms = 0  # when the site last receipted anything, or the session began
         self._up_ms = 0
-        self._broken = None
         self._pace = Pace()
         self._shown = None
         if site.server_name is not None:
@@ -95,20 +95,22 @@ class Forwarder:
         """Hold a session whenever the link is up and the policy wants one; for ever."""
         while True:
             beat()
+            early_ms = self._pace.early_ms(self._clock.mono_ms())
             if not self._links.is_up():
                 self._pace.restart()
                 await asyncio.sleep_ms(_POLL_MS)
-            elif not self._is_wanted():
-                await asyncio.sleep_ms(_POLL_MS)
+            elif (early_ms and self._next is None) or not self._is_wanted():
+                await asyncio.sleep_ms(min(early_ms, _POLL_MS) or _POLL_MS)
             else:
-                await asyncio.sleep_ms(await self._attempt(beat))
+                await self._attempt(beat)
 
     def _is_wanted(self):
         return self._gateway.policy.is_wanted(self.site.number, self._clock.mono_ms())
 
     async def _attempt(self, beat):
-        """Hold one session to its end; returns how long to wait before the next."""
+        """Hold one session to its end."""
         session, self._next = self._next, None
+        began_ms = self._clock.mono_ms()
         try:
             if session is None:
                 session = Session(self._config.peer_silent_ms)
@@ -124,15 +126,15 @@ class Forwarder:
             if self._shown:
                 self._shown.broke(session.stage, fault, self.up)
         finally:
-            lasted_ms = self._clock.mono_ms() - self._up_ms if self.up else 0
+            now_ms = self._clock.mono_ms()
+            lasted_ms = now_ms - self._up_ms if self.up else 0
+            dear = session.stage != CONNECT
+            self._pace.ended(began_ms, now_ms, lasted_ms, dear, os.urandom(1)[0])
             if self._next is None:
                 self._set_up(False)
             await session.close()
             if self._shown:
                 self._shown.end()
-        if self._next is not None:
-            return 0
-        return self._pace.pause_ms(lasted_ms, session.stage != CONNECT, os.urandom(1)[0])
 
     async def _dial(self, session, beat):
         links = self._links
@@ -146,25 +148,24 @@ class Forwarder:
         await session.dial(link, address, self.site.port, interface)
         beat()
 
-    async def _move(self, beat):
-        """Connect over the link that is now the better one, while the old still carries."""
-        self._moved_ms = self._clock.mono_ms()
-        session = Session(self._config.peer_silent_ms)
-        try:
-            await self._dial(session, beat)
-            self._next = session
-        except (OSError, asyncio.TimeoutError) as error:
-            self._counters.add("move_failed")
-            self._counters.note("site %s: move: %s" % (self.site.name, error))
-        finally:
-            if self._next is None:
-                await session.close()
-
-    def _is_to_move(self, session):
-        links = self._links
-        if links.current is None or links.current == session.link:
-            return False
-        return self._clock.mono_ms() - self._moved_ms >= _MOVE_PAUSE_MS
+    async def _follow_link(self, session, beat):
+        """Connect over a link that has become the better one, while the old still carries."""
+        while True:
+            await asyncio.sleep_ms(_POLL_MS)
+            links = self._links
+            if links.current is None or links.current == session.link:
+                continue
+            successor = Session(self._config.peer_silent_ms)
+            try:
+                await self._dial(successor, beat)
+                self._next = successor
+            except (OSError, asyncio.TimeoutError) as error:
+                self._counters.add("move_failed")
+                self._counters.note("site %s: move: %s" % (self.site.name, error))
+            finally:
+                if self._next is None:
+                    await successor.close()
+            await asyncio.sleep_ms(_MOVE_PAUSE_MS)
 
     def _options(self, state):
         gateway = self._identity.gateway
@@ -181,39 +182,29 @@ class Forwarder:
         self._nonce = os.urandom(8)
         self.sender.restart()
         state = wire.topic(self._identity.gateway, "state")
-        await session.open(self._options(state), beat)
-        birth = json.dumps({"state": "online", "boot": self._clock.boot}).encode()
-        await session.write(mqtt.publish(state, birth, 1, await session.next_id(), True))
+        await session.open(self._options(state), beat, self._gateway.settle)
         self._heard_ms = self._clock.mono_ms()
-        self._broken = None
-        tasks = [
-            asyncio.create_task(self._watch(self._receive(session))),
-            asyncio.create_task(self._watch(self._send(session))),
-        ]
-        try:
-            while self._broken is None and self._next is None and self._is_wanted():
-                beat()
-                if self._shown and not self._shown.stays(self.up):
-                    break
-                if not self._links.is_up(session.link):
-                    raise OSError("link went down")
-                if self._is_to_move(session):
-                    await self._move(beat)
-                if self.up and self._is_overdue(self._clock.mono_ms()):
-                    self._set_up(False)
-                await asyncio.sleep_ms(_POLL_MS)
-        finally:
-            for task in tasks:
-                task.cancel()
-        if self._next is not None:
-            # The next session goes on where this one ends: the site was never left.
-            await session.leave()
-            return
-        if self._broken is not None:
-            raise self._broken
-        away = json.dumps({"state": "away"}).encode()
-        await session.write(mqtt.publish(state, away, 1, await session.next_id(), True))
-        await session.leave()
+
+        def goes_on():
+            beat()
+            now_ms = self._clock.mono_ms()
+            if not self._links.is_up(session.link):
+                raise OSError("link went down")
+            if self.up and self._is_overdue(now_ms):
+                self._set_up(False)
+            if now_ms - self._heard_ms > _BARREN_MS:
+                # The broker may have lost what we subscribed to.
+                raise RefusedError("no receipts")
+            stays = self._shown is None or self._shown.stays(self.up)
+            return stays and self._next is None and self._is_wanted()
+
+        def last_words():
+            # After a move the next session goes on where this one ends: the site was never left.
+            return (state, json.dumps({"state": "away"}).encode()) if self._next is None else None
+
+        jobs = (self._receive(session), self._send(session, state))
+        jobs += (self._follow_link(session, beat),)
+        await session.hold(jobs, goes_on, last_words)
 
     def _is_overdue(self, now_ms):
         """Say whether a site that may be reachable has ceased to receipt."""
@@ -223,15 +214,11 @@ class Forwarder:
         waits_ms = self.sender.overdue_ms(now_ms)
         return waits_ms > config.receipt_wait_ms or now_ms - self._heard_ms > quiet_ms
 
-    async def _watch(self, job):
-        try:
-            await job
-        except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:
-            self._broken = error
-
     # --- to the site ---
 
-    async def _send(self, session):
+    async def _send(self, session, state):
+        birth = json.dumps({"state": "online", "boot": self._clock.boot}).encode()
+        await session.write(mqtt.publish(state, birth, 1, await session.next_id(), True))
         due_ms = self._clock.mono_ms()
         config, sender = self._config, self.sender
         while True:
@@ -267,7 +254,10 @@ class Forwarder:
         payload = self._view[head : head + size]
         data = payload[wire.RUN_HEAD : wire.RUN_HEAD + count]
         if not self._journal.read(cls, number, offset, data):
-            return  # overwritten this moment; the gap is in the log
+            # Overwritten while we waited; the gap is in the log.
+            session.give_back(packet_id)
+            await asyncio.sleep_ms(0)
+            return
         if offset <= RELEASED_AT < offset + count:
             data[RELEASED_AT - offset] = BLANK
         wire.pack_run(

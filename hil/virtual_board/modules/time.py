@@ -27,10 +27,18 @@ _start_ms = vboard.settings["ticks_start_ms"]
 _rtc_ms = 0  # what machine.RTC added to the time since power-on
 _bite = None  # the watchdog's reset, once there is one
 _bite_at_ms = 0
+_pause = None  # what stops Python now and then
+_pause_each_ms = 0
+_pause_at_ms = 0
 
 
 def ticks_ms():
+    global _pause_at_ms
     now = _real_ticks_ms()
+    if _pause is not None and now >= _pause_at_ms:
+        _pause_at_ms = now + _pause_each_ms
+        _pause()
+        now = _real_ticks_ms()
     if _bite is not None and now > _bite_at_ms:
         _bite()
     return (now - _power_on_ms + _start_ms) % _PERIOD
@@ -84,3 +92,10 @@ def set_watchdog(timeout_ms, bite):
     global _bite, _bite_at_ms
     _bite_at_ms = _real_ticks_ms() + timeout_ms
     _bite = bite
+
+
+def set_pause(each_ms, pause):
+    """Have `pause()` called by looks at the time, as a collection comes in the midst of Python."""
+    global _pause, _pause_each_ms
+    _pause = pause
+    _pause_each_ms = each_ms

@@ -28,17 +28,26 @@ _LOOK_MS = 50  # the kernel's buffer is smaller than the longest stall
 def stand_still_ms(duration_ms, fifo=_ALL):
     """Let no Python run. With interrupts off a port keeps `fifo` bytes of what comes meanwhile."""
     left = {}
+    began_us = time.ticks_us()
     for number, port in _ports.items():
         port._pump()
         left[number] = fifo
     while True:
-        step_ms = min(duration_ms, _LOOK_MS)
-        time.sleep_ms(step_ms)
-        duration_ms -= step_ms
+        # To a point in time: this computer may wake us late, and a board's stall ends by itself.
+        rest_us = duration_ms * 1000 - time.ticks_diff(time.ticks_us(), began_us)
+        if rest_us <= 0:
+            return
+        time.sleep_us(min(rest_us, _LOOK_MS * 1000))
         for number, port in _ports.items():
             left[number] = port._pump(left[number])
-        if not duration_ms:
-            return
+
+
+def _collect():
+    stand_still_ms(vboard.settings["stalls"]["collect_ms"])
+
+
+# The collector of a full heap takes its time as well. It takes none here, where the heap is small.
+time.set_pause(vboard.settings["stalls"]["collect_each_ms"], _collect)
 
 
 def pump():

@@ -4,7 +4,8 @@
  "flash": {"path": "...", "size": n, "program_unit": 1, "partitions": {"journal": [offset, size]}},
  "switches": "<folder>", "ticks_start_ms": n, "reset_cause": "power-on", "unique_id": "<hex>",
  "port": "esp32" or "rp2", "name_server": "<address>", "path": ["<firmware>", "<board>"],
- "radio": {"port": n, "name": "..."} where there is an air}
+ "radio": {"port": n, "name": "..."} where there is an air,
+ "stalls": {"handshake_ms": [n, ...], "collect_ms": n, "collect_each_ms": n}}
 
 A switch is a small file that the rig writes and the board looks at: `link-lan` and its like hold
 what `network` describes, `paths` what `socket` does, `power` holds "cut <operations> <seed>".

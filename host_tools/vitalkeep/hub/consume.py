@@ -31,6 +31,7 @@ FILTERS = ("vk/+/log/A", "vk/+/log/B", "vk/+/log/C", "vk/+/health", "vk/+/state"
 
 PACKET_MAX = 262144  # a larger publish is passed over: brokers should refuse it first
 BATCH_MAX = 500  # messages in one commit
+EARLY_MAX = 4 * 1024 * 1024  # bytes of retained messages that may come before the SUBACK
 KEEP_ALIVE_S = 15
 _PING_S = 5.0
 _SILENT_S = 12.0  # a broker that answers no ping for so long is gone
@@ -127,6 +128,8 @@ class Consumer:
         self._filters = filters
         self._writer: asyncio.StreamWriter | None = None
         self._early: list[mqtt.Packet] = []
+        self._early_bytes = 0
+        self._stalled = ""  # why the session was given up
         self._next_id = 0
         self._in_flight: set[int] = set()
         self._heard = 0.0
@@ -141,7 +144,7 @@ class Consumer:
             try:
                 await self._serve()
             except (OSError, EOFError, ProtocolError, asyncio.TimeoutError, ToolError) as error:
-                self.last_error = str(error) or type(error).__name__
+                self.last_error = self._stalled or str(error) or f"no answer in {_CONNECT_S:g} s"
                 log.warning("broker %s: %s", self.address, self.last_error)
             finally:
                 self.connected = False
@@ -173,6 +176,8 @@ class Consumer:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._in_flight.clear()
         self._early.clear()
+        self._early_bytes = 0
+        self._stalled = ""
         self._heard = time.monotonic()
         pings = asyncio.create_task(self._ping(writer))
         self._writer = writer
@@ -186,10 +191,13 @@ class Consumer:
         except asyncio.CancelledError:
             if self.connected:
                 writer.write(mqtt.disconnect())
+            writer.close()
             raise
         finally:
             pings.cancel()
-            writer.close()
+            if not writer.is_closing():
+                # A peer that reads nothing would keep a polite close, and its buffer, for ever.
+                writer.transport.abort()
 
     async def _open(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: mqtt.Decoder
@@ -208,8 +216,10 @@ class Consumer:
         identifier = self._identifier()
         writer.write(mqtt.subscribe(identifier, [(text, 1) for text in self._filters]))
         packet = await self._expect(reader, decoder, mqtt.SUBACK)
+        if packet.packet_id != identifier or len(packet.codes) != len(FILTERS):
+            raise ProtocolError("the broker acknowledged another subscription")
         self._in_flight.discard(identifier)
-        if packet.code > 1:
+        if max(packet.codes) > 1:
             raise ProtocolError("the broker refused the subscription")
 
     async def _expect(
@@ -225,9 +235,14 @@ class Consumer:
                 decoder.feed(data)
             elif packet.type == kind:
                 return packet
-            elif packet.type == mqtt.PUBLISH:
+            elif packet.type == mqtt.PUBLISH and kind == mqtt.SUBACK:
                 # Retained states may overtake the SUBACK (3.8.4).
                 self._early.append(packet)
+                self._early_bytes += len(packet.topic) + len(packet.payload)
+                if self._early_bytes > EARLY_MAX or len(self._early) > _IDS:
+                    raise ProtocolError("the broker floods us before its SUBACK")
+            else:
+                raise ProtocolError(f"packet type {packet.type}, want {kind}")
 
     async def _receive(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: mqtt.Decoder
@@ -238,6 +253,8 @@ class Consumer:
             while len(batch) < BATCH_MAX:
                 packet = decoder.next_packet()
                 if packet is not None:
+                    # Whole packets: a byte now and then is no sign of life.
+                    self._heard = time.monotonic()
                     self._sort(packet, batch)
                 elif rest:
                     rest = rest[decoder.feed(rest) :]
@@ -249,14 +266,17 @@ class Consumer:
             data = await reader.read(_READ_BYTES)
             if not data:
                 raise EOFError("closed by the broker")
-            self._heard = time.monotonic()
             rest = memoryview(data)
 
     def _sort(self, packet: mqtt.Packet, batch: list[mqtt.Packet]) -> None:
         if packet.type == mqtt.PUBLISH:
             batch.append(packet)
         elif packet.type == mqtt.PUBACK:
-            self._in_flight.discard(packet.packet_id)
+            if packet.packet_id not in self._in_flight:
+                raise ProtocolError(f"identifier {packet.packet_id} acknowledged, not due")
+            self._in_flight.remove(packet.packet_id)
+        elif packet.type != mqtt.PINGRESP:
+            raise ProtocolError(f"packet type {packet.type} in mid session")
 
     async def _handle(self, batch: list[mqtt.Packet], writer: asyncio.StreamWriter) -> None:
         self._busy = True
@@ -296,7 +316,8 @@ class Consumer:
             since = self._draining_since
             stalled = since is not None and now - since > _WRITE_S
             if stalled or (not self._busy and now - self._heard > _SILENT_S):
-                log.warning("broker %s: silent for %.0f s", self.address, _SILENT_S)
+                silent = f"silent for {_SILENT_S:g} s"
+                self._stalled = f"took nothing for {_WRITE_S:g} s" if stalled else silent
                 writer.transport.abort()
                 return
             # Also while a commit is retried: the session must outlive a full disk.

@@ -16,16 +16,16 @@ INCOMING = (
 
 
 def facts(packet):
-    return (packet.type, packet.packet_id, packet.code, packet.topic, packet.payload, packet.qos)
+    return (packet.type, packet.packet_id, packet.codes, packet.topic, packet.payload, packet.qos)
 
 
 EXPECTED = [
-    (mqtt.CONNACK, 0, 0, "", b"", 0),
-    (mqtt.SUBACK, 5, 1, "", b"", 0),
-    (mqtt.PUBLISH, 0, 0, "a", b"abc", 0),
-    (mqtt.PUBLISH, 9, 0, "a/", b"x", 1),
-    (mqtt.PUBACK, 0x1234, 0, "", b"", 0),
-    (mqtt.PINGRESP, 0, 0, "", b"", 0),
+    (mqtt.CONNACK, 0, b"", "", b"", 0),
+    (mqtt.SUBACK, 5, b"\x01", "", b"", 0),
+    (mqtt.PUBLISH, 0, b"", "a", b"abc", 0),
+    (mqtt.PUBLISH, 9, b"", "a/", b"x", 1),
+    (mqtt.PUBACK, 0x1234, b"", "", b"", 0),
+    (mqtt.PINGRESP, 0, b"", "", b"", 0),
 ]
 
 
@@ -58,6 +58,8 @@ class TestDecoder(unittest.TestCase):
             b"\x32\x05\x00\x01a\x00\x00",  # packet identifier 0
             b"\x30\x03\x00\x09a",  # topic longer than the packet
             b"\x30\x03\x00\x01\xff",  # topic that is no UTF-8
+            b"\x30\x02\x00\x00",  # empty topic
+            b"\x30\x04\x00\x02a\x00",  # null character in the topic
             b"\x30\x00",
             b"\x20\x01\x00",
             b"\x20\x02\x07\x00",
@@ -127,6 +129,17 @@ class TestEncoder(unittest.TestCase):
         self.assertEqual(mqtt.unsubscribe(2, ["a", "b"]), b"\xa2\x08\x00\x02\x00\x01a\x00\x01b")
         self.assertEqual(mqtt.pingreq(), b"\xc0\x00")
         self.assertEqual(mqtt.disconnect(), b"\xe0\x00")
+
+    def test_what_does_not_fit_is_refused(self):
+        with self.assertRaises(ValueError):
+            mqtt.publish("t" * 65536, b"", 0)
+        with self.assertRaises(ValueError):
+            mqtt.connect("vk", 10, "w", bytes(65536))
+        with self.assertRaises(ValueError):
+            mqtt.publish("t", b"", 1)  # at QoS 1 without an identifier
+        with self.assertRaises(ValueError):
+            mqtt._length(268435456)
+        self.assertEqual(mqtt._length(268435455), b"\xff\xff\xff\x7f")
 
     def test_publish_head_is_publish_without_a_copy(self):
         for size in (1, 100, 120, 200, 1047):

@@ -35,15 +35,20 @@ CLIENT = f"""
     from bridge.uplink.session import Session
 
 
+    async def settle():
+        pass
+
+
     async def main():
         session = Session(1500)
         options = {{
-            "host": "127.0.0.1", "port": int(sys.argv[1]), "server_name": "127.0.0.1",
+            "server_name": "127.0.0.1",
             "tls": Credentials().choose(0).context, "client_id": "board", "will_topic": "w",
             "will_payload": b"gone", "subscriptions": [("receipt", 1)],
         }}
         try:
-            await session.open(options, lambda: None)
+            await session.dial(0, "127.0.0.1", int(sys.argv[1]), None)
+            await session.open(options, lambda: None, settle)
             print("open")
         except (OSError, ProtocolError, asyncio.TimeoutError, ValueError) as error:
             print("fault", fault_of(error, session.stage), error)

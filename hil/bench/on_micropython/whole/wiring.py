@@ -2,7 +2,7 @@
 
 from hil.bench.on_micropython.whole import world
 
-LINK = {"kind": "lan"}
+LINKS = ({"kind": "lan"},)
 JOURNAL = {"medium": "rp2", "start": 0x4000, "size": 4096 * world.order["sectors"]}
 KEYS = {"medium": "rp2", "start": 0, "size": 0x4000}
 UARTS = {number: {"tx": 4 * number, "rx": 4 * number + 1} for number in range(3)}

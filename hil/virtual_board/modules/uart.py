@@ -37,7 +37,7 @@ def stand_still_ms(duration_ms, fifo=_ALL):
         rest_us = duration_ms * 1000 - time.ticks_diff(time.ticks_us(), began_us)
         if rest_us <= 0:
             return
-        time.sleep_us(min(rest_us, _LOOK_MS * 1000))
+        time.sleep_ms(min((rest_us + 999) // 1000, _LOOK_MS))
         for number, port in _ports.items():
             left[number] = port._pump(left[number])
 

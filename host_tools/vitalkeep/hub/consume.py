@@ -216,7 +216,7 @@ class Consumer:
         identifier = self._identifier()
         writer.write(mqtt.subscribe(identifier, [(text, 1) for text in self._filters]))
         packet = await self._expect(reader, decoder, mqtt.SUBACK)
-        if packet.packet_id != identifier or len(packet.codes) != len(FILTERS):
+        if packet.packet_id != identifier or len(packet.codes) != len(self._filters):
             raise ProtocolError("the broker acknowledged another subscription")
         self._in_flight.discard(identifier)
         if max(packet.codes) > 1:

@@ -41,7 +41,9 @@ class ScriptedBroker:
                 if at >= 0 and b"vk/+/state" in self.heard:
                     # What comes before the SUBACK must not get lost.
                     writer.write(PUBLISH)
-                    writer.write(b"\x90\x07" + self.heard[at + 2 : at + 4] + b"\x01" * 5)
+                    grants = b"\x01" * len(FILTERS)
+                    identifier = self.heard[at + 2 : at + 4]
+                    writer.write(bytes((0x90, 2 + len(grants))) + identifier + grants)
                     self.sessions += 1
                     self.heard.clear()
 

@@ -14,7 +14,12 @@ from tests.support.sessions import CONNACK, Broker, Serve, says
 from vitalkeep.hub import consume
 from vitalkeep.hub.consume import FILTERS, Address, Consumer
 
-SUBACK = b"\x90\x07\x00\x01" + b"\x01" * len(FILTERS)
+
+def suback(identifier: int, grant: int, count: int = len(FILTERS)) -> bytes:
+    return bytes((0x90, 2 + count, 0, identifier, *[grant] * count))
+
+
+SUBACK = suback(1, 1)
 GIANT = b"\x30\xff\xff\xff\x7f"
 
 
@@ -75,9 +80,9 @@ HARMS = [
     ("is a web server", says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "unexpected packet"),
     ("refuses with a code of no version", says(b"\x20\x02\x00\x99"), "refused: 153"),
     ("speaks of a giant", says(CONNACK + GIANT), "packet of"),
-    ("acknowledges another", says(CONNACK, b"\x90\x07\x00\x09" + b"\x01" * 5), "another"),
-    ("grants one of five", says(CONNACK, b"\x90\x03\x00\x01\x01"), "another subscription"),
-    ("grants nothing", says(CONNACK, b"\x90\x07\x00\x01" + b"\x80" * 5), "refused the subscr"),
+    ("acknowledges another", says(CONNACK, suback(9, 1)), "another"),
+    ("grants one of many", says(CONNACK, suback(1, 1, 1)), "another subscription"),
+    ("grants nothing", says(CONNACK, suback(1, 128)), "refused the subscr"),
     ("publishes before CONNACK", says(b"\x30\x03\x00\x01a"), "packet type 3"),
     ("is silent after CONNACK", says(CONNACK), "no answer"),
     ("is silent in mid session", says(CONNACK, SUBACK), "silent for"),

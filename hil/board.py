@@ -24,6 +24,11 @@ REPOSITORY = RIG.parent
 FIRMWARE = Path(bridge.__file__).resolve().parent.parent
 BOARDS = REPOSITORY / "boards"
 
+# By port: what time.time() counts from, and what the clock shows at power-on, both in seconds
+# since 1970 (MicroPython's modtime.c and main.c of each port)
+_YEAR_2000_S, _YEAR_2021_S = 946684800, 1609459200
+_CLOCKS = {"ESP32": (_YEAR_2000_S, _YEAR_2000_S), "RP2": (0, _YEAR_2021_S)}
+
 _PR_SET_PDEATHSIG = 1
 _DEAD_POLL_S = 0.005
 _OUTPUT_MAX = 20000  # lines kept for whoever waits; the log file has them all
@@ -97,6 +102,7 @@ class VirtualBoard:
     ticks_ms      what the millisecond counter shows at power-on; boards wrap it at 2**30
     heap          of MicroPython, whose objects are twice as large here as on 32-bit boards
     program_unit  of the chip: 1, or 256 for whole pages
+    power_on_s    what its clock shows at power-on, in seconds since 1970; None for the port's date
     firmware      folder that holds main.py
     air_port      of the rig's air (hil/air.py), 0 for a board without one
     has_chip      False when the radio's place on the board is empty
@@ -110,6 +116,7 @@ class VirtualBoard:
     unique_id: bytes = b"\x24\x0a\xc4\x00\x00\x01"
     heap: str = "512k"
     program_unit: int = 1
+    power_on_s: int | None = None
     firmware: Path = FIRMWARE
     air_port: int = 0
     has_chip: bool = True
@@ -176,6 +183,7 @@ class VirtualBoard:
         self._life = asyncio.create_task(self._live(process))
 
     async def _boot(self, reset_cause: str) -> asyncio.subprocess.Process:
+        epoch_s, power_on_s = next(_CLOCKS[port] for port in _CLOCKS if port in self.board)
         settings: dict[str, Any] = {
             "uarts": {str(uart): line.slave for uart, line in self.lines.items()},
             "flash": {
@@ -186,6 +194,8 @@ class VirtualBoard:
             },
             "switches": str(self.switches),
             "ticks_start_ms": self.ticks_ms,
+            "epoch_s": epoch_s,
+            "power_on_s": power_on_s if self.power_on_s is None else self.power_on_s,
             "reset_cause": reset_cause,
             "unique_id": self.unique_id.hex(),
             "path": [str(self.firmware), str(BOARDS / self.board)],

@@ -12,5 +12,7 @@ sys.path[:0] = [sys.argv[1], sys.argv[2]]
 import vboard  # noqa: E402
 
 sys.path[:0] = vboard.settings["path"]
+# The built-in `tls` cannot be shadowed by a file of that name.
+sys.modules["tls"] = __import__("dated_tls")
 del sys.argv[1:]
 __import__("main")

@@ -3,6 +3,7 @@
 {"uarts": {"1": <open descriptor of a pseudo-terminal>},
  "flash": {"path": "...", "size": n, "program_unit": 1, "partitions": {"journal": [offset, size]}},
  "switches": "<folder>", "ticks_start_ms": n, "reset_cause": "power-on", "unique_id": "<hex>",
+ "epoch_s": <what time.time() counts from>, "power_on_s": <what the clock shows then>,
  "path": ["<firmware>", "<board>"], "radio": {"port": n, "name": "..."} where there is an air}
 
 A switch is a small file that the rig writes and the board looks at: `link` holds up or down,

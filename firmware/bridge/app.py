@@ -10,7 +10,7 @@ from cryptolib import aes
 from micropython import const
 
 from bridge.core.copies import Copies
-from bridge.core.errors import ConfigError
+from bridge.core.errors import ConfigError, MediumError
 from bridge.core.journal import records
 from bridge.core.journal.keyring import KeyRing
 from bridge.core.journal.layout import CLASSES
@@ -24,10 +24,11 @@ from bridge.health.report import Report
 from bridge.health.watchdog import Watchdog
 from bridge.links.rs485 import Rs485Line
 from bridge.links.uart import UartLine, open_uart
-from bridge.release import VERSION
+from bridge.release import RELEASED, VERSION
 from bridge.storage.medium import open_medium
 from bridge.uplink.forward import Forwarder, Site
 from bridge.uplink.network import open_link
+from bridge.uplink.timekeeper import Timekeeper
 
 _ECB = const(1)
 _COMMIT_POLL_MS = const(20)
@@ -68,7 +69,7 @@ class App:
     def __init__(self, config, wiring):
         self.config = config
         self.counters = Counters()
-        self.clock = Clock(int.from_bytes(os.urandom(4), "little"))
+        self.clock = Clock(int.from_bytes(os.urandom(4), "little"), RELEASED)
         keys = KeyRing(open_medium(wiring.KEYS))
         torn = keys.recover()
         if torn:
@@ -97,6 +98,7 @@ class App:
         self._said_days = None
         self.report = Report(self)
         self.lines = [self._line(number, line, wiring) for number, line in enumerate(config.lines)]
+        self.timekeeper = Timekeeper(config.ntp, self)
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
         self._assign()
@@ -105,6 +107,7 @@ class App:
             ("commit", self._commit, _BEAT_MS),
             ("idle", self._idle, _BEAT_MS),
             ("watch", self._watch, _BEAT_MS),
+            ("time", self.timekeeper.run, _BEAT_MS),
         ]
         for line in self.lines:
             self.jobs.append(("line%d" % line.number, line.run, _BEAT_MS))
@@ -156,6 +159,9 @@ class App:
         keys = [key for known, key in self.identity.sites if known == id]
         if not keys:
             raise ConfigError("sites: %s: this gateway has no receipt key for it" % site["name"])
+        if site["time_port"]:
+            address = (site["host"], site["time_port"])
+            self.timekeeper.add_site(number, site["name"], address, id, keys[0])
         server_name = site["server_name"] if site["tls"] else None
         place = Site(number, site["name"], site["host"], site["port"], id, keys[0], server_name)
         return Forwarder(place, self.config, self)
@@ -164,7 +170,8 @@ class App:
 
     async def run(self):
         """Recover the log, then run every job for ever."""
-        self.journal.recover()
+        self.journal.recover(self.clock.latest_ms)
+        self.clock.start(self.journal.pool.utc_ms, self.journal.pool.site_utc_ms)
         boot = "reset %s; firmware %s; %s" % (_reset_cause(), VERSION, sys.version)
         for cls in range(len(CLASSES)):
             self.recorder.say(cls, records.BOOT, boot)
@@ -256,6 +263,17 @@ class App:
         self.counters.add("store_renewed")
         self.recorder.say(0, records.STORE_RENEWED, site.name)
         self.copies.recount()
+
+    def notice_time(self, text):
+        try:
+            self.journal.clock_set(self.clock.utc_ms(), self.clock.error_ms())
+        except MediumError:
+            self.counters.add("medium_errors")
+        if text:
+            self.recorder.say(0, records.TIME, text)
+
+    def notice_time_refused(self, text):
+        self.recorder.say(0, records.TIME, "refused: " + text)
 
     def notice_certificate(self):
         self.recorder.say(0, records.CERTIFICATE, "the new certificate works")

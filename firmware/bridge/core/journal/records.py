@@ -39,6 +39,7 @@ WORN = const(11)  # flash did not take what was programmed
 SITE_CHOSEN = const(12)  # classes B and C go there from now on
 STORE_RENEWED = const(13)  # a site lost what it had: it is sent what is still held
 CERTIFICATE = const(14)  # ours ends soon, or was replaced
+TIME = const(15)  # the clock: which source set it, a step, an answer that was refused
 RADIO = const(20)  # on, off, refused by the duty cycle
 RADIO_CHOICE = const(21)  # what goes by radio and what had no room; a period goes on
 
@@ -57,6 +58,7 @@ EVENT_NAMES = {
     SITE_CHOSEN: "site-chosen",
     STORE_RENEWED: "store-renewed",
     CERTIFICATE: "certificate",
+    TIME: "time",
     RADIO: "radio",
     RADIO_CHOICE: "radio-choice",
 }

@@ -30,6 +30,7 @@ class Bed:
 
     ports    of the brokers, in the order of preference
     classes  one oximeter for each, on UART 1 and up
+    board    the name of its folder in boards/
     site     more fields of each site in the configuration
     """
 
@@ -39,10 +40,11 @@ class Bed:
         *ports: int,
         classes: str = "A",
         site: dict[str, Any] | None = None,
+        board: str = "VIRTUAL_ESP32S3",
         **config: Any,
     ) -> None:
         ids = [SITE, SECOND_SITE][: len(ports)]
-        self.board = VirtualBoard(root, uarts=range(1, 1 + len(classes)))
+        self.board = VirtualBoard(root, board, range(1, 1 + len(classes)))
         self.board.write_partition("keys", key_region(ROOT, GATEWAY, LOG_ID, ids, 4))
         self.board.write_partition("journal", b"")
         more = site or {"tls": False}
@@ -82,7 +84,8 @@ class SiteClient:
 
     store       what it has
     receipting  whether receipts go out at all
-    statuses    the heartbeats so far
+    tells_time  whether receipts tell the time
+    statuses    the heartbeats so far; the last came at `heard_ms` UTC
     """
 
     def __init__(self, port: int, site: bytes = SITE) -> None:
@@ -90,7 +93,9 @@ class SiteClient:
         self.key = derive.receipt_key(ROOT, GATEWAY, site)
         self.store = SmallSite(b"epoch--1", UPLINK_KEY, self.key, site)
         self.receipting = True
+        self.tells_time = True
         self.statuses: list[dict[str, Any]] = []
+        self.heard_ms = 0
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -124,6 +129,7 @@ class SiteClient:
         _, leaf = wire.parse_topic(packet.topic)
         if leaf == "health":
             status = wire.parse_status(packet.payload, UPLINK_KEY, GATEWAY)
+            self.heard_ms = round(time.time() * 1000)
             self.statuses.append(status)
             self._answer(status)
         elif leaf.startswith("log/"):
@@ -136,7 +142,8 @@ class SiteClient:
             heads = status["heads"]
             spans = {cls: heads[name][:2] for cls, name in enumerate(layout.CLASSES)}
             made = self.store.have(made.nonce, spans)
-        made.utc_ms, made.echo_ms = round(time.time() * 1000), status["mono"]
+        if self.tells_time:
+            made.utc_ms, made.echo_ms = round(time.time() * 1000), status["mono"]
         self.send(made)
 
     def receipt(self, places: list[tuple[int, int]]) -> wire.Receipt:

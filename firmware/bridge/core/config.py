@@ -8,9 +8,10 @@ The file on the board is `config.json`. Besides the fields it has `bed`, `sites`
                 "stop": 1, "options": {},
                 "devices": [{"name": "oximeter", "class": "A", "unit": 0}]}]}
 
-Sites stand in the ward's order of preference. "time_port" is where they tell the time, 0 for
-nowhere; "ntp" lists up to four SNTP servers, "10.0.0.1" or with its port. Sites'  certificates are for "server_name", or for
-"host" where there is none; "tls": false is for a broker on the same wire in a trial.
+Sites stand in the ward's order of preference. Their certificates are for "server_name", or for
+"host" where there is none; "tls": false is for a broker on the same wire in a trial. They tell the
+time at "time_port", 0 for nowhere. "ntp" lists up to four SNTP servers: "10.0.0.1", or with
+a port.
 
 A line with "tcp": "10.0.0.7:4601" is a device on the network, and "uart" and "baud" are only its
 number and pace in reports. A line with "rs485": true drives the transceiver's enable pin that the

@@ -9,12 +9,12 @@ from micropython import const
 _ANSWER_MAX = const(128)
 
 
-async def exchange(address, request, accept, timeout_ms, interface=None):
+async def exchange(address, request, accept, timeout_ms, interface=None, answer_max=_ANSWER_MAX):
     """Send `request` to `address` and return (payload, trip_ms) of the first accepted answer.
 
     address    (host, port), the host in numbers: looking up a name would stop everything
-    accept     accept(payload) says whether a datagram of at most 128 bytes is the answer; others
-               are passed over, and come only from that address
+    accept     accept(payload) says whether a datagram, cut to `answer_max` bytes, is the answer;
+               others are passed over, and come only from that address
     interface  name of the link to send through (SO_BINDTODEVICE, the ESP32 port has it); None
                leaves the choice to the routes
     Returns    None when no such answer came within timeout_ms
@@ -33,7 +33,7 @@ async def exchange(address, request, accept, timeout_ms, interface=None):
             if left_ms <= 0:
                 return None
             try:
-                payload = await asyncio.wait_for_ms(_next(sock), left_ms)
+                payload = await asyncio.wait_for_ms(_next(sock, answer_max), left_ms)
             except asyncio.TimeoutError:
                 return None
             if payload is not None and accept(payload):
@@ -42,13 +42,13 @@ async def exchange(address, request, accept, timeout_ms, interface=None):
         sock.close()
 
 
-def _next(sock):
+def _next(sock, answer_max):
     """Wait for a datagram and return it, None for an error: a coroutine as asyncio's streams are.
 
     Their read() would go on into the next datagram until it has enough bytes.
     """
     yield asyncio.core._io_queue.queue_read(sock)
     try:
-        return sock.recv(_ANSWER_MAX)
+        return sock.recv(answer_max)
     except OSError:
         return None  # nobody listens there, says ICMP: anyone can say that

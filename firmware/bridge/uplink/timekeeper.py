@@ -20,6 +20,8 @@ _ANSWER_MS = const(1000)
 _POLL_MS = const(250)
 _PROVISIONAL_MS = const(300000)  # between two rounds while only SNTP has answered
 _STEADY_MS = const(3600000)
+_SNTP_FIRST_MS = const(16000)  # RFC 4330, 10: never more often than every 15 s, and ever less
+_SNTP_MAX_MS = const(1024000)
 _SAY_AGAIN_MS = const(3600000)  # what is refused is said once in so long, and counted always
 _OUTVOTED = const(3)  # with so many servers, one alone is not believed
 
@@ -104,6 +106,8 @@ class Timekeeper:
         self._clock = gateway.clock
         self._routes = routes
         self._pace = Pace()
+        self._servers_due_ms = 0
+        self._servers_wait_ms = _SNTP_FIRST_MS
         self._said_ms = {}
 
     def add_site(self, number, name, address, id, key):
@@ -120,6 +124,7 @@ class Timekeeper:
             beat()
             if not link.is_up():
                 self._pace.restart()
+                self._servers_wait_ms = _SNTP_FIRST_MS
                 if self._clock.state != CLOCK_SITE:
                     due_ms = 0
             elif self._clock.mono_ms() >= due_ms:
@@ -130,22 +135,28 @@ class Timekeeper:
     def _pause_ms(self):
         random = os.urandom(1)[0]
         if self._clock.state == CLOCK_UNKNOWN:
-            return self._pace.pause_ms(0, True, random)
+            return self._pace.pause_ms(0, False, random)
         pause_ms = _STEADY_MS if self._clock.state == CLOCK_SITE else _PROVISIONAL_MS
         # Gateways that started together do not ask together for ever.
         return pause_ms * 3 // 4 + pause_ms // 2 * random // 255
 
     async def _round(self, beat):
+        servers = self._servers
+        if self._clock.mono_ms() < self._servers_due_ms:
+            servers = ()
         for interface in self._routes():
             heard = False
             for site in self.sites:
                 beat()
                 if await site.ask(interface) is not None:
                     heard = True
-            if self._servers and await self._ask_servers(interface, beat):
+            if servers and await self._ask_servers(servers, interface, beat):
                 heard = True
             if heard:
-                return
+                break
+        if servers:
+            self._servers_due_ms = self._clock.mono_ms() + self._servers_wait_ms
+            self._servers_wait_ms = min(2 * self._servers_wait_ms, _SNTP_MAX_MS)
 
     # --- asking ---
 
@@ -162,11 +173,11 @@ class Timekeeper:
             return None
         return found[1]
 
-    async def _ask_servers(self, interface, beat):
+    async def _ask_servers(self, servers, interface, beat):
         from bridge.core.consensus import agree
 
         answers = []
-        for server in self._servers:
+        for server in servers:
             beat()
             if not server.refuses and self._clock.mono_ms() >= server.asked_again_ms:
                 answer = await self._ask_server(server, interface)
@@ -174,7 +185,7 @@ class Timekeeper:
                     answers.append(answer)
         if not answers:
             return False
-        agreed = agree(answers, 2 if len(self._servers) >= _OUTVOTED else 1)
+        agreed = agree(answers, 2 if len(servers) >= _OUTVOTED else 1)
         if agreed is None:
             text = "%d SNTP servers answer, no majority agrees" % len(answers)
             self._refuse("sntp_disagree", text)
@@ -241,7 +252,7 @@ class Timekeeper:
             moved_ms = clock.utc_ms() - was_ms
             self._gateway.notice_time("stepped by %d ms, by %s" % (moved_ms, name))
         elif verdict == SET:
-            text = "by %s, to %d ms" % (name, error_ms) if clock.state != before else None
+            text = "set by %s, to %d ms" % (name, error_ms) if clock.state != before else None
             self._gateway.notice_time(text)
         elif verdict == REFUSED:
             text = "%s is behind the last time in the log" % name

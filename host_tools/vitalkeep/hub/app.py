@@ -23,6 +23,7 @@ from vitalkeep.hub.consume import Address, Consumer
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.page import Feed, make_app
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
+from vitalkeep.hub.timeserver import TimeServer
 from vitalkeep.hub.ward import STALE_S, Ward
 from vitalkeep.keys.vault import Vault
 
@@ -40,16 +41,22 @@ _STOP_S = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """http: (host, port) of the page, None for none; port 0 takes a free one."""
+    """http: (host, port) of the page, None for none; port 0 takes a free one. time: for UDP.
+
+    time_may_fail  a port for the time that somebody else has is no reason not to start
+    """
 
     broker: Address
     http: tuple[str, int] | None
+    time: tuple[str, int] | None = None
+    time_may_fail: bool = False
 
 
 class Hub:
     """One running hub.
 
-    ready  called once with {"http": url or None, "broker": url} when both ends are open
+    ready  called once with {"http": url or None, "broker": url, "time": host:port or None} when
+           all are open
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Hub:
         self.intake = Intake(vault, store, self.ward)
         self.consumer = Consumer(settings.broker, self.intake.handle)
         self.feed = Feed()
+        self.time = TimeServer(vault)
         self._settings = settings
         self._ready = ready
         self._started = time.monotonic()
@@ -81,6 +89,7 @@ class Hub:
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, stop.set)
         sock = _listen(*self._settings.http) if self._settings.http else None
+        clock = await self._listen_for_time()
         await loop.run_in_executor(self._reader, self._remember)
         self.ward.say(utc_now_ms(), None, "info", "Hub started")
         tasks = [
@@ -102,14 +111,37 @@ class Hub:
             while not server.started and not tasks[-1].done():
                 await asyncio.sleep(0.01)
         try:
-            await self._say_ready(address)
+            await self._say_ready(address, clock)
             await stop.wait()
         finally:
+            if clock is not None:
+                clock.close()
             await self._shut_down(server, tasks)
 
-    async def _say_ready(self, address: str | None) -> None:
+    async def _listen_for_time(self) -> asyncio.DatagramTransport | None:
+        if self._settings.time is None:
+            return None
+        try:
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: self.time, local_addr=self._settings.time
+            )
+        except OSError as error:
+            host, port = self._settings.time
+            text = f"the time cannot be told on {host}:{port}: {error.strerror or error}"
+            if not self._settings.time_may_fail:
+                hint = "Stop what uses the port, or choose another: --time HOST:PORT, or none."
+                raise ToolError(text, hint) from None
+            log.warning("%s; gateways ask in vain", text)
+            return None
+        return transport
+
+    async def _say_ready(
+        self, address: str | None, clock: asyncio.DatagramTransport | None
+    ) -> None:
         if self._ready:
-            self._ready({"http": address, "broker": str(self._settings.broker)})
+            told = clock and "{}:{}".format(*clock.get_extra_info("sockname")[:2])
+            broker = str(self._settings.broker)
+            self._ready({"http": address, "broker": broker, "time": told})
 
     async def _shut_down(self, server: _Server | None, tasks: list[asyncio.Task[None]]) -> None:
         self.feed.close()
@@ -188,6 +220,7 @@ class Hub:
                 try:
                     self.vault.reload()
                     self.intake.set_vault(self.vault)
+                    self.time.set_vault(self.vault)
                 except ToolError as error:
                     log.warning("%s", error.message)
             await self.intake.write_story()
@@ -264,6 +297,7 @@ class Hub:
             "batches": intake.batches,
             "commit_ms": round(intake.commit_ms, 2),
             "viewers": len(self.feed),
+            "time": dict(self.time.counters),
             "strangers": dict(intake.ingest.strangers),
             "counters": dict(intake.ingest.counters),
         }

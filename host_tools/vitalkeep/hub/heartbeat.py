@@ -19,9 +19,10 @@ _COUNTERS_MAX = 64
 class Heartbeat:
     """One authenticated heartbeat.
 
-    mono_ms     since the boot `boot`; utc_ms: 0 unknown; clock: 0 unknown, 1 estimated, 2 a site's
+    mono_ms     since the boot `boot`; utc_ms: 0 unknown; clock: 0 unknown, 1 SNTP's, 2 a site's
     heads       by class number: (oldest sector held, open sector, bytes in it), -1 for none
     backlog     by class number: bytes this site has not been sent
+    clock_error_ms  how far its clock may be off, None while it is unknown
     hours_left  until the log is full, None when the gateway does not say
     """
 
@@ -32,6 +33,7 @@ class Heartbeat:
     mono_ms: int
     utc_ms: int
     clock: int
+    clock_error_ms: int | None
     ask: bool
     heads: dict[int, tuple[int, int, int]]
     backlog: dict[int, int]
@@ -95,6 +97,7 @@ def parse_heartbeat(gateway: bytes, fields: dict[str, Any]) -> Heartbeat:
     for line in found[:_LINES_MAX]:
         line = _table(line, "lines")
         lines.append((_text(line.get("name", "?")), _text(line.get("state", "?"))))
+    error = fields.get("clock_error")
     hours = fields.get("hours_left")
     number = isinstance(hours, (int, float)) and not isinstance(hours, bool)
     # Python's JSON reader lets NaN and Infinity through; browsers' do not.
@@ -108,6 +111,7 @@ def parse_heartbeat(gateway: bytes, fields: dict[str, Any]) -> Heartbeat:
         mono_ms=_whole(fields.get("mono"), "mono"),
         utc_ms=_whole(fields.get("utc", 0), "utc"),
         clock=_whole(fields.get("clock", 0), "clock", 0, 2),
+        clock_error_ms=None if error is None else _whole(error, "clock_error"),
         ask=fields.get("ask") is True,
         heads=heads,
         backlog=backlog,

@@ -31,7 +31,7 @@ class Pool:
     worn           sectors that did not erase or did not take a header
     forced_erases  appends that had to wait for an erase
     ready, unknown sectors verified blank, and those that may be
-    utc_ms         the last UTC in a header, 0 for none; site_utc_ms: the last that a site vouched for
+    utc_ms         the last UTC in a header, 0 for none; site_utc_ms: the last by a site
     absurd_times   headers whose UTC nobody can believe
     """
 

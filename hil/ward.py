@@ -70,6 +70,7 @@ class Ward:
         self._broker = broker
         self._http = page
         self._noise = noise
+        self._time_port = 0
         self._hub: asyncio.subprocess.Process | None = None
         self._vault = Vault.create(folder / "vault")
 
@@ -98,6 +99,7 @@ class Ward:
         command += ["--vault", str(self.folder / "vault"), "--data", str(self.folder)]
         command += ["--database", self.database]
         command += ["--http", self._http] if self._http else ["--no-page"]
+        command += ["--time", "127.0.0.1:0"]
         command += ["--broker", self._broker] if self._broker else ["--broker-port", "0"]
         log = (self.folder / "hub.log").open("wb")
         self._hub = await asyncio.create_subprocess_exec(
@@ -114,6 +116,7 @@ class Ward:
             if line:
                 ready = json.loads(line)
                 self.page = ready["http"]
+                self._time_port = int(ready["time"].rpartition(":")[2])
                 return str(ready["broker"])
         words = (self.folder / "hub.log").read_text().strip()
         raise RigError("The hub did not start.", words or f"It said nothing within {_READY_S} s.")
@@ -133,7 +136,7 @@ class Ward:
         _, size = board.partitions["keys"]
         board.write_partition("keys", key_region(root, gateway, log, [site], size // 4096))
         board.write_partition("journal", b"")
-        board.write_config(bed_config(f"bed-{number}", site, "127.0.0.1", near))
+        board.write_config(bed_config(f"bed-{number}", site, "127.0.0.1", near, self._time_port))
         self.beds.append(Bed(f"bed-{number}", gateway, board, link))
 
     def _plug(self, number: int, bed: Bed) -> None:

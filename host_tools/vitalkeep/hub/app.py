@@ -89,7 +89,9 @@ class Hub:
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, stop.set)
         sock = _listen(*self._settings.http) if self._settings.http else None
-        clock = await self._listen_for_time()
+        settings = self._settings
+        if settings.time is not None:
+            await self.time.listen(settings.time, settings.time_may_fail)
         await loop.run_in_executor(self._reader, self._remember)
         self.ward.say(utc_now_ms(), None, "info", "Hub started")
         tasks = [
@@ -111,37 +113,16 @@ class Hub:
             while not server.started and not tasks[-1].done():
                 await asyncio.sleep(0.01)
         try:
-            await self._say_ready(address, clock)
+            await self._say_ready(address)
             await stop.wait()
         finally:
-            if clock is not None:
-                clock.close()
+            self.time.close()
             await self._shut_down(server, tasks)
 
-    async def _listen_for_time(self) -> asyncio.DatagramTransport | None:
-        if self._settings.time is None:
-            return None
-        try:
-            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: self.time, local_addr=self._settings.time
-            )
-        except OSError as error:
-            host, port = self._settings.time
-            text = f"the time cannot be told on {host}:{port}: {error.strerror or error}"
-            if not self._settings.time_may_fail:
-                hint = "Stop what uses the port, or choose another: --time HOST:PORT, or none."
-                raise ToolError(text, hint) from None
-            log.warning("%s; gateways ask in vain", text)
-            return None
-        return transport
-
-    async def _say_ready(
-        self, address: str | None, clock: asyncio.DatagramTransport | None
-    ) -> None:
+    async def _say_ready(self, address: str | None) -> None:
         if self._ready:
-            told = clock and "{}:{}".format(*clock.get_extra_info("sockname")[:2])
             broker = str(self._settings.broker)
-            self._ready({"http": address, "broker": broker, "time": told})
+            self._ready({"http": address, "broker": broker, "time": self.time.address})
 
     async def _shut_down(self, server: _Server | None, tasks: list[asyncio.Task[None]]) -> None:
         self.feed.close()

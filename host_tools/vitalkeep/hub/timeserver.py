@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -15,9 +16,12 @@ from typing import Any
 
 from bridge.core import timewire
 from bridge.core.errors import FormatError, TagError
+from vitalkeep.errors import ToolError
 from vitalkeep.hub.store import utc_now_ms
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Vault
+
+log = logging.getLogger(__name__)
 
 _QUESTIONS_PER_S = 500
 _TIME_ERROR = 5  # what adjtimex() returns of a clock that nobody disciplines
@@ -89,7 +93,34 @@ class TimeServer(asyncio.DatagramProtocol):
         answer = timewire.TimeAnswer(self._site, nonce, now_ms, self._sync())
         return bytes(timewire.pack_answer(keys[1], gateway, answer))
 
-    # --- asyncio.DatagramProtocol ---
+    # --- on a socket ---
+
+    async def listen(self, address: tuple[str, int], may_fail: bool) -> None:
+        """Answer at (host, port) from now on; raises ToolError unless it may fail."""
+        host, port = address
+        try:
+            await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: self, local_addr=address
+            )
+        except OSError as error:
+            text = f"the time cannot be told on {host}:{port}: {error.strerror or error}"
+            if not may_fail:
+                hint = "Stop what uses the port, or choose another: --time HOST:PORT, or none."
+                raise ToolError(text, hint) from None
+            log.warning("%s; gateways ask in vain", text)
+
+    @property
+    def address(self) -> str | None:
+        """Return where it answers as host:port, None while it does not."""
+        if self._transport is None:
+            return None
+        host, port = self._transport.get_extra_info("sockname")[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport

@@ -3,7 +3,7 @@ import unittest
 from bridge.core.journal import layout, records
 from bridge.core.journal.layout import CLOCK_SITE, CLOCK_SNTP
 from bridge.core.journal.pool import Pool
-from tests.support.gateway import Flash, read_all
+from tests.support.gateway import Flash, observation, read_all, values_of
 
 UTC = 1_790_000_000_000
 HOUR = 3_600_000
@@ -48,6 +48,19 @@ class TestLogTimes(unittest.TestCase):
         self.assertEqual(self.journal.newest(LAST_CLASS)[0], number + 1)
         found = read_all(self.journal, LAST_CLASS, records.CLOCK)
         self.assertEqual(len(found), 16)
+
+    def test_what_waits_for_its_commit_is_not_lost_when_a_sector_begins(self):
+        expected = []
+        for step in range(3):
+            made, values = observation(step)
+            self.journal.observation(LAST_CLASS, 0, made, 10 * step)
+            expected.append(values)
+            if step == 1:
+                self.set_clock(UTC)
+        self.journal.commit(LAST_CLASS)
+        self.assertEqual(self.journal.newest(LAST_CLASS)[0], 1)
+        found = read_all(self.journal, LAST_CLASS)
+        self.assertEqual([values_of(record) for record in found], expected)
 
     def test_what_sntp_said_proves_nothing(self):
         self.set_clock(UTC)

@@ -33,7 +33,6 @@ class Heartbeat:
     mono_ms: int
     utc_ms: int
     clock: int
-    clock_error_ms: int | None
     ask: bool
     heads: dict[int, tuple[int, int, int]]
     backlog: dict[int, int]
@@ -43,6 +42,7 @@ class Heartbeat:
     firmware: str
     micropython: str
     hours_left: float | None
+    clock_error_ms: int | None = None
 
 
 def _whole(value: Any, name: str, low: int = 0, high: int = 2**62) -> int:
@@ -111,7 +111,6 @@ def parse_heartbeat(gateway: bytes, fields: dict[str, Any]) -> Heartbeat:
         mono_ms=_whole(fields.get("mono"), "mono"),
         utc_ms=_whole(fields.get("utc", 0), "utc"),
         clock=_whole(fields.get("clock", 0), "clock", 0, 2),
-        clock_error_ms=None if error is None else _whole(error, "clock_error"),
         ask=fields.get("ask") is True,
         heads=heads,
         backlog=backlog,
@@ -125,6 +124,7 @@ def parse_heartbeat(gateway: bytes, fields: dict[str, Any]) -> Heartbeat:
         firmware=_text(fields.get("firmware", "")),
         micropython=_text(fields.get("micropython", "")),
         hours_left=None if hours is None else float(hours),
+        clock_error_ms=None if error is None else _whole(error, "clock_error"),
     )
 
 

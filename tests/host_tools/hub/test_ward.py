@@ -168,3 +168,15 @@ def test_missing_fields_that_may_be_missing():
     beat = parse_heartbeat(b"gateway1", fields)
     assert beat.hours_left is None
     assert not beat.ask
+
+
+def test_a_gateway_s_clock_is_shown_with_its_source_and_its_error(ward, gateway):
+    for changes, words in (
+        ({}, "unknown"),
+        ({"clock": 1, "clock_error": 40}, "from SNTP, which nobody authenticates, to 40 ms"),
+        ({"clock": 2, "clock_error": 3}, "from a site, to 3 ms"),
+        ({"clock": 2}, "from a site"),  # a firmware that does not say
+    ):
+        gateway.clock.now_ms += 1000
+        hear(ward, gateway, NOW, **changes)
+        assert ward.bed(gateway.id, trends=False)["clock"] == words

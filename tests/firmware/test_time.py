@@ -139,13 +139,16 @@ def test_an_answer_that_comes_too_late_is_none(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_of_three_sntp_servers_the_one_that_lies_is_refused(tmp_path: Path) -> None:
+def test_of_three_sntp_servers_the_one_that_lies_is_refused_and_a_refusal_is_counted(
+    tmp_path: Path,
+) -> None:
     async def story() -> None:
-        async with bedside(tmp_path, (0, HOUR_MS, 3), time_port=False) as s:
+        async with bedside(tmp_path, (0, HOUR_MS, 3, 0), time_port=False) as s:
+            s.servers[3].kiss = b"DENY"
             await s.bed.board.start()
             await s.has_clock(layout.CLOCK_SNTP)
             assert s.is_right()
-            await s.counted("sntp_outlier")
+            await s.counted("sntp_outlier", "sntp_kiss")
             await s.site.until(lambda: len(s.site.events(records.TIME)) >= 2)
             said = s.site.events(records.TIME)
             assert "refused: 1 of 3 SNTP servers are wrong" in said

@@ -83,11 +83,14 @@ class SiteClock(_Server):
 
 
 class NtpServer(_Server):
-    """An SNTP server of stratum 2 whose clock is `off_ms`."""
+    """An SNTP server of stratum 2 whose clock is `off_ms`; `kiss` is a code of refusal."""
+
+    kiss = b""
 
     def _answers(self, data: bytes) -> list[bytes]:
         stamp = _stamp(now_ms() + self.off_ms)
-        head = struct.pack(">BBbbII4s", 0x24, 2, 6, -20, 655, 655, b"LOCL")
+        stratum, reference = (0, self.kiss) if self.kiss else (2, b"LOCL")
+        head = struct.pack(">BBbbII4s", 0x24, stratum, 6, -20, 655, 655, reference)
         return [head + stamp + data[40:48] + stamp + stamp]
 
 

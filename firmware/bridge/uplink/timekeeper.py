@@ -78,12 +78,12 @@ class SiteTime:
 
 
 class Server:
-    """One SNTP server; `asked_again_ms` is until when it wants to be left alone."""
+    """One SNTP server: whether it refuses us, and until when it wants to be left alone."""
 
     def __init__(self, address):
         self.address = address
         self.refuses = False
-        self.asked_again_ms = 0
+        self.alone_until_ms = 0
 
 
 class Timekeeper:
@@ -179,7 +179,7 @@ class Timekeeper:
         answers = []
         for server in servers:
             beat()
-            if not server.refuses and self._clock.mono_ms() >= server.asked_again_ms:
+            if not server.refuses and self._clock.mono_ms() >= server.alone_until_ms:
                 answer = await self._ask_server(server, interface)
                 if answer is not None:
                     answers.append(answer)
@@ -233,7 +233,7 @@ class Timekeeper:
         if code in ("DENY", "RSTR"):
             server.refuses = True
         else:
-            server.asked_again_ms = self._clock.mono_ms() + _STEADY_MS
+            server.alone_until_ms = self._clock.mono_ms() + _STEADY_MS
 
     # --- what was answered ---
 

@@ -26,6 +26,10 @@ FIRMWARE = Path(bridge.__file__).resolve().parent.parent
 BOARDS = REPOSITORY / "boards"
 
 NAME_SERVER = "10.0.0.53"  # what the virtual DHCP servers and providers name
+# By port: what time.time() counts from, and what the clock shows at power-on, both in seconds
+# since 1970 (MicroPython's modtime.c and main.c of each port)
+_YEAR_2000_S, _YEAR_2021_S = 946684800, 1609459200
+_CLOCKS = {"ESP32": (_YEAR_2000_S, _YEAR_2000_S), "RP2": (0, _YEAR_2021_S)}
 
 _PR_SET_PDEATHSIG = 1
 _DEAD_POLL_S = 0.005
@@ -100,6 +104,7 @@ class VirtualBoard:
     ticks_ms      what the millisecond counter shows at power-on; boards wrap it at 2**30
     heap          of MicroPython, whose objects are twice as large here as on 32-bit boards
     program_unit  of the chip: 1, or 256 for whole pages
+    power_on_s    what its clock shows at power-on, in seconds since 1970; None for the port's date
     firmware      folder that holds main.py
     air_port      of the rig's air (hil/air.py), 0 for a board without one
     has_chip      False when the radio's place on the board is empty
@@ -113,8 +118,9 @@ class VirtualBoard:
     uarts: Sequence[int] = (0, 1, 2)
     ticks_ms: int = 0
     unique_id: bytes = b"\x24\x0a\xc4\x00\x00\x01"
-    heap: str = "512k"
+    heap: str = "768k"
     program_unit: int = 1
+    power_on_s: int | None = None
     firmware: Path = FIRMWARE
     air_port: int = 0
     has_chip: bool = True
@@ -183,6 +189,7 @@ class VirtualBoard:
         self._life = asyncio.create_task(self._live(process))
 
     async def _boot(self, reset_cause: str) -> asyncio.subprocess.Process:
+        epoch_s, power_on_s = next(_CLOCKS[port] for port in _CLOCKS if port in self.board)
         settings: dict[str, Any] = {
             "uarts": {str(uart): line.slave for uart, line in self.lines.items()},
             "flash": {
@@ -193,6 +200,8 @@ class VirtualBoard:
             },
             "switches": str(self.switches),
             "ticks_start_ms": self.ticks_ms,
+            "epoch_s": epoch_s,
+            "power_on_s": power_on_s if self.power_on_s is None else self.power_on_s,
             "reset_cause": reset_cause,
             "unique_id": self.unique_id.hex(),
             "port": "rp2" if "RP2" in self.board else "esp32",

@@ -32,11 +32,14 @@ def _device(name: str, unit: int = 0) -> dict[str, Any]:
     return {"name": name, "class": CLASS_OF[name], "unit": unit}
 
 
-def bed_config(bed: str, site: bytes, host: str, port: int, tls: bool = False) -> dict[str, Any]:
+def bed_config(
+    bed: str, site: bytes, host: str, port: int, time_port: int, tls: bool = False
+) -> dict[str, Any]:
     """Return the gateway's configuration: a ventilator, an oximeter, and a bus of two units."""
+    place = {"name": "primary", "id": site.hex(), "host": host, "port": port, "tls": tls}
     return {
         "bed": bed,
-        "sites": [{"name": "primary", "id": site.hex(), "host": host, "port": port, "tls": tls}],
+        "sites": [place | {"time_port": time_port}],
         "commit_a_ms": COMMIT_MS["A"],
         "commit_b_ms": COMMIT_MS["B"],
         "commit_c_ms": COMMIT_MS["C"],

@@ -50,6 +50,11 @@ class HubRecords:
             found[CLASSES[row["cls"]]].append(stored)
         return found
 
+    def clock_error_ms(self, gateways: list[bytes]) -> int:
+        """Return how far the worst of the gateways' clocks may be off by its site's word."""
+        found = [best_offsets(self._store.clocks(gateway)) for gateway in gateways]
+        return max(error_ms for clocks in found for _, _, error_ms in clocks.values())
+
     def devices(self, gateways: list[bytes]) -> int:
         """Return how many devices have at least one dated value."""
         names = [{device for device, _ in self.by_device(gateway)} for gateway in gateways]

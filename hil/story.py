@@ -126,6 +126,10 @@ class Story:
     async def _all_well(self) -> None:
         await self._wait("every device's values at the hub", self._everyone_is_there)
         self._tell("all well: every device of every bed is live at the hub")
+        error_ms = self._records.clock_error_ms([bed.gateway for bed in self.ward.beds])
+        self._tell(
+            f"the boards began in the year 2000; the site set their clocks, to {error_ms} ms"
+        )
         await self._until(_CUT_AT)
 
     def _everyone_is_there(self) -> bool:

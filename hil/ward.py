@@ -74,6 +74,7 @@ class Ward:
         self._broker = broker
         self._http = page
         self._noise = noise
+        self._time_port = 0
         self._hub: asyncio.subprocess.Process | None = None
         self._vault = Vault.create(folder / "vault")
 
@@ -106,6 +107,7 @@ class Ward:
         command += ["--vault", str(self.folder / "vault"), "--data", str(self.folder)]
         command += ["--database", self.database]
         command += ["--http", self._http] if self._http else ["--no-page"]
+        command += ["--time", "127.0.0.1:0"]
         if self._secure:
             command += ["--broker", self._secure.url]
             for name in ("ca", "certificate", "key"):
@@ -127,6 +129,7 @@ class Ward:
             if line:
                 ready = json.loads(line)
                 self.page = ready["http"]
+                self._time_port = int(ready["time"].rpartition(":")[2])
                 return str(ready["broker"])
         words = (self.folder / "hub.log").read_text().strip()
         raise RigError("The hub did not start.", words or f"It said nothing within {_READY_S} s.")
@@ -146,7 +149,8 @@ class Ward:
         _, size = board.partitions["keys"]
         board.write_partition("keys", key_region(root, gateway, log, [site], size // 4096))
         board.write_partition("journal", b"")
-        board.write_config(bed_config(f"bed-{number}", site, HOST, near, bool(self._secure)))
+        secure = bool(self._secure)
+        board.write_config(bed_config(f"bed-{number}", site, HOST, near, self._time_port, secure))
         self.beds.append(Bed(f"bed-{number}", gateway, board, link))
 
     def _plug(self, number: int, bed: Bed) -> None:

@@ -10,7 +10,7 @@ from cryptolib import aes
 from micropython import const
 
 from bridge.core.copies import Copies
-from bridge.core.errors import ConfigError
+from bridge.core.errors import ConfigError, MediumError
 from bridge.core.journal import records
 from bridge.core.journal.keyring import KeyRing
 from bridge.core.journal.layout import CLASSES
@@ -25,10 +25,13 @@ from bridge.health.report import Report
 from bridge.health.watchdog import Watchdog
 from bridge.links.rs485 import Rs485Line
 from bridge.links.uart import UartLine, open_uart
-from bridge.release import VERSION
+from bridge.release import RELEASED, VERSION
 from bridge.storage.medium import open_medium
 from bridge.uplink.forward import Forwarder, Site
 from bridge.uplink.network import Links, make_route, open_links
+from bridge.uplink.probe import ConnectProbe
+from bridge.uplink.prober import Prober
+from bridge.uplink.timekeeper import Timekeeper
 from bridge.uplink.tls_room import TlsRoom
 
 _ECB = const(1)
@@ -78,7 +81,7 @@ class App:
         check_rings(wiring, config.lines)
         ports = [self._port(line, wiring) for line in config.lines]
         self.counters = Counters()
-        self.clock = Clock(int.from_bytes(os.urandom(4), "little"))
+        self.clock = Clock(int.from_bytes(os.urandom(4), "little"), RELEASED)
         keys = KeyRing(open_medium(wiring.KEYS))
         torn = keys.recover()
         if torn:
@@ -110,7 +113,9 @@ class App:
             for number, line in enumerate(config.lines)
         ]
         self.links = self._links(wiring)
+        self.timekeeper = Timekeeper(config.ntp, self)
         self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
+        self._measure(config.sites)
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
         self._assign()
         # name, job, how long it may be silent
@@ -119,6 +124,7 @@ class App:
             ("idle", self._idle, _BEAT_MS),
             ("watch", self._watch, _BEAT_MS),
             ("links", self.links.run, _BEAT_MS),
+            ("time", self.timekeeper.run, _BEAT_MS),
         ]
         for name, job in self.links.jobs():
             self.jobs.append((name, job, _LINK_BEAT_MS))
@@ -154,15 +160,17 @@ class App:
             links, route, self.clock, self.counters, self.notice_link, hosts, config.probe_ms,
             config.link_hold_ms, settings.get("dns", ()),
         )  # fmt: skip
-        if len(links) > 1:
-            # With one link there is nothing to choose.
-            from bridge.uplink.probe import ConnectProbe
-            from bridge.uplink.prober import Prober
-
-            lookup = made.address_of
-            brokers = [ConnectProbe(site["host"], site["port"], lookup) for site in config.sites]
-            made.prober = Prober(brokers)
         return made
+
+    def _measure(self, sites):
+        """Have the links measured: by what the sites' clocks take to answer, or their brokers."""
+        probes = list(self.timekeeper.sites)
+        if len(self.links.links) > 1:
+            # A connection is dearer than a datagram, and with one link there is nothing to choose.
+            lookup = self.links.address_of
+            probes += [ConnectProbe(site["host"], site["port"], lookup) for site in sites]
+        if probes:
+            self.links.prober = Prober(probes)
 
     def _line(self, number, line, port, wiring):
         try:
@@ -201,6 +209,9 @@ class App:
         keys = [key for known, key in self.identity.sites if known == id]
         if not keys:
             raise ConfigError("sites: %s: this gateway has no receipt key for it" % site["name"])
+        if site["time_port"]:
+            address = (site["host"], site["time_port"])
+            self.timekeeper.add_site(number, site["name"], address, id, keys[0])
         server_name = site["server_name"] if site["tls"] else None
         place = Site(number, site["name"], site["host"], site["port"], id, keys[0], server_name)
         return Forwarder(place, self.config, self)
@@ -209,7 +220,8 @@ class App:
 
     async def run(self):
         """Recover the log, then run every job for ever."""
-        self.journal.recover()
+        self.journal.recover(self.clock.latest_ms)
+        self.clock.start(self.journal.pool.utc_ms, self.journal.pool.site_utc_ms)
         boot = "reset %s; firmware %s; %s" % (_reset_cause(), VERSION, sys.version)
         for cls in range(len(CLASSES)):
             self.recorder.say(cls, records.BOOT, boot)
@@ -319,6 +331,17 @@ class App:
 
     def notice_certificate(self, text):
         self.recorder.say(0, records.CERTIFICATE, text)
+
+    def notice_time(self, text):
+        try:
+            self.journal.clock_set(self.clock.utc_ms(), self.clock.error_ms())
+        except MediumError:
+            self.counters.add("medium_errors")
+        if text:
+            self.recorder.say(0, records.TIME, text)
+
+    def notice_time_refused(self, text):
+        self.recorder.say(0, records.TIME, "refused: " + text)
 
     def _choose_home(self):
         if self.policy.choose(self.clock.mono_ms()):

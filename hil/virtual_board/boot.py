@@ -15,5 +15,7 @@ import vboard  # noqa: E402
 # No file can stand in for `tls`; a module that is there already can.
 sys.modules["tls"] = tls_stalls
 sys.path[:0] = vboard.settings["path"]
+# The built-in `tls` cannot be shadowed by a file of that name.
+sys.modules["tls"] = __import__("dated_tls")
 del sys.argv[1:]
 __import__("main")

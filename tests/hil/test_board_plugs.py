@@ -1,9 +1,10 @@
 """A virtual board's serial lines, clocks and cable behave as those of a board."""
 
 import os
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+import pytest
 
 from hil.board import VirtualBoard
 from tests.support.throwaway import ECHO, play, receive
@@ -104,7 +105,11 @@ def test_ticks_wrap_while_asyncio_goes_on(tmp_path: Path) -> None:
     play(tmp_path, firmware, story, ticks_ms=2**30 - 200)
 
 
-def test_the_clock_starts_in_2000_and_can_be_set(tmp_path: Path) -> None:
+_EPOCHS = {"VIRTUAL_ESP32S3": (2000, 946684800), "VIRTUAL_RP2040": (2021, 0)}
+
+
+@pytest.mark.parametrize("name", _EPOCHS)
+def test_the_clock_starts_years_ago_and_can_be_set(name: str, tmp_path: Path) -> None:
     firmware = """
         import time
         from machine import RTC
@@ -114,16 +119,20 @@ def test_the_clock_starts_in_2000_and_can_be_set(tmp_path: Path) -> None:
         print("set", time.gmtime(), time.time(), time.time_ns() // 1000000000, RTC().datetime())
         print("made", time.mktime((2000, 1, 2, 0, 0, 0, 0, 0)))
     """
+    year, epoch_s = _EPOCHS[name]
 
     async def story(board: VirtualBoard) -> None:
-        assert re.search(r"\(2000, 1, 1\) [01]$", await board.wait_for("power-on"))
-        seconds = "990107130"  # date -u -d '2031-05-17 13:45:30', less that of 2000-01-01
+        since_epoch_s = (946684800 if year == 2000 else 1609459200) - epoch_s
+        line = await board.wait_for("power-on")
+        assert line.startswith(f"power-on ({year}, 1, 1) ")
+        assert 0 <= int(line.split()[-1]) - since_epoch_s <= 1
+        seconds = 1936791930 - epoch_s  # date -u -d '2031-05-17 13:45:30' +%s
         fields = r"(2031, 5, 17, 13, 45, 30, 5, 137)"
         fields_of_rtc = "(2031, 5, 17, 5, 13, 45, 30, 0)"
         await board.wait_for(f"set {fields} {seconds} {seconds} {fields_of_rtc}")
-        await board.wait_for("made 86400")
+        await board.wait_for(f"made {946771200 - epoch_s}")
 
-    play(tmp_path, firmware, story)
+    play(tmp_path, firmware, story, board=name)
 
 
 def test_the_cable_is_plugged_and_pulled(tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ class HubProcess:
 
     def __enter__(self) -> HubProcess:
         command = [sys.executable, "-m", "vitalkeep", "hub", "--json", "--data", str(self.folder)]
-        command += ["--http", "127.0.0.1:0", "--broker-port", "0", *self._arguments]
+        command += ["--http", "127.0.0.1:0", "--broker-port", "0"]
+        command += ["--time", "127.0.0.1:0", *self._arguments]
         self.errors = (self.folder / "hub.err").open("a+")
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors)
         line = self.child.stdout.readline()

@@ -90,7 +90,8 @@ class SiteClient:
 
     store       what it has
     receipting  whether receipts go out at all
-    statuses    the heartbeats so far
+    tells_time  whether receipts tell the time
+    statuses    the heartbeats so far; the last came at `heard_ms` UTC
     context     for a broker that speaks TLS
     """
 
@@ -102,7 +103,9 @@ class SiteClient:
         self.key = derive.receipt_key(ROOT, GATEWAY, site)
         self.store = SmallSite(b"epoch--1", UPLINK_KEY, self.key, site)
         self.receipting = True
+        self.tells_time = True
         self.statuses: list[dict[str, Any]] = []
+        self.heard_ms = 0
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -139,6 +142,7 @@ class SiteClient:
         _, leaf = wire.parse_topic(packet.topic)
         if leaf == "health":
             status = wire.parse_status(packet.payload, UPLINK_KEY, GATEWAY)
+            self.heard_ms = round(time.time() * 1000)
             self.statuses.append(status)
             self._answer(status)
         elif leaf.startswith("log/"):
@@ -151,7 +155,8 @@ class SiteClient:
             heads = status["heads"]
             spans = {cls: heads[name][:2] for cls, name in enumerate(layout.CLASSES)}
             made = self.store.have(made.nonce, spans)
-        made.utc_ms, made.echo_ms = round(time.time() * 1000), status["mono"]
+        if self.tells_time:
+            made.utc_ms, made.echo_ms = round(time.time() * 1000), status["mono"]
         self.send(made)
 
     def receipt(self, places: list[tuple[int, int]]) -> wire.Receipt:

@@ -12,19 +12,21 @@ from hil.board import VirtualBoard
 Story = Callable[[VirtualBoard], Awaitable[None]]
 
 
-def play(root: Path, firmware: str, story: Story, ticks_ms: int = 0) -> None:
-    """Run a story with a board whose main.py is given."""
+def play(
+    root: Path, firmware: str, story: Story, ticks_ms: int = 0, board: str = "VIRTUAL_ESP32S3"
+) -> None:
+    """Run a story with a board, named as its folder in boards/, whose main.py is given."""
     folder = root / "firmware"
     folder.mkdir()
     (folder / "main.py").write_text(dedent(firmware))
 
     async def run() -> None:
-        board = VirtualBoard(root / "board", uarts=(1, 2), firmware=folder, ticks_ms=ticks_ms)
+        made = VirtualBoard(root / "board", board, (1, 2), ticks_ms, firmware=folder)
         try:
-            await board.start()
-            await story(board)
+            await made.start()
+            await story(made)
         finally:
-            await board.close()
+            await made.close()
 
     asyncio.run(run())
 

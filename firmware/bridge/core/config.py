@@ -9,7 +9,9 @@ The file on the board is `config.json`. Besides the fields it has `bed`, `sites`
                 "devices": [{"name": "oximeter", "class": "A", "unit": 0}]}]}
 
 Sites stand in the ward's order of preference. Their certificates are for "server_name", or for
-"host" where there is none; "tls": false is for a broker on the same wire in a trial.
+"host" where there is none; "tls": false is for a broker on the same wire in a trial. They tell the
+time at "time_port", 0 for nowhere. "ntp" lists up to four SNTP servers: "10.0.0.1", or with
+a port.
 
 What the board's links need to know is in "links":
 
@@ -52,10 +54,13 @@ _DEVICES_MAX = 32
 _TEXT_MAX = 24
 _HOST_MAX = 253  # of a name in dots, RFC 1035
 _EXTRAS_MAX = 16
+_NTP_MAX = 4
+_NTP_PORT = 123
+TIME_PORT = 8322
 
 # What each object must have, and of which type
 _SITE = (("name", str), ("id", str), ("host", str), ("port", int))
-_SITE_MORE = (("tls", bool), ("server_name", str))
+_SITE_MORE = (("tls", bool), ("server_name", str), ("time_port", int))
 _LINE = (("uart", int), ("protocol", str), ("baud", int), ("devices", list))
 _LINE_MORE = (
     ("bits", int),
@@ -79,12 +84,14 @@ class Config:
     """A checked configuration: every field of FIELDS as an attribute, and bed, sites, lines,
     links and parameters.
 
+    ntp     list of (host, port)
+
     data    dict as read from config.json
     Raises  ConfigError naming field, value, range and unit
     """
 
     def __init__(self, data):
-        known = {"bed", "sites", "lines", "links", "parameters", "radio"}
+        known = {"bed", "sites", "lines", "links", "parameters", "radio", "ntp"}
         for name, default, low, high, unit in FIELDS:
             known.add(name)
             value = data.get(name, default)
@@ -102,6 +109,7 @@ class Config:
         if self.radio is not None and not isinstance(self.radio, dict):
             raise ConfigError("radio: %r, want an object" % self.radio)
         self.links = _links(data.get("links", {}))
+        self.ntp = _addresses(data.get("ntp", []))
         self._check_sites()
         self._check_devices()
         for extra in self.parameters:
@@ -118,6 +126,8 @@ class Config:
                 raise ConfigError("sites: id %r, want 16 hex digits" % site["id"])
             site.setdefault("tls", True)
             site.setdefault("server_name", site["host"])
+            if not 0 <= site.setdefault("time_port", TIME_PORT) <= 65535:
+                raise ConfigError("sites: time_port %d, want 0 to 65535" % site["time_port"])
 
     def _check_devices(self):
         names = set()
@@ -181,6 +191,22 @@ def _text(value, name, most=_TEXT_MAX):
     if not isinstance(value, str) or not 0 < len(value) <= most:
         raise ConfigError("%s: %r, want 1 to %d characters" % (name, value, most))
     return value
+
+
+def _addresses(rows):
+    if not isinstance(rows, list) or len(rows) > _NTP_MAX:
+        raise ConfigError("ntp: want a list of at most %d" % _NTP_MAX)
+    found = []
+    for row in rows:
+        host, colon, port = _text(row, "ntp").partition(":")
+        try:
+            number = int(port) if colon else _NTP_PORT
+        except ValueError:
+            number = 0
+        if not host or not 0 < number <= 65535:
+            raise ConfigError("ntp: %r, want an address like 10.0.0.1 or 10.0.0.1:123" % row)
+        found.append((host, number))
+    return found
 
 
 def _table(data, name, fields, optional, low, high):

@@ -1,12 +1,12 @@
 """The dates in an X.509 certificate (RFC 5280, 4.1), for an alarm weeks before they end. Pure."""
 
+from bridge.core.dates import utc_s
 from bridge.core.errors import FormatError
 
 _SEQUENCE = 0x30
 _VERSION = 0xA0
 _UTC_TIME = 0x17
 _GENERALIZED_TIME = 0x18
-_DAYS_BEFORE = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 
 
 def validity(der):
@@ -68,8 +68,4 @@ def _seconds(der, at, end):
     month, day, hour, minute, second = parts
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
         raise FormatError("certificate: no date at %d" % at)
-    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    before = year - 1
-    days = before * 365 + before // 4 - before // 100 + before // 400 - 719162
-    days += _DAYS_BEFORE[month - 1] + day - 1 + (1 if leap and month > 2 else 0)
-    return ((days * 24 + hour) * 60 + minute) * 60 + second
+    return utc_s(year, month, day, hour, minute, second)

@@ -40,6 +40,7 @@ class Report:
             "mono": now_ms,
             "utc": clock.utc_ms(),
             "clock": clock.state,
+            "clock_error": clock.error_ms(),
             "ask": ask,
             "heads": heads,
             "pool": (journal.pool.count, journal.pool.ready + journal.pool.unknown),
@@ -61,6 +62,7 @@ class Report:
         for name, count in (
             ("forced_erases", journal.pool.forced_erases),
             ("set_aside", journal.pool.set_aside),
+            ("absurd_log_times", journal.pool.absurd_times),
             ("lost_parameters", journal.lost_parameters),
             ("keys_copied", int(journal.keys.copied)),
             ("lost_commits", journal.lost_commits),

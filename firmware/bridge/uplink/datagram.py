@@ -28,23 +28,27 @@ async def exchange(address, request, accept, timeout_ms, interface=None, answer_
         sock.connect(socket.getaddrinfo(address[0], address[1])[0][-1])
         sent_ms = time.ticks_ms()
         sock.send(request)
-        stream = asyncio.StreamReader(sock)
         while True:
             left_ms = timeout_ms - time.ticks_diff(time.ticks_ms(), sent_ms)
             if left_ms <= 0:
                 return None
             try:
-                payload = await asyncio.wait_for_ms(_next(stream, answer_max), left_ms)
+                payload = await asyncio.wait_for_ms(_next(sock, answer_max), left_ms)
             except asyncio.TimeoutError:
                 return None
-            if accept(payload):
+            if payload is not None and accept(payload):
                 return payload, time.ticks_diff(time.ticks_ms(), sent_ms)
     finally:
         sock.close()
 
 
-async def _next(stream, answer_max):
+def _next(sock, answer_max):
+    """Wait for a datagram and return it, None for an error: a coroutine as asyncio's streams are.
+
+    Their read() would go on into the next datagram until it has enough bytes.
+    """
+    yield asyncio.core._io_queue.queue_read(sock)
     try:
-        return await stream.read(answer_max)
+        return sock.recv(answer_max)
     except OSError:
-        return b""  # nobody listens there, says ICMP: anyone can say that
+        return None  # nobody listens there, says ICMP: anyone can say that

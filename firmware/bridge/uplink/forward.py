@@ -47,8 +47,8 @@ class Site:
 class Forwarder:
     """Keeps one site supplied.
 
-    gateway  has identity, journal, clock, counters, links, policy, credentials, tls_room, and is
-             told what happens:
+    gateway  has identity, journal, clock, counters, links, policy, credentials, tls_room,
+             timekeeper, and is told what happens:
              report.fields(sender, nonce, ask, now_ms) returns those of a heartbeat,
              notice_site(site, up) hears when the site starts and stops to receipt,
              notice_renewal(site) that its store is a new one,
@@ -302,7 +302,10 @@ class Forwarder:
             return
         self._heard_ms = self._clock.mono_ms()
         if receipt.echo_ms == self._status_ms:
-            self._take_time(receipt)
+            trip_ms = self._heard_ms - receipt.echo_ms
+            self._gateway.timekeeper.site_said(
+                self.site.number, self.site.name, receipt.utc_ms, trip_ms
+            )
         renewals = self.sender.renewals
         self.sender.receipt(receipt)
         if self.sender.renewals != renewals:
@@ -312,14 +315,6 @@ class Forwarder:
         if receipt.have or receipt.entries:
             self._set_up(True)
         self._news.set()
-
-    def _take_time(self, receipt):
-        now_ms = self._clock.mono_ms()
-        trip_ms = now_ms - receipt.echo_ms
-        # The site wrote its time somewhere on the way: in the middle, give or take half the trip.
-        utc_ms = receipt.utc_ms + trip_ms // 2
-        if self._clock.site_time(utc_ms, now_ms):
-            self._journal.clock_set(self._clock.utc_ms(), trip_ms // 2 + 1)
 
     def _set_up(self, up):
         if up != self.up:

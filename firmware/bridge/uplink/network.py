@@ -108,6 +108,14 @@ class Links:
         """Name of the current link for SO_BINDTODEVICE, None where it is not bound."""
         return None if self.current is None else self.links[self.current].interface
 
+    def interfaces(self):
+        """Return the names of all links that are up, the current one's first; None is any."""
+        names = []
+        for number, link in enumerate(self.links):
+            if link.interface not in names and self._is_up(number):
+                names.insert(0 if number == self.current else len(names), link.interface)
+        return names
+
     def is_up(self, number=None):
         """Say whether a link is up, or the current one."""
         number = self.current if number is None else number

@@ -1,7 +1,8 @@
-"""The built-in `time`, as on a board: ticks wrap at 2**30, the clock starts in 2000.
+"""The built-in `time`, as on a board: ticks wrap at 2**30, the clock starts years ago.
 
 `asyncio` was imported before this shadow and keeps the built-in ticks, which its scheduler needs.
-Epoch, field count and UTC are those of the ESP32 port (ports/esp32/modtime.c).
+Epoch and first date are those of the board's port; field count and UTC are the same on all
+(ports/esp32/modtime.c).
 """
 
 import sys
@@ -16,7 +17,7 @@ import vboard  # noqa: E402
 
 _PERIOD = 1 << 30
 _HALF = 1 << 29
-_EPOCH_2000 = 946684800  # seconds from 1970, the epoch of the unix port, to that of ESP32
+_EPOCH_S = vboard.settings["epoch_s"]  # the port's, in seconds since 1970, as all here with _s
 
 _real_ticks_ms = ticks_ms  # noqa: F405
 _real_ticks_us = ticks_us  # noqa: F405
@@ -24,7 +25,7 @@ _real_gmtime = gmtime  # noqa: F405
 _real_mktime = mktime  # noqa: F405
 _power_on_ms = _real_ticks_ms()
 _start_ms = vboard.settings["ticks_start_ms"]
-_rtc_ms = 0  # what machine.RTC added to the time since power-on
+_rtc_ms = (vboard.settings["power_on_s"] - _EPOCH_S) * 1000  # what the clock showed at power-on
 _bite = None  # the watchdog's reset, once there is one
 _bite_at_ms = 0
 _pause = None  # what stops Python now and then
@@ -61,7 +62,7 @@ def _now_ms():
 
 
 def time():
-    """Return seconds since 2000-01-01, where every power-on starts again."""
+    """Return seconds since the port's epoch; every power-on starts at the same date again."""
     return _now_ms() // 1000
 
 
@@ -70,7 +71,7 @@ def time_ns():
 
 
 def gmtime(seconds=None):
-    return _real_gmtime((time() if seconds is None else seconds) + _EPOCH_2000)[:8]
+    return _real_gmtime((time() if seconds is None else seconds) + _EPOCH_S)[:8]
 
 
 localtime = gmtime
@@ -78,13 +79,18 @@ localtime = gmtime
 
 def mktime(fields):
     # The rig starts the board in UTC, so the built-in's local time is UTC as well.
-    return int(_real_mktime(fields)) - _EPOCH_2000
+    return int(_real_mktime(fields)) - _EPOCH_S
 
 
 def set_rtc(seconds):
-    """What machine.RTC does: the time since 2000 is now `seconds`."""
+    """What machine.RTC does: the time since the epoch is now `seconds`."""
     global _rtc_ms
     _rtc_ms += seconds * 1000 - _now_ms()
+
+
+def utc_s():
+    """Return what the board takes for UTC, in seconds since 1970."""
+    return time() + _EPOCH_S
 
 
 def set_watchdog(timeout_ms, bite):

@@ -13,10 +13,12 @@ from typing import Any
 
 import click
 
+from bridge.core.config import TIME_PORT
 from vitalkeep.errors import ToolError
 
 _DATA = "vitalkeep"
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_TIME_HOST = "127.0.0.1"
 
 
 def data_home() -> Path:
@@ -70,6 +72,13 @@ def find_identity(ca: Path | None, certificate: Path | None, key: Path | None) -
 )
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder for the data.")
 @click.option("--http", default="127.0.0.1:8321", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--time",
+    "time_at",
+    metavar="HOST:PORT",
+    help=f"UDP address at which gateways ask for the time, or none. "
+    f"Default: {_TIME_HOST}:{TIME_PORT} if it is free.",
+)
 @click.option("--no-page", is_flag=True, help="Serve no page and no API.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON line.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write that line here, too.")
@@ -85,6 +94,7 @@ def hub(
     database: str | None,
     data_dir: Path | None,
     http: str,
+    time_at: str | None,
     no_page: bool,
     as_json: bool,
     ready_file: Path | None,
@@ -108,6 +118,9 @@ def hub(
     # What the hub writes is about patients: for its own user alone.
     os.umask(0o077)
     address = None if no_page else parse_listen("--http", http)
+    clock: tuple[str, int] | None = (_TIME_HOST, TIME_PORT)
+    if time_at is not None:
+        clock = None if time_at == "none" else parse_listen("--time", time_at)
     data = data_dir or data_home()
     vault = _open_vault(vault_dir or data / "vault", new_vault)
     broker = broker or os.environ.get("VITALKEEP_BROKER")
@@ -126,6 +139,7 @@ def hub(
         else:
             click.echo(f"page    {where['http'] or 'none'}")
             click.echo(f"broker  {where['broker']}")
+            click.echo(f"time    {where['time'] or 'none'}")
             click.echo(f"site    {vault.site_name}, id {vault.site_id.hex()}")
             click.echo("Ctrl-C stops it.")
 
@@ -143,7 +157,8 @@ def hub(
             ) from None
         if named is None:
             named = Address.parse(stack.enter_context(EmbeddedBroker(broker_port)).url)
-        asyncio.run(Hub(vault, store, Settings(named, address), ready).run())
+        settings = Settings(named, address, clock, time_at is None)
+        asyncio.run(Hub(vault, store, settings, ready).run())
 
 
 def _open_vault(folder: Path, new: bool) -> Any:

@@ -24,6 +24,7 @@ from vitalkeep.hub.consume import Address, Consumer
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.page import Feed, make_app
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
+from vitalkeep.hub.timeserver import TimeServer
 from vitalkeep.hub.tls import Watch
 from vitalkeep.hub.ward import STALE_S, Ward
 from vitalkeep.keys.vault import Vault
@@ -43,16 +44,22 @@ _STOP_S = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """http: (host, port) of the page, None for none; port 0 takes a free one."""
+    """http: (host, port) of the page, None for none; port 0 takes a free one. time: for UDP.
+
+    time_may_fail  a port for the time that somebody else has is no reason not to start
+    """
 
     broker: Address
     http: tuple[str, int] | None
+    time: tuple[str, int] | None = None
+    time_may_fail: bool = False
 
 
 class Hub:
     """One running hub.
 
-    ready  called once with {"http": url or None, "broker": url} when both ends are open
+    ready  called once with {"http": url or None, "broker": url, "time": host:port or None} when
+           all are open
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Hub:
         self.consumer = Consumer(settings.broker, self.intake.handle)
         self.certificates = Watch()
         self.feed = Feed()
+        self.time = TimeServer(vault)
         self._settings = settings
         self._ready = ready
         self._started = time.monotonic()
@@ -85,6 +93,9 @@ class Hub:
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, stop.set)
         sock = _listen(*self._settings.http) if self._settings.http else None
+        settings = self._settings
+        if settings.time is not None:
+            await self.time.listen(settings.time, settings.time_may_fail)
         await loop.run_in_executor(self._reader, self._remember)
         self.ward.say(utc_now_ms(), None, "info", "Hub started")
         tasks = [
@@ -110,11 +121,13 @@ class Hub:
             await self._say_ready(address)
             await stop.wait()
         finally:
+            self.time.close()
             await self._shut_down(server, tasks)
 
     async def _say_ready(self, address: str | None) -> None:
         if self._ready:
-            self._ready({"http": address, "broker": str(self._settings.broker)})
+            broker = str(self._settings.broker)
+            self._ready({"http": address, "broker": broker, "time": self.time.address})
 
     async def _shut_down(self, server: _Server | None, tasks: list[asyncio.Task[None]]) -> None:
         self.feed.close()
@@ -193,6 +206,7 @@ class Hub:
                 try:
                     self.vault.reload()
                     self.intake.set_vault(self.vault)
+                    self.time.set_vault(self.vault)
                 except ToolError as error:
                     log.warning("%s", error.message)
             await self.intake.write_story()
@@ -293,6 +307,7 @@ class Hub:
             "batches": intake.batches,
             "commit_ms": round(intake.commit_ms, 2),
             "viewers": len(self.feed),
+            "time": dict(self.time.counters),
             "strangers": dict(intake.ingest.strangers),
             "counters": dict(intake.ingest.counters),
         }

@@ -19,9 +19,10 @@ _COUNTERS_MAX = 64
 class Heartbeat:
     """One authenticated heartbeat.
 
-    mono_ms     since the boot `boot`; utc_ms: 0 unknown; clock: 0 unknown, 1 estimated, 2 a site's
+    mono_ms     since the boot `boot`; utc_ms: 0 unknown; clock: 0 unknown, 1 SNTP's, 2 a site's
     heads       by class number: (oldest sector held, open sector, bytes in it), -1 for none
     backlog     by class number: bytes this site has not been sent
+    clock_error_ms  how far its clock may be off, None while it is unknown
     hours_left  until the log is full, None when the gateway does not say
     certificate_days  its certificate and its CA are good for so long, None for not known
     """
@@ -43,6 +44,7 @@ class Heartbeat:
     micropython: str
     hours_left: float | None
     certificate_days: int | None = None
+    clock_error_ms: int | None = None
 
 
 def _whole(value: Any, name: str, low: int = 0, high: int = 2**62) -> int:
@@ -97,6 +99,7 @@ def parse_heartbeat(gateway: bytes, fields: dict[str, Any]) -> Heartbeat:
     for line in found[:_LINES_MAX]:
         line = _table(line, "lines")
         lines.append((_text(line.get("name", "?")), _text(line.get("state", "?"))))
+    error = fields.get("clock_error")
     hours = fields.get("hours_left")
     number = isinstance(hours, (int, float)) and not isinstance(hours, bool)
     # Python's JSON reader lets NaN and Infinity through; browsers' do not.
@@ -125,6 +128,7 @@ def parse_heartbeat(gateway: bytes, fields: dict[str, Any]) -> Heartbeat:
         micropython=_text(fields.get("micropython", "")),
         hours_left=None if hours is None else float(hours),
         certificate_days=None if days is None else _whole(days, "certificate_days", -(10**6)),
+        clock_error_ms=None if error is None else _whole(error, "clock_error"),
     )
 
 

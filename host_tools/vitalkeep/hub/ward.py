@@ -28,7 +28,7 @@ _STORY = 200
 _ALARMS_MAX = 32
 _DEVICES_MAX = 64
 _BOOTS = 15  # whose clocks are remembered, besides the current one
-_CLOCK_NAMES = ("unknown", "estimated", "from a site")
+_CLOCK_NAMES = ("unknown", "from SNTP, which nobody authenticates", "from a site")
 _PRIORITIES = ("none", "low", "medium", "high")
 
 _EVENTS = {
@@ -40,6 +40,7 @@ _EVENTS = {
     "link-down": ("bad", "Link down {}"),
     "device-silent": ("bad", "{} is silent"),
     "device-back": ("good", "{} is back"),
+    "time": ("info", "Clock {}"),
     "set-aside": ("bad", "Unreadable flash was set aside: {}"),
     "key-epoch": ("bad", "Key epoch changed: {}"),
     "orphan": ("bad", "Closed by the change of key epoch: {}"),
@@ -287,7 +288,7 @@ class Ward:
             "link": bed.link,
             "heard": bed.heard_ms or None,
             "classes": classes,
-            "clock": _CLOCK_NAMES[beat.clock] if beat else "unknown",
+            "clock": _clock(beat),
             "hours_left": beat.hours_left if beat else None,
             "certificate_days": beat.certificate_days if beat else None,
             "firmware": beat.firmware if beat else "",
@@ -358,3 +359,11 @@ def _radio_devices(bed: _Bed) -> list[dict[str, Any]]:
         entry["alarms"].append([_PRIORITIES[min(priority, 3)], text])
         entry["at"] = max(entry["at"] or 0, at_ms)
     return [found[name] for name in sorted(found)]
+
+
+def _clock(beat: Heartbeat | None) -> str:
+    """Return where a gateway's clock is from and how far it may be off, in words."""
+    if beat is None:
+        return _CLOCK_NAMES[0]
+    name = _CLOCK_NAMES[beat.clock]
+    return name if beat.clock_error_ms is None else f"{name}, to {beat.clock_error_ms} ms"

@@ -29,6 +29,13 @@ class TestConfig(unittest.TestCase):
         line = config.lines[0]
         self.assertEqual((line["bits"], line["parity"], line["stop"]), (8, "N", 1))
 
+    def test_where_the_time_is_from_has_ports_of_its_own(self):
+        data = good()
+        self.assertEqual(Config(data).sites[0]["time_port"], 8322)
+        self.assertEqual(Config(data).ntp, [])
+        data["ntp"] = ["10.0.0.1", "10.0.0.2:1123"]
+        self.assertEqual(Config(data).ntp, [("10.0.0.1", 123), ("10.0.0.2", 1123)])
+
     def test_each_field_is_bounded(self):
         for name, _, low, high, _ in FIELDS:
             for value in (low - 1, high + 1, "5", None, True):
@@ -57,6 +64,14 @@ class TestConfig(unittest.TestCase):
             (lambda d: d.update(links={"cellular": {"apn": 'a"b'}}), "apn"),
             (lambda d: d.update(links={"cellular": {"apn": "a", "pin": "1"}}), "pin"),
             (lambda d: d.update(links={"dns": ["ns.ward"]}), "dns"),
+            (lambda d: d["sites"][0].update(time_port=65536), "time_port"),
+            (lambda d: d["sites"][0].update(time_port="8322"), "time_port"),
+            (lambda d: d.update(ntp="10.0.0.1"), "ntp"),
+            (lambda d: d.update(ntp=["10.0.0.1"] * 5), "ntp"),
+            (lambda d: d.update(ntp=["10.0.0.1:x"]), "ntp"),
+            (lambda d: d.update(ntp=["10.0.0.1:0"]), "ntp"),
+            (lambda d: d.update(ntp=[":123"]), "ntp"),
+            (lambda d: d.update(ntp=[7]), "ntp"),
             (lambda d: d.update(parameters=[{"id": 5, "label": "x", "unit": "y"}]), "id"),
         ):
             data = good()

@@ -180,3 +180,15 @@ def test_certificate_that_is_about_to_end_is_said_weeks_ahead_once_a_day(ward, g
         "The gateway's certificate has ended: renew it",
     ]
     assert ward.bed(gateway.id, trends=False)["certificate_days"] == -1
+
+
+def test_a_gateway_s_clock_is_shown_with_its_source_and_its_error(ward, gateway):
+    for changes, words in (
+        ({}, "unknown"),
+        ({"clock": 1, "clock_error": 40}, "from SNTP, which nobody authenticates, to 40 ms"),
+        ({"clock": 2, "clock_error": 3}, "from a site, to 3 ms"),
+        ({"clock": 2}, "from a site"),  # a firmware that does not say
+    ):
+        gateway.clock.now_ms += 1000
+        hear(ward, gateway, NOW, **changes)
+        assert ward.bed(gateway.id, trends=False)["clock"] == words

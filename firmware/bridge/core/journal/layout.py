@@ -39,7 +39,7 @@ FIRST_CONFIGURED = const(0x8000)
 
 # Clock states, in headers, resumes and clock records
 CLOCK_UNKNOWN = const(0)
-CLOCK_ESTIMATED = const(1)  # continued from the last time in the log
+CLOCK_SNTP = const(1)  # servers agreed that nobody authenticates
 CLOCK_SITE = const(2)  # a site answered, authenticated
 
 BLANK = const(0xFF)

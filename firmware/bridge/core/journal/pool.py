@@ -31,6 +31,8 @@ class Pool:
     worn           sectors that did not erase or did not take a header
     forced_erases  appends that had to wait for an erase
     ready, unknown sectors verified blank, and those that may be
+    utc_ms         the last UTC in a header, 0 for none; site_utc_ms: the last by a site
+    absurd_times   headers whose UTC nobody can believe
     """
 
     def __init__(self, medium, flash, gateway, log_id):
@@ -41,6 +43,7 @@ class Pool:
             raise MediumError("log: %d sectors, want at least 8" % self.count)
         self.set_aside = self.worn = self.forced_erases = 0
         self.ready = self.unknown = 0
+        self.utc_ms = self.site_utc_ms = self.absurd_times = 0
         self.held = [0] * len(layout.CLASSES)  # sectors of each class
         self._medium = medium
         self._flash = flash
@@ -53,13 +56,13 @@ class Pool:
         self._near = array("H", bytes(2 * len(layout.CLASSES)))  # where each class was last found
         self._cursor = 0  # sectors are taken in turn, which spreads the wear
 
-    def mount(self):
-        """Read every header. Erases nothing."""
+    def mount(self, latest_ms):
+        """Read every header; UTC after `latest_ms` is not believed. Erases nothing."""
         data = bytearray(layout.HEADER_SIZE)
         newest = -1
         for sector in range(self.count):
             self._medium.readblocks(sector, data, 0)
-            self._owners[sector] = owner = self._owner(data, sector)
+            self._owners[sector] = owner = self._owner(data, sector, latest_ms)
             if owner == SET_ASIDE:
                 self.set_aside += 1
             elif owner == UNKNOWN:
@@ -68,7 +71,7 @@ class Pool:
                 newest = sector
         self._cursor = (newest + 1) % self.count
 
-    def _owner(self, data, sector):
+    def _owner(self, data, sector, latest_ms):
         if all(byte == layout.BLANK for byte in data):
             return UNKNOWN
         try:
@@ -78,7 +81,18 @@ class Pool:
         if header.gateway != self._gateway or header.log_id != self._log_id:
             return SET_ASIDE
         self._note(sector, header.cls, header.number)
+        if header.utc_ms > latest_ms:
+            self.absurd_times += 1
+        else:
+            self.note_time(header.utc_ms, header.clock)
         return header.cls | _flags(header)
+
+    def note_time(self, utc_ms, clock):
+        """Note that a header tells UTC, by a clock of that state."""
+        if clock != layout.CLOCK_UNKNOWN:
+            self.utc_ms = max(self.utc_ms, utc_ms)
+        if clock == layout.CLOCK_SITE:
+            self.site_utc_ms = max(self.site_utc_ms, utc_ms)
 
     def _note(self, sector, cls, number):
         self._low[sector] = number & 0xFFFF

@@ -39,6 +39,7 @@ WORN = const(11)  # flash did not take what was programmed
 SITE_CHOSEN = const(12)  # classes B and C go there from now on
 STORE_RENEWED = const(13)  # a site lost what it had: it is sent what is still held
 CERTIFICATE = const(14)  # ours ends soon, or was replaced
+TIME = const(15)  # the clock: which source set it, a step, an answer that was refused
 LINK_CHOSEN = const(16)  # text: the link, and why it is another now
 LINK_FAULT = const(17)  # text: the link, and what is wrong with it
 RADIO = const(20)  # on, off, refused by the duty cycle
@@ -59,6 +60,7 @@ EVENT_NAMES = {
     SITE_CHOSEN: "site-chosen",
     STORE_RENEWED: "store-renewed",
     CERTIFICATE: "certificate",
+    TIME: "time",
     LINK_CHOSEN: "link-chosen",
     LINK_FAULT: "link-fault",
     RADIO: "radio",

@@ -18,6 +18,7 @@ from bridge.core.journal.seal import Counter, next_chain_key, resume_key, sector
 from bridge.core.journal.writer import DEFINE_ROOM, SMALL_ROOM, TEXT_ROOM, RecordWriter
 
 _SEALED_AFTER_MS = const(3600000)
+_NO_END_MS = const(1 << 62)
 _FORECAST_AFTER_MS = const(60000)
 _RESUME_ROOM = const(256)  # an open sector with less behind its last page is not worth resuming
 _SAMPLES_AT_ONCE = const(128)  # of a wave, in one record
@@ -62,13 +63,15 @@ class Journal:
 
     # --- recovery ---
 
-    def recover(self):
+    def recover(self, latest_ms=_NO_END_MS):
         """Mount the log: finish what a power cut left half done, then go on where it ended.
+
+        latest_ms  UTC in a header after this is not believed
 
         Erases nothing. A class whose keys are gone goes on in a new key epoch and says so; without
         a spare seed it stays shut: an append raises KeyLost.
         """
-        self.pool.mount()
+        self.pool.mount(latest_ms)
         renewed = self._renew_keys()
         for log in self._logs:
             slot = self.keys.newest(log.cls)
@@ -164,6 +167,7 @@ class Journal:
             self.pool.retire(sector)
             self._ensure_blank()
         self.pool.own(sector, log.cls, slot.number)
+        self.pool.note_time(header.utc_ms, header.clock)
         log.sector, log.slot, log.number = sector, slot, slot.number
         log.end = HEADER_SIZE
         log.opened_ms = mono_ms
@@ -305,7 +309,10 @@ class Journal:
                 return
 
     def clock_set(self, utc_ms, error_ms):
-        """Tie this boot's monotonic time to UTC in every class's log, at once."""
+        """Tie this boot's monotonic time to UTC in every class's log, at once.
+
+        A header tells it in clear, for the next boot: where none has for an hour, a sector begins.
+        """
         clock = self.clock
         for log in self._logs:
             if log.sector < 0:
@@ -316,6 +323,9 @@ class Journal:
                 if self._kept(log):
                     self.commit(log.cls)
                     break
+        last = self._logs[-1]
+        if last.sector >= 0 and clock.utc_ms() - self.pool.utc_ms > _SEALED_AFTER_MS:
+            self._roll(last)
 
     def commit(self, cls):
         """Program what waits; it is on flash when this returns. Returns the bytes programmed.

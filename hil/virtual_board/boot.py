@@ -12,10 +12,9 @@ sys.path[:0] = [sys.argv[1], sys.argv[2]]
 import tls_stalls  # noqa: E402
 import vboard  # noqa: E402
 
-# No file can stand in for `tls`; a module that is there already can.
+# No file can stand in for `tls`, but a module that is there already can: each on the one before.
 sys.modules["tls"] = tls_stalls
-sys.path[:0] = vboard.settings["path"]
-# The built-in `tls` cannot be shadowed by a file of that name.
 sys.modules["tls"] = __import__("dated_tls")
+sys.path[:0] = vboard.settings["path"]
 del sys.argv[1:]
 __import__("main")

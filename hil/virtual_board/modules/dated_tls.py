@@ -1,4 +1,4 @@
-"""The built-in `tls`, with the dates of certificates checked by the board's own clock.
+"""`tls`, with the dates of certificates checked by the board's own clock.
 
 mbedTLS of the unix port asks this computer for the date, and of a board machine.RTC: there a
 certificate is "not yet valid" until the firmware has set the clock. Here the verify callback
@@ -10,7 +10,7 @@ boot.py puts this module in the place of `tls`.
 
 import time
 
-import tls as _built_in
+import tls as _below  # tls_stalls, which boot.py has put there
 from tls import *  # noqa: F403
 
 
@@ -26,8 +26,8 @@ def _check_dates(certificate, depth):
 
 
 def SSLContext(protocol):
-    """Return the built-in's context; a client's checks dates by the board's clock."""
-    context = _built_in.SSLContext(protocol)
-    if protocol in (_built_in.PROTOCOL_TLS_CLIENT, _built_in.PROTOCOL_DTLS_CLIENT):
+    """Return a context; a client's checks dates by the board's clock."""
+    context = _below.SSLContext(protocol)
+    if protocol in (_below.PROTOCOL_TLS_CLIENT, _below.PROTOCOL_DTLS_CLIENT):
         context.verify_callback = _check_dates
     return context

@@ -14,6 +14,7 @@ from hil.bench.uplink.bedside import FIRST_UART, Bedside, device_name
 from hil.bench.uplink.brokers import Broker, make_broker
 from hil.bench.uplink.plan import Measuring
 from hil.bench.uplink.site import Site
+from hil.bench.uplink.waiting import until
 from hil.errors import RigError
 from hil.link import LinkProxy
 
@@ -162,7 +163,7 @@ async def run(death: Callable[[Stage], None]) -> Outcome:
             at_first = all(first.committed_at(device_name(u), n) for u, n in last.items())
             return at_first and bool(second.committed_at(device_name(FIRST_UART), 0))
 
-        await _until(is_live, "the sites to have a first value of all classes")
+        await until(is_live, "the sites to have a first value of all classes")
         for _ in range(_BEFORE):
             for uart in uarts:
                 bedside.say(uart)
@@ -183,7 +184,7 @@ async def run(death: Callable[[Stage], None]) -> Outcome:
         def is_all_there() -> bool:
             return all(second.committed_at(device_name(u), n) for u, n in last.items())
 
-        await _until(is_all_there, "the second site to have the last values")
+        await until(is_all_there, "the second site to have the last values")
         waits, lost = [], 0
         for (uart, number), said_at in bedside.said_at.items():
             times = [site.committed_at(device_name(uart), number) for site in stage.sites]
@@ -208,11 +209,3 @@ def _live_again(stage: Stage, died: float) -> float | None:
             return None
         waits.append(min(there) - died)
     return max(waits)
-
-
-async def _until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + _WAIT_S
-    while not condition():
-        if time.monotonic() > end:
-            raise RigError(f"bench: waited {_WAIT_S} s for {what}.", "See the gateway's log.")
-        await asyncio.sleep(0.02)

@@ -7,13 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bridge.core import wire
 from hil.bench.uplink.bedside import GATEWAY, LOG_ID, ROOT, mark_of
 from hil.tasks import end_tasks
 from vitalkeep.hub.consume import Address, Consumer, Message, Publish
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.ward import Ward
+from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Vault
+
+_UPLINK_KEY = derive.uplink_key(ROOT, GATEWAY)
 
 
 class _Watched(Ward):
@@ -37,10 +41,12 @@ class Site:
 
     id          8 bytes; what the gateway must be provisioned for
     receipting  False: it commits, and answers nothing
+    status      fields of the gateway's last heartbeat
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.receipting = True
+        self.status: dict[str, Any] = {}
         vault = Vault.create(folder / name, name)
         vault.add_gateway(GATEWAY, "bench", ROOT, LOG_ID)
         self.id = vault.site_id
@@ -55,6 +61,9 @@ class Site:
         self._task = asyncio.create_task(consumer.run())
 
     async def _handle(self, messages: Sequence[Message]) -> Sequence[Publish]:
+        for message in messages:
+            if message.topic.endswith("/health"):
+                self.status = wire.parse_status(message.payload, _UPLINK_KEY, GATEWAY)
         answers = await self._intake.handle(messages)
         return answers if self.receipting else ()
 

@@ -1,4 +1,4 @@
-"""How much of the backlog may be on its way at once, so that live commits seldom wait for it. Pure.
+"""How much of the backlog may be under way at once, so that live commits do not wait for it. Pure.
 
 What is sent waits twice: on a slow link, and at a site that is busy, perhaps with a thousand other
 gateways. Both show in how long receipts take. The share begins with one run; it doubles each round

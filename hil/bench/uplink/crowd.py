@@ -26,7 +26,7 @@ _PEER = f"a fixed pause of {_PEER_PAUSE_S:g} s"
 _PEAK_S = 0.1  # in which attempts are counted
 _BACK_MAX_S = 90
 _SPARE_FILES = 200
-_JOIN_S = 5.0  # over which the gateways come the first time
+_JOINING_PER_S = 200  # the first time
 
 Pause = Callable[[float, bool], float]  # (seconds it was up, it came past the connection)
 
@@ -101,7 +101,7 @@ async def come_back(
     crowd = Crowd()
     await broker.start()
     gateways = [
-        asyncio.create_task(_gateway(number, broker.port, pauses(), crowd, count))
+        asyncio.create_task(_gateway(number, broker.port, pauses(), crowd))
         for number in range(count)
     ]
     try:
@@ -122,9 +122,9 @@ async def come_back(
         broker.stop()
 
 
-async def _gateway(number: int, port: int, pause: Pause, crowd: Crowd, count: int) -> None:
+async def _gateway(number: int, port: int, pause: Pause, crowd: Crowd) -> None:
     """Hold a session with the broker for ever."""
-    await asyncio.sleep(_JOIN_S * number / count)
+    await asyncio.sleep(number / _JOINING_PER_S)
     while True:
         crowd.attempts.append(time.monotonic())
         up_at = 0.0

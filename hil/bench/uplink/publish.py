@@ -29,7 +29,6 @@ async def measure(measuring: Measuring) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="vitalkeep-bench-") as folder:
             runner = Runner(Path(folder))
-            measuring.report.context["broker"] = broker.name
             for round_trip_ms in _ROUND_TRIPS_MS:
                 await _at(round_trip_ms, broker, runner, path, measuring)
     finally:

@@ -9,7 +9,7 @@ from hil.errors import RigError
 _POLL_S = 0.02
 
 
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
     """Return once `condition()` holds; raises RigError when it does not in time."""
     end = time.monotonic() + timeout_s
     while not condition():

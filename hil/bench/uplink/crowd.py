@@ -28,7 +28,8 @@ _BACK_MAX_S = 90
 _SPARE_FILES = 200
 _JOINING_PER_S = 200  # the first time
 
-Pause = Callable[[float, bool], float]  # (seconds it was up, it came past the connection)
+# (when the attempt began, seconds that it was up, it came past the connection) to seconds
+Pause = Callable[[float, float, bool], float]
 
 
 @dataclass
@@ -52,14 +53,14 @@ def _pace() -> Pause:
     """Return the gateway's own pauses."""
     pace = Pace()
 
-    def pause(lasted_s: float, dear: bool) -> float:
+    def pause(began_s: float, lasted_s: float, dear: bool) -> float:
         return float(pace.pause_ms(round(lasted_s * 1000), dear, os.urandom(1)[0])) / 1000
 
     return pause
 
 
 def _fixed() -> Pause:
-    return lambda lasted_s, dear: _PEER_PAUSE_S
+    return lambda began_s, lasted_s, dear: _PEER_PAUSE_S
 
 
 async def measure(measuring: Measuring) -> None:
@@ -126,7 +127,8 @@ async def _gateway(number: int, port: int, pause: Pause, crowd: Crowd) -> None:
     """Hold a session with the broker for ever."""
     await asyncio.sleep(number / _JOINING_PER_S)
     while True:
-        crowd.attempts.append(time.monotonic())
+        began_s = time.monotonic()
+        crowd.attempts.append(began_s)
         up_at = 0.0
         writer = None
         try:
@@ -144,7 +146,7 @@ async def _gateway(number: int, port: int, pause: Pause, crowd: Crowd) -> None:
             if writer is not None:
                 writer.close()
         lasted_s = time.monotonic() - up_at if up_at else 0.0
-        await asyncio.sleep(pause(lasted_s, writer is not None))
+        await asyncio.sleep(pause(began_s, lasted_s, writer is not None))
 
 
 async def _log_in(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

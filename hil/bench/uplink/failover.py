@@ -124,22 +124,32 @@ async def measure(measuring: Measuring) -> None:
     measuring.tell(f"failover, {runs} runs of each: {', '.join(kinds)}")
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(kind: str) -> Outcome:
-        async with gate:
-            return await run(DEATHS[kind])
-
-    order = [kind for _ in range(runs) for kind in kinds]
-    found = await asyncio.gather(*[one(kind) for kind in order])
     outcomes: dict[str, list[Outcome]] = {kind: [] for kind in kinds}
-    for kind, outcome in zip(order, found, strict=True):
+    failures = measuring.report.failures
+
+    async def one(kind: str) -> None:
+        async with gate:
+            try:
+                outcome = await run(DEATHS[kind])
+            except RigError as error:
+                failures.append(f"failover, {kind}: {error.message}")
+                return
         outcomes[kind].append(outcome)
+        measuring.tell(
+            f"{kind}: A on its way for {outcome.class_a_s:.2f} s at most, "
+            f"B and C live after {outcome.others_s:.2f} s"
+        )
         if outcome.lost:
-            measuring.report.failures.append(f"failover, {kind}: {outcome.lost} values lost")
-    _report(measuring, outcomes)
+            failures.append(f"failover, {kind}: {outcome.lost} values lost")
+
+    await asyncio.gather(*[one(kind) for _ in range(runs) for kind in kinds])
+    _report(measuring, {kind: found for kind, found in outcomes.items() if found})
 
 
 def _report(measuring: Measuring, outcomes: dict[str, list[Outcome]]) -> None:
     everything = [outcome for found in outcomes.values() for outcome in found]
+    if not everything:
+        return
     note = f"{measuring.plan.runs} runs of each kind of death, {_AT_ONCE} at a time"
     for name, limit, of in (
         ("class_a", _CLASS_A_MAX_S, lambda outcome: outcome.class_a_s),

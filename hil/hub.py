@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hil.errors import RigError
 
 _READY_S = 20
 _STOP_S = 5
+_USER, _SYSTEM = 11, 12  # of /proc/<pid>/stat behind the name (proc(5): utime, stime)
 
 
 class HubProcess:
@@ -72,6 +74,16 @@ class HubProcess:
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
+
+    def processor_s(self) -> float | None:
+        """Return the processor time it has taken so far, None where the system does not say."""
+        if self._process is None:
+            return None
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
 
     async def close(self) -> None:
         """Stop it, by force when it takes too long."""

@@ -42,6 +42,7 @@ class Stage:
     bedside: Bedside
     link: LinkProxy
     receipts: ReceiptListener
+    hub: HubProcess
     database: Path
     day: Day
 
@@ -80,7 +81,7 @@ async def _stage(measuring: Measuring) -> AsyncIterator[Stage]:
             board.plug_cable(False)
             await board.start()
             await board.wait_for("listening")
-            yield Stage(bedside, link, receipts, database, day)
+            yield Stage(bedside, link, receipts, hub, database, day)
         finally:
             if bedside is not None:
                 await bedside.board.close()
@@ -126,6 +127,7 @@ async def _drain(stage: Stage, measuring: Measuring) -> None:
     devices = asyncio.create_task(_say_for_ever(bedside))
     try:
         await asyncio.sleep(_DARK_S)
+        before_s = stage.hub.processor_s()
         bedside.board.plug_cable(True)
         up_at = time.monotonic()
         while stage.receipts.missing(0, day.closed):
@@ -133,6 +135,7 @@ async def _drain(stage: Stage, measuring: Measuring) -> None:
             commits.look()
             await asyncio.sleep(_POLL_S)
         drained_at = time.monotonic()
+        after_s = stage.hub.processor_s()
         await end_tasks([devices])
         while len(commits.committed_at) < len(bedside.said_at):
             _be_patient(up_at, stage)
@@ -146,6 +149,9 @@ async def _drain(stage: Stage, measuring: Measuring) -> None:
             f"drain: {commits.monitor} of {day.rows} observations are at the hub"
         )
     _report(stage, measuring, commits, up_at, drained_at)
+    took_s = None if before_s is None or after_s is None else after_s - before_s
+    # Of a time that is missed, this says whether the machine was too busy to give it.
+    measuring.report.figures.append(Figure("uplink.drain_hub_cpu_s", took_s, "s"))
 
 
 def _be_patient(since: float, stage: Stage) -> None:

@@ -83,6 +83,7 @@ def test_a_log_drains_whole_beside_live_values(figures: dict[str, Figure]) -> No
     assert (day.limit, figures["uplink.first_live_s"].limit) == (30, 2)
     assert figures["uplink.first_live_s"].value
     assert figures["uplink.live_ms.p99"].limit == 500
+    assert "uplink.drain_hub_cpu_s" in figures
 
 
 def test_every_kind_of_death_is_survived(

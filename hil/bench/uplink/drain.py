@@ -185,6 +185,8 @@ def _report(
     add(Figure("uplink.drain_day_s", day_s, "s", limit=_DRAIN_MAX_S, note=note))
     add(Figure("uplink.drain_bytes_per_s", day.bytes / took_s, "B/s", MORE))
     live = sorted(_live(stage, commits, up_at))
+    if not live:
+        return  # so little was drained before anything was said
     first_at = min(committed_at for _, committed_at in live)
     name = "uplink.first_live_s"
     add(Figure(name, first_at - up_at, "s", limit=_FIRST_LIVE_MAX_S))

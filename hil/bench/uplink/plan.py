@@ -15,7 +15,7 @@ class Plan:
     """What to measure.
 
     parts     of PARTS
-    seconds   of each client's publishing at each distance, and ten times that of flapping links
+    seconds   of each client's publishing at each distance, and five times that of a flapping link
     hours     of the monitor's log that is drained
     runs      of each kind of death
     gateways  that come back at once

@@ -117,7 +117,9 @@ class Ward:
         board.write_partition("keys", key_region(root, gateway, log, [site], size // 4096))
         board.write_partition("journal", b"")
         secure = bool(self._secure)
-        board.write_config(bed_config(f"bed-{number}", site, HOST, near, self._hub.time_port, secure))
+        board.write_config(
+            bed_config(f"bed-{number}", site, HOST, near, self._hub.time_port, secure)
+        )
         self.beds.append(Bed(f"bed-{number}", gateway, board, link))
 
     def _plug(self, number: int, bed: Bed) -> None:

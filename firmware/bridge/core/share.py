@@ -10,7 +10,7 @@ from micropython import const
 
 from bridge.core.wire import RUN_BYTES_MAX
 
-_QUEUE_MS = const(200)
+_QUEUE_MS = const(140)
 _NEVER_MS = const(1 << 29)
 
 

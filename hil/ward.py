@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
-import json
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hil.board import VirtualBoard, die_with_the_rig
+from hil.board import VirtualBoard
 from hil.devices import bed_config, plug_devices
-from hil.errors import RigError
+from hil.hub import HubProcess
 from hil.ledger import Ledger
 from hil.link import LinkProxy
 from hil.secure_broker import HOST, SecureBroker
@@ -24,7 +22,6 @@ from vitalkeep.keys.provision import key_region
 from vitalkeep.keys.vault import Vault
 
 _READY_S = 20
-_STOP_S = 5
 _WRAPS_AFTER_MS = 20_000  # the boards' tick counters wrap within the story, on purpose
 
 
@@ -71,11 +68,13 @@ class Ward:
         self.database = database or f"sqlite:///{folder / 'hub.db'}"
         self._vitals = vitals
         self.count = beds
-        self._broker = broker
-        self._http = page
         self._noise = noise
-        self._time_port = 0
-        self._hub: asyncio.subprocess.Process | None = None
+        arguments = []
+        if self._secure:
+            broker = self._secure.url
+            for option in ("ca", "certificate", "key"):
+                arguments += [f"--{option}", str(self._secure.hub / f"{option}.pem")]
+        self._hub = HubProcess(folder, self.database, broker, page, *arguments)
         self._vault = Vault.create(folder / "vault")
 
     # --- setting up ---
@@ -90,8 +89,9 @@ class Ward:
             for number, gateway in enumerate(gateways, 1):
                 self._secure.admit(gateway, self.folder / f"bed-{number}" / "files")
             await self._secure.start()
-        broker = await self._start_hub()
-        address = urlsplit(broker)
+        await self._hub.start()
+        self.page = self._hub.page_url
+        address = urlsplit(self._hub.broker_url)
         for number, (gateway, log) in enumerate(zip(gateways, logs, strict=True), 1):
             await self._add_bed(number, gateway, log, address.hostname or "", address.port or 1883)
         for bed in self.beds:
@@ -100,39 +100,6 @@ class Ward:
             await bed.board.wait_for("listening", _READY_S)
         for number, bed in enumerate(self.beds, 1):
             self._plug(number, bed)
-
-    async def _start_hub(self) -> str:
-        """Start `vitalkeep hub` as a child and return the address of its broker."""
-        command = [sys.executable, "-m", "vitalkeep", "hub", "--json"]
-        command += ["--vault", str(self.folder / "vault"), "--data", str(self.folder)]
-        command += ["--database", self.database]
-        command += ["--http", self._http] if self._http else ["--no-page"]
-        command += ["--time", "127.0.0.1:0"]
-        if self._secure:
-            command += ["--broker", self._secure.url]
-            for name in ("ca", "certificate", "key"):
-                command += [f"--{name}", str(self._secure.hub / f"{name}.pem")]
-        else:
-            command += ["--broker", self._broker] if self._broker else ["--broker-port", "0"]
-        log = (self.folder / "hub.log").open("wb")
-        self._hub = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            preexec_fn=die_with_the_rig,
-        )
-        log.close()
-        assert self._hub.stdout is not None
-        with contextlib.suppress(asyncio.TimeoutError):
-            line = await asyncio.wait_for(self._hub.stdout.readline(), _READY_S)
-            if line:
-                ready = json.loads(line)
-                self.page = ready["http"]
-                self._time_port = int(ready["time"].rpartition(":")[2])
-                return str(ready["broker"])
-        words = (self.folder / "hub.log").read_text().strip()
-        raise RigError("The hub did not start.", words or f"It said nothing within {_READY_S} s.")
 
     async def _add_bed(
         self, number: int, gateway: bytes, log: bytes, host: str, port: int
@@ -150,7 +117,9 @@ class Ward:
         board.write_partition("keys", key_region(root, gateway, log, [site], size // 4096))
         board.write_partition("journal", b"")
         secure = bool(self._secure)
-        board.write_config(bed_config(f"bed-{number}", site, HOST, near, self._time_port, secure))
+        board.write_config(
+            bed_config(f"bed-{number}", site, HOST, near, self._hub.time_port, secure)
+        )
         self.beds.append(Bed(f"bed-{number}", gateway, board, link))
 
     def _plug(self, number: int, bed: Bed) -> None:
@@ -187,8 +156,7 @@ class Ward:
 
     def still_running(self) -> bool:
         """Return False when the hub or a powered board has died by itself."""
-        hub = self._hub is not None and self._hub.returncode is None
-        return hub and all(bed.board.powered for bed in self.beds)
+        return self._hub.running and all(bed.board.powered for bed in self.beds)
 
     # --- ending ---
 
@@ -210,13 +178,7 @@ class Ward:
         for bed in self.beds:
             await bed.board.close()
             await bed.link.close()
-        if self._hub is not None and self._hub.returncode is None:
-            self._hub.terminate()
-            try:
-                await asyncio.wait_for(self._hub.wait(), _STOP_S)
-            except asyncio.TimeoutError:
-                self._hub.kill()
-                await self._hub.wait()
+        await self._hub.close()
         if self._secure:
             await self._secure.stop()
 

@@ -52,10 +52,12 @@ class Runner:
             )
         return said
 
-    def run(self, job: str, recording: Recording, **order: Any) -> Mapping[str, Any]:
-        """Run one job on a recording; raises RigError when it does not end well."""
+    def run(self, job: str, recording: Recording | None, **order: Any) -> Mapping[str, Any]:
+        """Run one job, on a recording if it takes one; raises RigError when it ends badly."""
+        if recording is not None:
+            order = self._order(recording, order)
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            return self._run(job, Path(folder), self._order(recording, order))
+            return self._run(job, Path(folder), order)
 
     def _run(self, job: str, folder: Path, order: dict[str, Any]) -> Mapping[str, Any]:
         path = folder / "order.json"
@@ -82,7 +84,7 @@ class Runner:
             print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
             raise RigError(
                 f"bench: the job {job} failed on MicroPython; its output is above.",
-                "The journal may be broken: run its tests (make test).",
+                "What it runs may be broken: run its tests (make test).",
             )
         answer: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer

@@ -5,8 +5,9 @@ import click
 from hil.bench.decode import decode
 from hil.bench.doctor import doctor
 from hil.bench.journal import journal
+from hil.bench.uplink.command import uplink
 
-SUBJECTS = (decode, doctor, journal)
+SUBJECTS = (decode, doctor, journal, uplink)
 
 
 @click.group()

@@ -217,7 +217,7 @@ class FakeGateway:
         """Take a receipt as the firmware does; returns it parsed."""
         receipt = wire.parse_receipt(payload, self.receipt_key, self.id)
         if receipt.nonce == self.nonce and receipt.site == self.site:
-            self.sender.receipt(receipt)
+            self.sender.receipt(receipt, self.clock.now_ms)
         return receipt
 
 

@@ -16,6 +16,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from bridge.core import mqtt, wire
+from bridge.core.journal import layout
 from tests.support.hub import FakeGateway
 
 
@@ -190,4 +191,5 @@ class Online:
     def settled(self) -> bool:
         """True when everything that was recorded is receipted."""
         sender = self.gateway.sender
-        return sender.ready and not sender.in_flight and not sender.news()
+        owed = any(sender.backlog_bytes(cls) for cls in range(len(layout.CLASSES)))
+        return sender.ready and not sender.in_flight and not owed

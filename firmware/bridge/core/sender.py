@@ -10,23 +10,28 @@ from micropython import const
 
 from bridge.core.journal.layout import BLANK, CLASSES, RELEASED_AT, SEAL_AT, SECTOR_SIZE
 from bridge.core.policy import ALL_CLASSES
+from bridge.core.share import Share
 from bridge.core.wire import RUN_BYTES_MAX
 
 _FLIGHTS_MAX = const(32)
-_LIVE_SHARE = const(2)  # the backlog leaves half of the window to live commits
+_LIVE_SHARE = const(2)  # the backlog leaves half of the window to live commits, or more
 _CHUNK = const(512)
 _HOLES_MAX = const(8)
 
 
 class Flight:
-    """A run on its way: the site owes a receipt for `cls`, `number` up to `end`."""
+    """A run on its way: the site owes a receipt for `cls`, `number` up to `end`.
 
-    def __init__(self, cls, number, end, size, sent_ms):
+    old  it is of the backlog
+    """
+
+    def __init__(self, cls, number, end, size, sent_ms, old):
         self.cls = cls
         self.number = number
         self.end = end
         self.size = size
         self.sent_ms = sent_ms
+        self.old = old
 
 
 class Sender:
@@ -49,6 +54,7 @@ class Sender:
         self.mismatches = 0  # receipts whose digest is not that of our flash
         self.classes = ALL_CLASSES  # that it gets, as bits
         self._stands_in = False
+        self._share = Share(window_bytes // _LIVE_SHARE)
         self.restart()
 
     def restart(self):
@@ -56,6 +62,8 @@ class Sender:
         self.ready = False
         self.flights = []
         self.in_flight = 0
+        self._old_in_flight = 0
+        self._share.restart()
         self._live = [(0, 0)] * len(CLASSES)  # (sector number, offset) to send next
         self._old = [(-1, 0)] * len(CLASSES)  # the same in the backlog, -1 before the first
         self._below = [0] * len(CLASSES)  # every sector below is stored at the site, or gone
@@ -86,7 +94,7 @@ class Sender:
 
     # --- receipts ---
 
-    def receipt(self, receipt):
+    def receipt(self, receipt, now_ms):
         """Take an authenticated receipt of this session."""
         if receipt.have:
             self._start_over(receipt)
@@ -96,7 +104,7 @@ class Sender:
             if cls >= len(CLASSES) or length > SECTOR_SIZE:
                 self.mismatches += 1
             elif self._agrees(cls, number, length, digest):
-                self._stored(cls, number, length, receipt.have)
+                self._stored(cls, number, length, receipt.have, now_ms)
         for cls in range(len(CLASSES)):
             self._advance(cls)
 
@@ -119,7 +127,7 @@ class Sender:
         for cls in range(len(CLASSES)):
             self._live[cls] = (self._journal.newest(cls)[0], 0)
 
-    def _stored(self, cls, number, length, have):
+    def _stored(self, cls, number, length, have, now_ms):
         if length == SECTOR_SIZE or self._is_whole_orphan(cls, number, length):
             self._now_whole(cls, number)
         elif have:
@@ -130,10 +138,16 @@ class Sender:
         kept = []
         for flight in self.flights:
             if flight.cls == cls and flight.number == number and flight.end <= length:
-                self.in_flight -= flight.size
+                self._landed(flight, now_ms)
             else:
                 kept.append(flight)
         self.flights = kept
+
+    def _landed(self, flight, now_ms):
+        self.in_flight -= flight.size
+        if flight.old:
+            self._old_in_flight -= flight.size
+            self._share.receipted(flight.size, flight.sent_ms, now_ms)
 
     def _is_whole_orphan(self, cls, number, length):
         journal = self._journal
@@ -183,7 +197,7 @@ class Sender:
             run = self._next_live(cls) if self.gets(cls) else None
             if run:
                 return run
-        if room < self._window_bytes // _LIVE_SHARE:
+        if self._old_in_flight + RUN_BYTES_MAX > self._share.bytes:
             return None
         for cls in range(len(CLASSES)):
             run = self._next_old(cls) if self.gets(cls) else None
@@ -248,11 +262,13 @@ class Sender:
         """Say that `run` went out."""
         cls, number, offset, count = run
         end = offset + count
-        if number == self._live[cls][0]:
-            self._live[cls] = (number, end)
-        else:
+        old = number != self._live[cls][0]
+        if old:
             self._old[cls] = (number, end)
-        self.flights.append(Flight(cls, number, end, count, now_ms))
+            self._old_in_flight += count
+        else:
+            self._live[cls] = (number, end)
+        self.flights.append(Flight(cls, number, end, count, now_ms, old))
         self.in_flight += count
 
     def overdue_ms(self, now_ms):

@@ -307,7 +307,7 @@ class Forwarder:
                 self.site.number, self.site.name, receipt.utc_ms, trip_ms
             )
         renewals = self.sender.renewals
-        self.sender.receipt(receipt)
+        self.sender.receipt(receipt, self._heard_ms)
         if self.sender.renewals != renewals:
             self._gateway.notice_renewal(self.site)
         if receipt.have:

@@ -1,8 +1,8 @@
-"""The emulated chip with meters, for MicroPython."""
+"""Chips for measurements on MicroPython: the emulated one with meters, and plain memory."""
 
 import time
 
-from hil.virtual_board.nor import PAGE_SIZE, NorChip, Partition
+from hil.virtual_board.nor import ERASE_SIZE, PAGE_SIZE, NorChip, Partition
 
 
 class MeteredChip(NorChip):
@@ -84,3 +84,30 @@ class Totals:
             "erases": chip.erases - self._erases,
             "bytes": chip.bytes_programmed - self._bytes,
         }
+
+
+class PlainChip:
+    """Bytes without NOR's rules, which are checked elsewhere; no operation allocates."""
+
+    def __init__(self, size):
+        self.erase_size = ERASE_SIZE
+        self.size = size
+        self._data = bytearray(size)
+        for index in range(size):
+            self._data[index] = 0xFF
+
+    def read(self, offset, buffer):
+        data = self._data
+        for index in range(len(buffer)):
+            buffer[index] = data[offset + index]
+
+    def program(self, offset, new):
+        data = self._data
+        for index in range(len(new)):
+            data[offset + index] &= new[index]
+
+    def erase(self, sector):
+        data = self._data
+        start = sector * ERASE_SIZE
+        for index in range(start, start + ERASE_SIZE):
+            data[index] = 0xFF

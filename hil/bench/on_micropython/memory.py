@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 
+from hil.bench.on_micropython.chip import PlainChip
 from hil.bench.on_micropython.gateway import CLASS, KEY_BLOCKS, Gateway
 from hil.bench.on_micropython.job import Job, answer
 from hil.virtual_board.nor import ERASE_SIZE
@@ -16,33 +17,6 @@ from hil.virtual_board.nor import ERASE_SIZE
 _SECTORS = 24
 _SECOND_MS = 1000
 _WARM = 50
-
-
-class PlainChip:
-    """Bytes without NOR's rules, which are checked elsewhere; no operation allocates."""
-
-    def __init__(self, size):
-        self.erase_size = ERASE_SIZE
-        self.size = size
-        self._data = bytearray(size)
-        for index in range(size):
-            self._data[index] = 0xFF
-
-    def read(self, offset, buffer):
-        data = self._data
-        for index in range(len(buffer)):
-            buffer[index] = data[offset + index]
-
-    def program(self, offset, new):
-        data = self._data
-        for index in range(len(new)):
-            data[offset + index] &= new[index]
-
-    def erase(self, sector):
-        data = self._data
-        start = sector * ERASE_SIZE
-        for index in range(start, start + ERASE_SIZE):
-            data[index] = 0xFF
 
 
 class _Run:

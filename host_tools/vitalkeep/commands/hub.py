@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from vitalkeep.errors import ToolError
 _DATA = "vitalkeep"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _TIME_HOST = "127.0.0.1"
+_GC_THRESHOLD = 100_000  # objects more than were freed, before the collector looks
 
 
 def data_home() -> Path:
@@ -115,6 +117,8 @@ def hub(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    # Rows come and go by the thousand and make no cycles: these are looked for less often.
+    gc.set_threshold(_GC_THRESHOLD)
     # What the hub writes is about patients: for its own user alone.
     os.umask(0o077)
     address = None if no_page else parse_listen("--http", http)

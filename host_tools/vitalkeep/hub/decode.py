@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from bridge.core import codes
@@ -17,6 +18,7 @@ Row = dict[str, Any]
 _OF_THE_HUB = 0  # an event that no gateway wrote
 
 
+@lru_cache(maxsize=1 << 14)
 def decimal(value: int | None, decimals: int) -> str | None:
     """Return a scaled integer as a decimal string, exactly: 72 with decimals 1 is "7.2"."""
     if value is None or not decimals:

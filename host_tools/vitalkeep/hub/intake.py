@@ -81,8 +81,12 @@ class Intake:
             runs, beats, heard = self._sort(messages)
             radio = self._hear(heard)
             try:
-                batch = await self._commit(runs, beats, radio)
-                answers = await self._retry(lambda: self._answers(batch, beats))
+                # Backlog takes long to decode: what is live does not wait for what came with it.
+                live, old = self._by_age(runs)
+                batches = [await self._commit(live, beats, radio)]
+                if old:
+                    batches.append(await self._commit(old, [], {}))
+                answers = await self._retry(lambda: self._answers(batches, beats))
             except BaseException:
                 # What was applied in memory may not be in the store: start from there again.
                 self.ingest.forget()
@@ -111,6 +115,17 @@ class Intake:
                 if asked is None or found.ask or not asked.ask or found.nonce != asked.nonce:
                     beats[found.gateway] = found
         return runs, list(beats.values()), heard
+
+    def _by_age(self, runs: list[Run]) -> tuple[list[Run], list[Run]]:
+        """Return the runs of sectors that their gateways still wrote lately, and all others."""
+        live: list[Run] = []
+        old: list[Run] = []
+        for run in runs:
+            session = self._sessions.get(run.place.gateway)
+            beat = session.beat if session else None
+            newest = beat.heads[run.place.cls][1] if beat and run.place.cls in beat.heads else 0
+            (live if run.place.sector >= newest else old).append(run)
+        return live, old
 
     def _hear(self, heard: list[Heard]) -> dict[bytes, Row]:
         """Tell the story of frames that came by radio; returns the rows to store, by gateway."""
@@ -199,16 +214,17 @@ class Intake:
         ingest.finish(batch)
         return batch
 
-    def _answers(self, batch: Batch, beats: list[Heartbeat]) -> list[Publish]:
+    def _answers(self, batches: list[Batch], beats: list[Heartbeat]) -> list[Publish]:
         now_ms = utc_now_ms()
         answers: list[Publish] = []
-        for (gateway, of_log), places in batch.touched.items():
+        touched = [item for batch in batches for item in batch.touched.items()]
+        for (gateway, of_log), places in touched:
             session = self._sessions.get(gateway)
             if session is None or session.beat is None or session.beat.log != of_log:
                 continue  # its heartbeat comes soon, and with it a nonce
             known, nonce = self._gateways[gateway], session.beat.nonce
-            touched = [self.ingest.sector(place) for place in places]
-            for payload in self._receipts.stored(known, of_log, nonce, touched, now_ms):
+            found = [self.ingest.sector(place) for place in places]
+            for payload in self._receipts.stored(known, of_log, nonce, found, now_ms):
                 answers.append((wire.topic(gateway, "receipt"), payload))
         for beat in beats:
             answers.append((wire.topic(beat.gateway, "receipt"), self._answer(beat, now_ms)))

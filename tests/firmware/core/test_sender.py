@@ -37,7 +37,7 @@ class TestSender(unittest.TestCase):
         self.give(self.site.have(NONCE, heads))
 
     def give(self, receipt):
-        self.sender.receipt(self.site.through_the_wire(receipt))
+        self.sender.receipt(self.site.through_the_wire(receipt), self.clock.now_ms)
 
     def next_payload(self):
         run = self.sender.next_run()

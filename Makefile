@@ -11,6 +11,9 @@ NPM_PACKAGE := @micropython/micropython-webassembly-pyscript
 NPM_VERSION ?= >=1.27.0
 NPM_STAMP := $(VENV)/micropython32/.installed
 
+# Tests run on so many processors at once; a file stays on one of them.
+WORKERS ?= auto
+
 CUTS ?= 2000
 SEED ?= 1
 
@@ -49,7 +52,7 @@ $(NPM_STAMP): $(STAMP)
 	fi
 
 test: setup $(NPM_STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 power-cuts: setup
 	@$(BIN)/vitalkeep power-cuts --cuts $(CUTS) --seed $(SEED) $(ARGS)

@@ -96,6 +96,11 @@ class TestStatus(unittest.TestCase):
         with self.assertRaises(FormatError):
             wire.parse_status(b"", KEY, GATEWAY)
 
+    def test_status_that_is_too_long_goes_without_its_counts(self):
+        fields = {"v": wire.WIRE_VERSION, "counters": {"line0_%d" % n: n for n in range(400)}}
+        found = wire.parse_status(wire.pack_status(KEY, GATEWAY, fields), KEY, GATEWAY)
+        self.assertEqual(found["counters"], {"left_out": 400})
+
 
 class TestReceipt(unittest.TestCase):
     def test_receipt_round_trips(self):

@@ -67,8 +67,7 @@ class Session:
         Raises   OSError, asyncio.TimeoutError, ProtocolError; ValueError for a certificate
         """
         context = options["tls"]
-        sock, self._socket = self._socket, None
-        self._stream = open_stream(sock, context, options["server_name"])
+        self._stream = open_stream(self._socket, context, options["server_name"])
         hello = mqtt.connect(
             options["client_id"],
             _KEEP_ALIVE_S,
@@ -239,15 +238,13 @@ class Session:
         self._shut = True
 
     async def close(self):
-        """Close the stream. Without last words the broker publishes the will, as it should."""
+        """Close the connection. Without last words the broker publishes the will, as it should."""
         sock, self._socket = self._socket, None
-        if sock is not None:
-            sock.close()
         stream, self._stream = self._stream, None
-        if stream is None:
-            return
-        try:
-            stream.close()
-            await stream.wait_closed()
-        except OSError:
-            pass  # it is gone either way
+        # A TLS socket whose handshake failed has let go of the one below, which would stay open.
+        for end in (stream.s if stream else None, sock):
+            try:
+                if end is not None:
+                    end.close()
+            except OSError:
+                pass  # it is gone either way

@@ -253,7 +253,7 @@ def test_harm_behind_a_handshake_is_the_same(
 
 def test_records_in_pieces_are_taken(tmp_path: Path, authority: ThrowawayAuthority) -> None:
     """A TLS record that has come in part is no end of the stream."""
-    packet = b"\x30\xb4\x08\x00\x07receipt" + bytes(1067)
+    packet = b"\x30\xd0\x07\x00\x07receipt" + bytes(967)
 
     async def through(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", broker_port)
@@ -284,7 +284,7 @@ def test_records_in_pieces_are_taken(tmp_path: Path, authority: ThrowawayAuthori
                 return await run_script(PUBLISHER, tmp_path, near.port, tmp_path / "tls", 0, 1)
 
     said = asyncio.run(run())
-    assert said[1:-1] == ["got receipt 1067"] * 5, said
+    assert said[1:-1] == ["got receipt 967"] * 5, said
 
 
 # --- how it ends ---
@@ -321,22 +321,9 @@ def test_last_words_come_whole_behind_all_that_was_sent(
     assert all(len(body) == 1007 for first, body in heard[2:-2])
 
 
-CANCEL_EVERYWHERE = """
+# How many sockets this process has open.
+SOCKETS = """
 import os
-from bridge.uplink.session import CONNECT
-
-
-class Counted:
-    # A coroutine whose turns are counted, over all tasks, from the connection on.
-    def __init__(self, coroutine):
-        self._coroutine = coroutine
-
-    def send(self, value):
-        turns[0] += turns[1].stage != CONNECT
-        return self._coroutine.send(value)
-
-    def throw(self, error):
-        return self._coroutine.throw(error)
 
 
 def sockets():
@@ -348,12 +335,28 @@ def sockets():
         except OSError:
             pass  # of the listing itself
     return found
+"""
+
+CANCEL_EVERYWHERE = """
+
+
+class Counted:
+    # A coroutine whose turns are counted, over all tasks.
+    def __init__(self, coroutine):
+        self._coroutine = coroutine
+
+    def send(self, value):
+        turns[0] += 1
+        return self._coroutine.send(value)
+
+    def throw(self, error):
+        return self._coroutine.throw(error)
 
 
 async def one(at):
     # Let the session's life be cut after turn `at`; returns whether it lived so long.
     session = Session(5000)
-    turns[:] = [0, session]
+    turns[0] = 0
 
     async def life():
         try:
@@ -395,7 +398,7 @@ async def main():
     print("cuts", at)
 
 
-turns = [0, Session(0)]
+turns = [0]
 asyncio.run(main())
 """
 
@@ -407,8 +410,35 @@ def test_cancelled_at_every_turn_it_leaves_nothing_behind(
     async def run() -> list[str]:
         async with Broker(well_behaved([]), authority if secured else None) as broker:
             tls = tmp_path / "tls" if secured else "-"
-            return await run_script(CANCEL_EVERYWHERE, tmp_path, broker.port, tls)
+            return await run_script(SOCKETS + CANCEL_EVERYWHERE, tmp_path, broker.port, tls)
 
     said = asyncio.run(run())
     assert said[-1].startswith("cuts"), said[-10:]
     assert int(said[-1].split()[1]) > 20
+
+
+FAIL_OFTEN = """
+async def main():
+    before = sockets()
+    for _ in range(5):
+        await attempt(lambda session: publish(session, 1, 1), lambda: True)
+        assert sockets() == before
+    print("none is left")
+
+asyncio.run(main())
+"""
+
+
+def test_handshake_that_fails_leaves_no_socket_open(
+    tmp_path: Path, authority: ThrowawayAuthority
+) -> None:
+    other = ThrowawayAuthority(tmp_path / "other")
+
+    async def run() -> list[str]:
+        async with Broker(says(CONNACK, SUBACK), other) as broker:
+            tls = tmp_path / "tls"
+            return await run_script(SOCKETS + FAIL_OFTEN, tmp_path, broker.port, tls)
+
+    said = asyncio.run(run())
+    assert said[-1] == "none is left", said
+    assert sum(line.startswith("fault certificate_untrusted") for line in said) == 5

@@ -79,7 +79,10 @@ HARMS = [
     ("hangs up", says(hold_s=0), "closed by the broker"),
     ("is a web server", says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "unexpected packet"),
     ("refuses with a code of no version", says(b"\x20\x02\x00\x99"), "refused: 153"),
-    ("speaks of a giant", says(CONNACK + GIANT), "packet of"),
+    # A giant is passed over, and takes no memory; one that never comes is silence.
+    ("speaks of a giant", says(CONNACK + GIANT), "no answer"),
+    ("speaks of a giant in mid session", says(CONNACK, SUBACK + GIANT), "silent for"),
+    ("has a length of five bytes", says(CONNACK + b"\x30\xff\xff\xff\xff\x01"), "four bytes"),
     ("acknowledges another", says(CONNACK, suback(9, 1)), "another"),
     ("grants one of many", says(CONNACK, suback(1, 1, 1)), "another subscription"),
     ("grants nothing", says(CONNACK, suback(1, 128)), "refused the subscr"),

@@ -6,7 +6,26 @@ import select
 import socket
 from asyncio import core
 
+from micropython import const
+
 _NOT_YET = (errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN)
+
+# Where the port has the option and not its name, as the unix port. Linux, lwIP and the BSDs agree.
+_IPPROTO_TCP = const(6)
+_TCP_NODELAY = const(1)
+
+
+def _send_at_once(sock):
+    """Have each packet leave at once: we write whole ones, and a live one must not wait for the
+    acknowledgement of another (Nagle's algorithm)."""
+    try:
+        sock.setsockopt(
+            getattr(socket, "IPPROTO_TCP", _IPPROTO_TCP),
+            getattr(socket, "TCP_NODELAY", _TCP_NODELAY),
+            1,
+        )
+    except OSError:
+        pass  # this port cannot: packets leave a little later
 
 
 async def dial(host, port, interface, timeout_ms):
@@ -21,6 +40,7 @@ async def dial(host, port, interface, timeout_ms):
     connected = False
     try:
         sock.setblocking(False)
+        _send_at_once(sock)
         if interface is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface)
         try:

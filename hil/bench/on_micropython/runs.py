@@ -37,7 +37,7 @@ class _World:
         self.journal = journal
         self.identity = identity
         self.clock = clock
-        self.counters = self.link = self.policy = self.credentials = None
+        self.counters = self.links = None
 
     def stored(self, cls, number):
         pass

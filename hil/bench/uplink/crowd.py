@@ -54,7 +54,9 @@ def _pace() -> Pause:
     pace = Pace()
 
     def pause(began_s: float, lasted_s: float, dear: bool) -> float:
-        return float(pace.pause_ms(round(lasted_s * 1000), dear, os.urandom(1)[0])) / 1000
+        began_ms, now_ms = round(began_s * 1000), round(time.monotonic() * 1000)
+        pace.ended(began_ms, now_ms, round(lasted_s * 1000), dear, os.urandom(1)[0])
+        return float(pace.early_ms(now_ms)) / 1000
 
     return pause
 

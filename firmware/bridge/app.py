@@ -156,20 +156,18 @@ class App:
         for site in config.sites:
             hosts += [host for host in (site["host"], site["server_name"]) if host not in hosts]
         route = make_route(links, config)
-        made = Links(
+        return Links(
             links, route, self.clock, self.counters, self.notice_link, hosts, config.probe_ms,
             config.link_hold_ms, settings.get("dns", ()),
         )  # fmt: skip
-        return made
 
     def _measure(self, sites):
         """Have the links measured: by what the sites' clocks take to answer, or their brokers."""
         probes = list(self.timekeeper.sites)
-        if len(self.links.links) > 1:
-            # A connection is dearer than a datagram, and with one link there is nothing to choose.
+        if probes or len(self.links.links) > 1:
+            # A connection is dearer than a datagram; but that a firewall may swallow.
             lookup = self.links.address_of
             probes += [ConnectProbe(site["host"], site["port"], lookup) for site in sites]
-        if probes:
             self.links.prober = Prober(probes)
 
     def _line(self, number, line, port, wiring):
@@ -181,9 +179,8 @@ class App:
         if not line["rs485"]:
             return UartLine(*parts)
         pin = wiring.RS485_ENABLE.get(line["uart"])
-        return Rs485Line(
-            *parts, machine.Pin(pin, machine.Pin.OUT, value=0) if pin is not None else None
-        )
+        enable = None if pin is None else machine.Pin(pin, machine.Pin.OUT, value=0)
+        return Rs485Line(*parts, enable)
 
     def _port(self, line, wiring):
         """Return the UART of a line, its connection, or the pin of a contact."""

@@ -14,9 +14,10 @@ from hil.bench.uplink.bedside import FIRST_UART, Bedside, device_name
 from hil.bench.uplink.brokers import Broker, make_broker
 from hil.bench.uplink.plan import Measuring
 from hil.bench.uplink.site import Site
-from hil.bench.uplink.waiting import until
+from hil.bench.uplink.waiting import Stalls, until
 from hil.errors import RigError
 from hil.link import LinkProxy
+from hil.tasks import end_tasks
 
 _CLASSES = "ABC"
 _UARTS = range(FIRST_UART, FIRST_UART + len(_CLASSES))
@@ -142,15 +143,23 @@ async def measure(measuring: Measuring) -> None:
         if outcome.lost:
             failures.append(f"failover, {kind}: {outcome.lost} values lost")
 
-    await asyncio.gather(*[one(kind) for _ in range(runs) for kind in kinds])
-    _report(measuring, {kind: found for kind, found in outcomes.items() if found})
+    stalls = Stalls()
+    watch = asyncio.create_task(stalls.watch())
+    try:
+        await asyncio.gather(*[one(kind) for _ in range(runs) for kind in kinds])
+    finally:
+        await end_tasks([watch])
+    _report(measuring, {kind: found for kind, found in outcomes.items() if found}, stalls)
 
 
-def _report(measuring: Measuring, outcomes: dict[str, list[Outcome]]) -> None:
+def _report(measuring: Measuring, outcomes: dict[str, list[Outcome]], stalls: Stalls) -> None:
     everything = [outcome for found in outcomes.values() for outcome in found]
     if not everything:
         return
-    note = f"{measuring.plan.runs} runs of each kind of death, {_AT_ONCE} at a time"
+    note = (
+        f"{measuring.plan.runs} runs of each kind of death, {_AT_ONCE} at a time; "
+        f"the bench itself stood still for {stalls.worst_s:.2f} s at most"
+    )
     for name, limit, of in (
         ("class_a", _CLASS_A_MAX_S, lambda outcome: outcome.class_a_s),
         ("others", _OTHERS_MAX_S, lambda outcome: outcome.others_s),

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with an end."""
+"""Waiting for a condition, with an end; and how long this process itself was kept waiting."""
 
 import asyncio
 import time
@@ -19,3 +19,20 @@ async def until(condition: Callable[[], bool], what: str, timeout_s: float = 60)
                 "The machine may be too busy, or the uplink broken: make test.",
             )
         await asyncio.sleep(_POLL_S)
+
+
+class Stalls:
+    """How long this process stood still: what it measured meanwhile is no gateway's fault.
+
+    worst_s  the longest time by which a short sleep was late
+    """
+
+    def __init__(self) -> None:
+        self.worst_s = 0.0
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            due = time.monotonic() + _POLL_S
+            await asyncio.sleep(_POLL_S)
+            self.worst_s = max(self.worst_s, time.monotonic() - due)

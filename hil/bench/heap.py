@@ -160,7 +160,7 @@ def _config() -> dict[str, Any]:
             }
         )
     sites = [
-        {"name": name, "id": id.hex(), "host": f"10.0.0.{number}", "port": 8883}
+        {"name": name, "id": id.hex(), "host": f"10.0.0.{number}", "port": 8883, "time_port": 0}
         for number, (name, id) in enumerate(_SITES, 5)
     ]
     parameters = [{"id": id, "label": label, "unit": unit} for id, label, unit in _PARAMETERS]

@@ -2,6 +2,10 @@
 
 from hil.bench.on_micropython.whole import world
 
+# Of the ESP32 port
+ETH_INITIALIZED, ETH_STARTED, ETH_STOPPED = 0, 1, 2
+ETH_CONNECTED, ETH_DISCONNECTED, ETH_GOT_IP = 3, 4, 5
+
 
 class LAN:
     def __init__(self, id=0, **options):
@@ -11,6 +15,9 @@ class LAN:
         if on is None:
             return self._active
         self._active = bool(on)
+
+    def status(self):
+        return ETH_GOT_IP if self.isconnected() else ETH_DISCONNECTED
 
     def isconnected(self):
         return self._active and world.cable

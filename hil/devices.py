@@ -66,7 +66,8 @@ def bed_config(
                 "baud": modbus_rtu.BAUD,
                 "stop": 2,
                 "rs485": True,
-                "options": modbus_rtu.OPTIONS,
+                # A virtual board may be starved for longer than a real one ever stands still.
+                "options": modbus_rtu.OPTIONS | {"timeout_ms": 900},
                 "devices": [_device("warmer", 10), _device("gas-panel", 17)],
             },
         ],

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from bridge.core.protocols import PROTOCOLS
-from hil.bench.figures import LESS, MORE, Figure, Report
+from hil.bench.figures import LESS, MORE, Figure, Report, show
 from hil.bench.runner import Runner
 from hil.board import FIRMWARE, REPOSITORY
 from hil.errors import RigError
@@ -48,12 +48,7 @@ def decode(as_json: bool, names: tuple[str, ...], **options: int) -> None:
     report = measure(
         names or tuple(sorted(PROTOCOLS)), lambda t: click.echo(t, err=True), **options
     )
-    if as_json:
-        click.echo(json.dumps(report.as_dict()))
-    else:
-        for line in report.as_table():
-            click.echo(line)
-    raise SystemExit(0 if report.good else 1)
+    show(report, as_json)
 
 
 def measure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shlex
@@ -14,7 +13,7 @@ from importlib.metadata import version
 
 import click
 
-from hil.bench.figures import LESS, MORE, Figure, Report
+from hil.bench.figures import LESS, MORE, Figure, Report, show
 from hil.simulators import setting_of
 from hil.simulators.waveform import inverted
 from hil.wires import Wire, signal_of
@@ -103,12 +102,7 @@ def count_garbage(lines: int) -> Count:
 def doctor(as_json: bool, names: tuple[str, ...], seeds: int, jobs: int | None) -> None:
     """Measure the wiring doctor on generated lines of every protocol, with noise."""
     report = measure(names or NAMES, lambda t: click.echo(t, err=True), seeds, jobs)
-    if as_json:
-        click.echo(json.dumps(report.as_dict()))
-    else:
-        for line in report.as_table():
-            click.echo(line)
-    raise SystemExit(0 if report.good else 1)
+    show(report, as_json)
 
 
 def measure(

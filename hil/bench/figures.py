@@ -1,7 +1,10 @@
 """What a bench subject reports: figures beside a peer's, for machines and for people."""
 
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
+
+import click
 
 LESS, MORE = "less", "more"
 
@@ -116,3 +119,13 @@ def _show(number: float | None) -> str:
 
 def _pad(text: str, width: int, column: int) -> str:
     return text.rjust(width) if column in (1, 4, 5) else text.ljust(width)
+
+
+def show(report: Report, as_json: bool) -> NoReturn:
+    """Print a report for machines or for people, and exit: 1 when something came out wrong."""
+    if as_json:
+        click.echo(json.dumps(report.as_dict()))
+    else:
+        for line in report.as_table():
+            click.echo(line)
+    raise SystemExit(0 if report.good else 1)

@@ -1,6 +1,5 @@
 """The journal as a subject of `vitalkeep bench`: bytes, time, wear, mount and memory."""
 
-import json
 import shlex
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import click
 
 from bridge.core.journal.layout import FORMAT_VERSION, SECTOR_SIZE
 from hil.bench import peers, size
-from hil.bench.figures import LESS, MORE, Figure, Report
+from hil.bench.figures import LESS, MORE, Figure, Report, show
 from hil.bench.flash_time import NO_CHIP, TYPICAL, WORST, Chip, percentile
 from hil.bench.recording import Recording, find_recording, model_recording, read_recording
 from hil.bench.runner import Runner
@@ -105,12 +104,7 @@ def journal(as_json: bool, parts: tuple[str, ...], **options: Any) -> None:
     """Measure the log on flash beside JSON lines, CBOR and littlefs."""
     plan = Plan(parts=parts or _PARTS, **options)
     report = measure(plan, lambda text: click.echo(text, err=True))
-    if as_json:
-        click.echo(json.dumps(report.as_dict()))
-    else:
-        for line in report.as_table():
-            click.echo(line)
-    raise SystemExit(0 if report.good else 1)
+    show(report, as_json)
 
 
 def measure(plan: Plan, tell: Tell) -> Report:

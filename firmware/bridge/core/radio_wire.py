@@ -11,6 +11,7 @@ import struct
 from micropython import const
 
 from bridge.core.airtime import FRAME_MAX
+from bridge.core.clip import clip
 from bridge.core.errors import FormatError, TagError
 from bridge.core.events import NO_VALUE, UNDER_RANGE
 from bridge.core.journal.seal import Counter
@@ -75,12 +76,7 @@ class Body:
 
     def add_alarm(self, device, age_s, page, code, priority, active, text):
         """Add an alarm and return True, or False where there is no room."""
-        data = text.encode()
-        if len(data) > _TEXT_MAX:
-            end = _TEXT_MAX
-            while data[end] & 0xC0 == 0x80:
-                end -= 1  # not in the midst of a character
-            data = data[:end]
+        data = clip(text, _TEXT_MAX)
         flags = (_ACTIVE if active else 0) | min(priority, 3)
         item = bytearray((_ALARM + device, flags, page & 0xFF, code & 0xFF, code >> 8 & 0xFF))
         _append_number(item, age_s)

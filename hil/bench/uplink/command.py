@@ -1,7 +1,6 @@
 """The uplink as a subject of `vitalkeep bench`: speed, drain, failover, stalls, crowds, memory."""
 
 import asyncio
-import json
 import logging
 import shlex
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 
 import click
 
-from hil.bench.figures import Report
+from hil.bench.figures import Report, show
 from hil.bench.uplink import crowd, drain, failover, memory, publish, stalls
 from hil.bench.uplink.brokers import find_mosquitto
 from hil.bench.uplink.plan import PARTS, Measuring, Plan, Tell
@@ -63,12 +62,7 @@ def uplink(as_json: bool, parts: tuple[str, ...], **options: Any) -> None:
     # A site whose broker was killed would say so, each time.
     logging.getLogger("vitalkeep").addHandler(logging.NullHandler())
     report = measure(Plan(parts=parts or PARTS, **options), lambda t: click.echo(t, err=True))
-    if as_json:
-        click.echo(json.dumps(report.as_dict()))
-    else:
-        for line in report.as_table():
-            click.echo(line)
-    raise SystemExit(0 if report.good else 1)
+    show(report, as_json)
 
 
 def measure(plan: Plan, tell: Tell) -> Report:

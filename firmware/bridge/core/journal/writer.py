@@ -9,6 +9,7 @@ from array import array
 
 from micropython import const
 
+from bridge.core.clip import clip
 from bridge.core.events import NO_VALUE
 from bridge.core.journal import model, records
 from bridge.core.journal.coder import EVEN, Encoder
@@ -336,12 +337,7 @@ class RecordWriter:
         self._tick = tick
 
     def _text(self, text):
-        data = text.encode()
-        if len(data) > _TEXT_MAX:
-            end = _TEXT_MAX
-            while data[end] & 0xC0 == 0x80:
-                end -= 1  # not in the midst of a character
-            data = data[:end]
+        data = clip(text, _TEXT_MAX)
         self._number(len(data))
         for byte in data:
             self.coder.even(byte, 8)

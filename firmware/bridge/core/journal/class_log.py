@@ -67,8 +67,8 @@ class ClassLog:
         torn_at = self.end
         total = layout.frame_size(size)
         while True:
-            self._flash.void(self.sector, torn_at)
             page = layout.next_page(self.end + total - 1)
+            self._flash.void(self.sector, torn_at, min(page, SEAL_AT))
             self.end = page + layout.SKIP_SIZE
             if self.end + total > SEAL_AT - _GAP_RESERVE:
                 self.end = min(page, SEAL_AT)

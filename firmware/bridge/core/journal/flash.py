@@ -87,11 +87,30 @@ class SectorFlash:
             self.frame[index] = data[index]
         return self.write(sector, offset, len(data))
 
-    def void(self, sector, offset):
-        """Have no walk take what stands at an offset for a frame: its first byte becomes 0."""
-        # This one byte: what stands behind it may be anything, and must not be asked to be ones.
+    def void(self, sector, offset, end):
+        """Have no walk take what stands at an offset for a frame: its first byte becomes 0.
+
+        end  where what may be lost ends
+        """
+        # This one byte: most of what stands behind it is zeros and ones that hold.
+        self._clear(sector, offset, _ZERO)
+        part = self._part
+        self._medium.readblocks(sector, self._parts[0], offset)
+        if part[0] == 0:
+            return
+        # A stuck bit makes a length of it, and of any byte behind it a check that may fit. Zeros
+        # up to the end count more than a check of zeros says.
+        for index in range(_LEAP):
+            part[index] = 0
+        at = offset + 1
+        while at < end:
+            size = min(_LEAP, end - at) // _STEP * _STEP
+            self._clear(sector, at, _slice(self._parts, size) if size else _ZERO)
+            at += size or 1
+
+    def _clear(self, sector, offset, zeros):
         try:
-            self._medium.writeblocks(sector, _ZERO, offset)
+            self._medium.writeblocks(sector, zeros, offset)
         except OSError:
             self.worn += 1
 

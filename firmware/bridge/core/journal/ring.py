@@ -163,7 +163,7 @@ class Journal:
             data = header.pack(self._random(layout.RANDOM_SIZE))
             if self.flash.put(sector, 0, data):
                 break
-            self.flash.void(sector, 0)
+            self.flash.void(sector, 0, HEADER_SIZE)
             self.pool.retire(sector)
             self._ensure_blank()
         self.pool.own(sector, log.cls, slot.number)

@@ -129,6 +129,22 @@ class TestWornSectors(unittest.TestCase):
         self.assertGreater(ward.journal.worn, 0)
         self.assertEqual(ward.broken(), [])
 
+    def test_frame_that_failed_at_its_length_is_no_other_frame(self):
+        # With bit 0 stuck, a cleared length byte says 1: one byte, and a check that fits it.
+        ward = Ward()
+        start = log_sector(0) * SIZE
+        for place in (700, 1019, layout.SEAL_AT - 6):
+            ward.chip.stuck[start + place] = (1, 0)
+            frame = b"\x02\xff\x07\x00\x00"
+            self.assertFalse(ward.journal.flash.put(0, place, frame))
+            end = min(layout.next_page(place), layout.SEAL_AT)
+            ward.journal.flash.void(0, place, end)
+            data = bytearray(SIZE)
+            ward.chip.read(start, data)
+            self.assertEqual(data[place], 1)
+            self.assertEqual(layout.look(data, place, SIZE)[0], layout.END)
+            self.assertEqual(data[end:], b"\xff" * (SIZE - end))
+
     def test_key_slot_that_does_not_hold_is_not_relied_on(self):
         ward = Ward()
         ward.fill(10)

@@ -1,7 +1,5 @@
 """Durable commits on both databases."""
 
-import sqlite3
-
 import pytest
 
 from tests.support.hub import FakeGateway, Table, place
@@ -108,14 +106,3 @@ def test_password_is_not_shown():
     store = Store("postgresql://user:secret@127.0.0.1:1/db")
     assert "secret" not in store.address
     assert "secret" not in repr(store.writer)
-
-
-def test_schema_of_another_version_is_refused(tmp_path):
-    path = tmp_path / "hub.db"
-    store = Store(f"sqlite:///{path}")
-    store.open()
-    store.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = x'63' WHERE name = 'schema'")
-    with pytest.raises(ToolError, match="schema version 99"):
-        Store(f"sqlite:///{path}").open()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from vitalkeep.errors import ToolError
@@ -36,8 +36,11 @@ def parse_url(text: str) -> sa.URL:
     return url
 
 
-def make_engine(url: sa.URL, pool_size: int) -> Engine:
-    """Return an engine that never holds more than `pool_size` connections."""
+def make_engine(url: sa.URL, pool_size: int, writes: bool = False) -> Engine:
+    """Return an engine that never holds more than `pool_size` connections.
+
+    writes  SQLite's transactions begin as writers: one that read first could not become one
+    """
     if url.get_backend_name() == "postgresql":
         return sa.create_engine(
             url, pool_size=pool_size, max_overflow=0, connect_args={"connect_timeout": _CONNECT_S}
@@ -50,12 +53,13 @@ def make_engine(url: sa.URL, pool_size: int) -> Engine:
         connect_args={"check_same_thread": False},
     )
     sa.event.listen(engine, "connect", _set_up_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # The driver must not begin transactions by itself: `_begin_sqlite` does, reads included.
+    # The driver must not begin transactions by itself: the engine does, reads included.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -64,7 +68,3 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
     cursor.execute(f"PRAGMA wal_autocheckpoint={_AUTOCHECKPOINT_PAGES}")
     cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")

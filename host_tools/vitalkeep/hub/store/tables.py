@@ -2,12 +2,16 @@
 comes twice is harmless: (gateway, log, class, sector, offset, index) never has two meanings.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -15,9 +19,11 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    and_,
+    or_,
 )
 
-SCHEMA_VERSION = 1
+from vitalkeep.hub.sectors import Place
 
 metadata = MetaData()
 
@@ -42,8 +48,8 @@ def _position() -> Sequence[Column[object]]:
     )
 
 
-_PLACE_KEY = ("gateway", "log", "cls", "sector")
-_POSITION_KEY = (*_PLACE_KEY, "offset", "idx")
+PLACE = ("gateway", "log", "cls", "sector")
+POSITION = (*PLACE, "offset", "idx")
 
 meta = Table(
     "meta",
@@ -65,7 +71,7 @@ sectors = Table(
     Column("data", LargeBinary),
     Column("spans", Text, nullable=False),
     Column("stored_ms", BigInteger, nullable=False),
-    PrimaryKeyConstraint(*_PLACE_KEY),
+    PrimaryKeyConstraint(*PLACE),
     Index("sectors_by_time", "gateway", "stored_ms"),
 )
 
@@ -75,7 +81,7 @@ pieces = Table(
     *_place(),
     Column("offset", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False),
-    PrimaryKeyConstraint(*_PLACE_KEY, "offset"),
+    PrimaryKeyConstraint(*PLACE, "offset"),
 )
 
 # values: JSON {label: [decimal string or null, state, unit]}
@@ -89,7 +95,7 @@ observations = Table(
     Column("grp", Integer, nullable=False),
     Column("values", Text, key="readings", nullable=False),
     Column("stored_ms", BigInteger, nullable=False),
-    PrimaryKeyConstraint(*_POSITION_KEY),
+    PrimaryKeyConstraint(*POSITION),
 )
 
 alarms = Table(
@@ -102,7 +108,7 @@ alarms = Table(
     Column("priority", Integer, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("text", Text, nullable=False),
-    PrimaryKeyConstraint(*_POSITION_KEY),
+    PrimaryKeyConstraint(*POSITION),
 )
 
 events = Table(
@@ -113,7 +119,7 @@ events = Table(
     Column("name", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("stored_ms", BigInteger, nullable=False),
-    PrimaryKeyConstraint(*_POSITION_KEY),
+    PrimaryKeyConstraint(*POSITION),
     Index("events_by_time", "stored_ms"),
 )
 
@@ -125,7 +131,7 @@ gaps = Table(
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
     Column("stored_ms", BigInteger, nullable=False),
-    PrimaryKeyConstraint(*_POSITION_KEY),
+    PrimaryKeyConstraint(*POSITION),
 )
 
 # Every class's log carries the same clock record: one row is enough.
@@ -151,7 +157,7 @@ quarantine = Table(
     Column("reason", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
-    PrimaryKeyConstraint(*_PLACE_KEY, "offset", "digest"),
+    PrimaryKeyConstraint(*PLACE, "offset", "digest"),
 )
 
 # The last authenticated word of each gateway on what its logs hold.
@@ -195,3 +201,21 @@ story = Table(
 ADDED: dict[str, Table] = {
     table.name: table for table in (observations, alarms, events, gaps, clocks, quarantine)
 }
+
+
+def place_of(row: Any) -> Place:
+    """Return the place that a row's first columns name."""
+    return Place(bytes(row.gateway), bytes(row.log), row.cls, row.sector)
+
+
+def at_place(table: Table, place: Place) -> list[ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in zip(PLACE, place, strict=True)]
+
+
+def at_places(table: Table, places: Sequence[Place]) -> ColumnElement[bool]:
+    return or_(*(and_(*at_place(table, place)) for place in places))
+
+
+def in_stream(table: Table, stream: tuple[bytes, bytes, int]) -> list[ColumnElement[bool]]:
+    """Return the condition for all sectors of one class of a log."""
+    return [table.c[name] == value for name, value in zip(PLACE[:3], stream, strict=True)]

@@ -1,0 +1,21 @@
+"""The database of one site, SQLite or PostgreSQL: the only place with SQL, but for the migrations.
+
+A file is one concern: its tables' columns stand in `tables`, its statements in a class on top of
+`Database`. What is here is all that the rest of the hub may use.
+"""
+
+from vitalkeep.hub.store.commits import Commits
+from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
+from vitalkeep.hub.store.prefixes import Prefixes
+from vitalkeep.hub.store.views import Views
+
+__all__ = ["StaleError", "Store", "StoreError", "utc_now_ms"]
+
+
+class Store(Commits, Prefixes, Views):
+    """Everything that is asked of the database: see `Database` for how it is opened.
+
+    Commits   the write path
+    Prefixes  what ingest and receipts must know of what is stored
+    Views     what people and the page ask
+    """

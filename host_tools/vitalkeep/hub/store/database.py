@@ -1,0 +1,123 @@
+"""One database: its address, its connections, its epoch, and which schema it has.
+
+What a statement raises becomes a StoreError here, so that nobody else has to know the driver.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from vitalkeep.errors import ToolError
+from vitalkeep.hub.decode import Row
+from vitalkeep.hub.store import tables
+from vitalkeep.hub.store.engines import make_engine, parse_url
+
+# Without this, not every driver says how many of many rows a statement touched.
+_COUNTED = {"preserve_rowcount": True}
+
+# SQLite has one writer at a time: who comes second waits here instead of being refused there.
+_WRITERS = {"sqlite": 1, "postgresql": 4}
+
+
+class StoreError(Exception):
+    """The store could not do it; the message says why in a few words. Nothing was changed."""
+
+
+class StaleError(Exception):
+    """The store has other lengths than this hub thought: load again, then apply again."""
+
+
+class Database:
+    """The database of one site.
+
+    url     an SQLAlchemy URL; SQLite needs a file
+    epoch   8 bytes, random when the database was made: another epoch voids old receipts
+    Raises  ToolError when the URL is not ours
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = parse_url(url)
+        self.kind = parsed.get_backend_name()
+        self.address = parsed.render_as_string(hide_password=True)
+        # Readers (the page, the account) never wait for whoever writes.
+        self.writer = make_engine(parsed, pool_size=_WRITERS[self.kind], writes=True)
+        self.readers = make_engine(parsed, pool_size=2)
+        self.epoch = b""
+
+    def open(self) -> None:
+        """Bring the schema up to date, or make it, and read the epoch.
+
+        Raises  StoreError when the database does not do it
+                ToolError when the schema is newer than this release knows
+        """
+        # Here, as many commands read a database and few open one.
+        from vitalkeep.hub import migrations
+
+        with self.writing() as connection:
+            try:
+                migrations.upgrade(connection)
+            except migrations.UnknownSchema as error:
+                raise ToolError(
+                    f"{self.address}: {error}",
+                    "Run the newest release that has opened it, or restore a backup made before.",
+                ) from None
+            query = sa.select(tables.meta.c.value).where(tables.meta.c.name == "epoch")
+            self.epoch = bytes(connection.execute(query).scalar_one())
+
+    def close(self) -> None:
+        self.writer.dispose()
+        self.readers.dispose()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Yield the writer's connection in one transaction, durable when this returns."""
+        try:
+            with self.writer.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(_why(error)) from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Yield a reader's connection in one transaction."""
+        try:
+            with self.readers.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(_why(error)) from error
+
+    def read(self, query: sa.Select[Any]) -> list[Row]:
+        """Return the rows of a query as dicts; raises StoreError."""
+        with self.reading() as connection:
+            names = query.selected_columns.keys()
+            return [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
+
+    def insert(self, connection: Connection, table: sa.Table, rows: Sequence[Row]) -> int:
+        """Add rows that are not there yet and return how many were added."""
+        dialect = postgresql if self.kind == "postgresql" else sqlite
+        statement = dialect.insert(table).on_conflict_do_nothing()
+        return connection.execute(statement, rows, execution_options=_COUNTED).rowcount
+
+    @staticmethod
+    def updated(connection: Connection, statement: sa.Update, rows: Sequence[Row]) -> int:
+        """Run an update once a row of parameters and return how many rows it changed."""
+        return connection.execute(statement, rows, execution_options=_COUNTED).rowcount
+
+
+def _why(error: SQLAlchemyError) -> str:
+    cause = getattr(error, "orig", None)
+    text = str(cause or error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
+
+
+def utc_now_ms() -> int:
+    """Return the site's clock in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

@@ -6,8 +6,17 @@ from tests.support.browser import _browser_session, browser
 from tests.support.mosquitto import mosquitto
 from tests.support.needs import NEEDS, required
 from tests.support.postgres import _postgres_folder, postgres
+from tests.support.softhsm import _softhsm_module, softhsm
 
-__all__ = ["_browser_session", "_postgres_folder", "browser", "mosquitto", "postgres"]
+__all__ = [
+    "_browser_session",
+    "_postgres_folder",
+    "_softhsm_module",
+    "browser",
+    "mosquitto",
+    "postgres",
+    "softhsm",
+]
 
 _not_run: dict[str, int] = {}
 

@@ -47,10 +47,17 @@ def find_micropython32() -> str | None:
     return str(WASM32) if WASM32.is_dir() and find_program("node") else None
 
 
+def find_softhsm() -> str | None:
+    """Return SoftHSM's library, when its tool is there as well."""
+    found = sorted(Path("/usr/lib").glob("**/softhsm/libsofthsm2.so"))
+    return str(found[0]) if found and find_program("softhsm2-util") else None
+
+
 NEEDS = {
     "mosquitto": Need(lambda: find_program("mosquitto"), "apt-get install mosquitto"),
     "nats": Need(lambda: find_program("nats-server"), "apt-get install nats-server"),
     "postgres": Need(find_postgres, "apt-get install postgresql"),
+    "softhsm": Need(find_softhsm, "apt-get install softhsm2"),
     "micropython32": Need(find_micropython32, "install Node 18 or newer with npm, and make test"),
     "browser": Need(find_chromium, "apt-get install chromium chromium-driver"),
 }

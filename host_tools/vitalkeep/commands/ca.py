@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from vitalkeep.commands.hub import data_home
 from vitalkeep.errors import ToolError
 
 _SECRET = "VITALKEEP_CA_PASSPHRASE"
+_PIN = "VITALKEEP_TOKEN_PIN"
 _SOON_DAYS = 60
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -26,7 +25,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Say it as on
 _passphrase_option = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=f"Its first line opens the key; else {_SECRET}, else a prompt.",
+    help=f"Its first line opens the key, or its token; else {_SECRET} or {_PIN}, else a prompt.",
 )
 _out_option = click.option(
     "--out", type=_FOLDER, required=True, help="Where certificate and key go; each holder's own."
@@ -49,25 +48,42 @@ def now() -> dt.datetime:
 def ca() -> None:
     """Keep the ward's certificate authority: who may speak to the brokers.
 
-    Its key opens with a passphrase. Keep its folder on a machine of its own, and a copy.
+    Its key opens with a passphrase, or is in a PKCS#11 token. Keep its folder on a machine of its
+    own, and a copy.
     """
 
 
 @ca.command()
 @click.option("--name", required=True, help="Of the ward, for people: it stands in certificates.")
+@click.option("--token", "uri", metavar="URI", help="PKCS#11 URI of a new key in a token.")
 @_signing
-def create(name: str, folder: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
-    """Make the authority of a ward, once."""
-    from vitalkeep.keys.ca import Authority
+def create(
+    name: str,
+    uri: str | None,
+    folder: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Make the authority of a ward, once.
 
-    secret = _passphrase(passphrase_file, new=True)
-    made = Authority.create(ca_folder(folder), name, secret, now())
+    Its key is in a file under a passphrase, or in a token that it never leaves: --token
+    'pkcs11:token=ward;object=ca?module-path=/usr/lib/softhsm/libsofthsm2.so'.
+    """
+    from vitalkeep.keys.ca import Authority
+    from vitalkeep.keys.token import Address
+
+    at = Address.parse(uri) if uri is not None else None
+    secret = _secret(passphrase_file, at, new=True)
+    made = Authority.create(ca_folder(folder), name, secret, now(), at=at)
     until = made.certificate.not_valid_after_utc
     if as_json:
         click.echo(json.dumps({"folder": str(made.folder), "until": _date(until)}))
         return
     click.echo(f"authority  {made.folder}, until {_date(until)}")
-    click.echo("Copy the folder to a safe place, and the passphrase to another.")
+    if at is None:
+        click.echo("Copy the folder to a safe place, and the passphrase to another.")
+    else:
+        click.echo("Copy the folder to a safe place. The key is in the token alone.")
     click.echo("Next: vitalkeep ca issue site NAME --host ADDRESS --out DIR")
 
 
@@ -169,7 +185,7 @@ def renew(
         return
     if chosen and out is None:
         raise ToolError("--out is missing", "Name a folder for the new certificates and keys.")
-    signer = authority.unlock(_passphrase(passphrase_file))
+    signer = _unlock(authority, passphrase_file)
     if whole:
         authority.renew_authority(signer, when)
     made = []
@@ -211,7 +227,7 @@ def revoke(
         raise ToolError(
             f"{name}: no such certificate that is not revoked", "See vitalkeep ca list --all."
         )
-    authority.revoke(authority.unlock(_passphrase(passphrase_file)), found, now())
+    authority.revoke(_unlock(authority, passphrase_file), found, now())
     if as_json:
         click.echo(json.dumps({"revoked": [issued.serial for issued in found]}))
         return
@@ -231,27 +247,20 @@ def _authority(folder: Path | None) -> Any:
 
 def _open(folder: Path | None, passphrase_file: Path | None) -> tuple[Any, Any]:
     authority = _authority(folder)
-    return authority, authority.unlock(_passphrase(passphrase_file))
+    return authority, _unlock(authority, passphrase_file)
 
 
-def _passphrase(file: Path | None, new: bool = False) -> bytes:
-    """Return the passphrase; it never comes from the command line, which others can read."""
-    from vitalkeep.keys.private_files import check_private
+def _secret(file: Path | None, token: Any, new: bool = False) -> bytes:
+    """Return what opens the authority's key: a passphrase, or its token's PIN."""
+    from vitalkeep.keys.passphrase import read_secret
 
-    if file is not None:
-        if not file.is_file():
-            raise ToolError(f"{file}: there is no such file", "Write the passphrase in it.")
-        check_private(file, 0o600, "a passphrase")
-        return file.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
-    if found := os.environ.get(_SECRET):
-        return found.encode()
-    if not sys.stdin.isatty():
-        raise ToolError(
-            "no passphrase for the authority's key",
-            f"Give --passphrase-file, or set {_SECRET}, or run this at a terminal.",
-        )
-    text = click.prompt("Passphrase of the authority", hide_input=True, confirmation_prompt=new)
-    return str(text).encode()
+    if token is not None:
+        return read_secret("PIN of the authority's token", _PIN, file)
+    return read_secret("passphrase of the authority", _SECRET, file, new)
+
+
+def _unlock(authority: Any, file: Path | None) -> Any:
+    return authority.unlock(_secret(file, authority.token))
 
 
 def _check_free(folder: Path) -> None:

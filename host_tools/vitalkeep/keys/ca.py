@@ -1,6 +1,7 @@
 """The ward's certificate authority: who may speak to the brokers, and who speaks for them.
 
-    ca/  ca.pem            its certificate; ca.key: its key under a passphrase
+    ca/  ca.pem            its certificate; ca.key: its key under a passphrase, or
+         ca.token          the PKCS#11 URI of a key that never leaves its token
          issued/<serial>.pem   every certificate it ever issued
          revoked/<serial>      when that one was revoked; crl.pem: the list of these for brokers
 
@@ -25,15 +26,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vitalkeep.errors import ToolError
+from vitalkeep.keys import token
+from vitalkeep.keys.passphrase import check_passphrase
 from vitalkeep.keys.pkcs8 import decrypt_key, encrypt_key
 from vitalkeep.keys.private_files import check_private, write_file
 
-# What signs: sign() and public_key() are all that is asked of it, so that a subclass which talks
-# to a token over PKCS#11 can stand where a key from a file does.
+# What signs: sign() and public_key() are all that is asked of it, which a key in a token has too.
 Signer = ec.EllipticCurvePrivateKey
 
 CA_DAYS = 3650
-PASSPHRASE_MIN = 12
 _BACKDATED = dt.timedelta(days=1)  # for holders whose clocks are a little behind
 _CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 _PEM = serialization.Encoding.PEM
@@ -154,25 +155,37 @@ class Authority:
 
     @classmethod
     def create(
-        cls, folder: Path, name: str, passphrase: bytes, now: dt.datetime, days: int = CA_DAYS
+        cls,
+        folder: Path,
+        name: str,
+        secret: bytes,
+        now: dt.datetime,
+        days: int = CA_DAYS,
+        at: token.Address | None = None,
     ) -> Authority:
-        """Make an authority; raises ToolError when there is one or the passphrase is short."""
-        if (folder / "ca.key").exists():
+        """Make an authority; raises ToolError when there is one or the passphrase is short.
+
+        secret  a passphrase for the file with its key, or the PIN of the token
+        at      where in a token its key shall be, None for a file
+        """
+        if (folder / "ca.pem").exists():
             raise ToolError(
                 f"{folder}: there is a certificate authority already",
                 "Use it, or name a new folder: --ca DIR.",
             )
-        if len(passphrase) < PASSPHRASE_MIN:
-            raise ToolError(
-                f"a passphrase of {len(passphrase)} characters, want {PASSPHRASE_MIN} or more",
-                "Several unrelated words are easy to remember and hard to guess.",
-            )
+        if at is None:
+            check_passphrase(secret)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_private(folder, 0o700, "the key of the ward's certificate authority")
-        key = ec.generate_private_key(ec.SECP256R1())
+        key: Signer
+        if at is None:
+            key = ec.generate_private_key(ec.SECP256R1())
+            write_file(folder / "ca.key", encrypt_key(key, secret))
+        else:
+            key = token.make_key(at, secret)
+            write_file(folder / "ca.token", f"{at}\n".encode())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         made = cls(folder, _self_signed(subject, key, now, days))
-        write_file(folder / "ca.key", encrypt_key(key, passphrase))
         write_file(folder / "ca.pem", made.certificate.public_bytes(_PEM), 0o644)
         made.write_crl(key, now)
         return made
@@ -191,8 +204,24 @@ class Authority:
         except ValueError:
             raise ToolError(f"{path}: damaged", "Restore it from its copy.") from None
 
-    def unlock(self, passphrase: bytes) -> Signer:
-        """Return the key that signs; raises ToolError for a wrong passphrase."""
+    @property
+    def token(self) -> token.Address | None:
+        """Where the key is, None when it is in a file; raises ToolError."""
+        path = self.folder / "ca.token"
+        return token.Address.parse(path.read_text().strip()) if path.exists() else None
+
+    def unlock(self, secret: bytes) -> Signer:
+        """Return the key that signs; raises ToolError for a wrong passphrase or PIN."""
+        at = self.token
+        key = self._read_key(secret) if at is None else token.open_key(at, secret)
+        if _spki(key.public_key()) != _spki(self.certificate.public_key()):
+            raise ToolError(
+                f"{self.folder}: the key is not that of ca.pem",
+                "Restore both from one copy, or name the token's right object in ca.token.",
+            )
+        return key
+
+    def _read_key(self, passphrase: bytes) -> Signer:
         path = self.folder / "ca.key"
         if not path.exists():
             raise ToolError(
@@ -200,15 +229,12 @@ class Authority:
             )
         check_private(path, 0o600, "the key of the ward's certificate authority")
         try:
-            key = decrypt_key(path.read_bytes(), passphrase)
+            return decrypt_key(path.read_bytes(), passphrase)
         except ValueError:
             raise ToolError(
                 f"{path}: the passphrase does not open it",
                 "Try again; without the passphrase only a new authority helps.",
             ) from None
-        if _spki(key.public_key()) != _spki(self.certificate.public_key()):
-            raise ToolError(f"{path}: not the key of ca.pem", "Restore both from one copy.")
-        return key
 
     # --- certificates ---
 

@@ -3,6 +3,8 @@
     {"v": 1, "site": {"id": "<16 hex>", "name": "..."},
      "gateways": [{"id": "<16 hex>", "bed": "...", "root": "<64 hex>", "logs": ["<16 hex>"]}]}
 
+In a vault with a lock, "lock" and "sealed" stand in the place of "gateways" (see lock.py).
+
 A root key never leaves this file for a board, a log line or a message: `provision` writes what
 `derive` makes of it.
 """
@@ -17,6 +19,7 @@ from typing import Any
 
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.derive import ROOT_SIZE
+from vitalkeep.keys.lock import Ask, Lock, ask_for_secret, open_lock
 from vitalkeep.keys.private_files import check_private, write_file
 
 _FILE = "vault.json"
@@ -39,12 +42,15 @@ class Vault:
     """The root keys of one site. Open it with `Vault.open`, make it with `Vault.create`.
 
     site_id, site_name  this site's 8-byte id, random at creation, and its name for people
+    lock                what its keys are enciphered with; None: they are in clear
     """
 
-    def __init__(self, folder: Path, site_id: bytes, site_name: str) -> None:
+    def __init__(self, folder: Path, ask: Ask) -> None:
         self.folder = folder
-        self.site_id = site_id
-        self.site_name = site_name
+        self.site_id = b""
+        self.site_name = ""
+        self.lock: Lock | None = None
+        self._ask = ask
         self._gateways: dict[bytes, Gateway] = {}
         self._stamp = (0, 0)
 
@@ -52,7 +58,12 @@ class Vault:
         return f"<Vault {self.folder} with {len(self._gateways)} gateways>"
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], site_name: str = "primary") -> "Vault":
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        site_name: str = "primary",
+        lock: Lock | None = None,
+    ) -> "Vault":
         """Make an empty vault in the folder `path`; raises ToolError when there is one."""
         folder = Path(path)
         if (folder / _FILE).exists():
@@ -60,16 +71,20 @@ class Vault:
                 f"{folder}: there is a vault already", "Open it, or name a new folder."
             )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        vault = cls(folder, secrets.token_bytes(ID_SIZE), site_name)
+        vault = cls(folder, ask_for_secret)
+        vault.site_id, vault.site_name, vault.lock = secrets.token_bytes(ID_SIZE), site_name, lock
         check_private(folder, 0o700, _CONTENT)
         vault._write()
         return vault
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "Vault":
-        """Read a vault; raises ToolError when it is absent, damaged or readable by others."""
-        folder = Path(path)
-        vault = cls(folder, b"", "")
+    def open(cls, path: str | os.PathLike[str], ask: Ask = ask_for_secret) -> "Vault":
+        """Read a vault.
+
+        ask     returns what opens its lock, if it has one
+        Raises  ToolError when it is absent, damaged, locked, or readable by others
+        """
+        vault = cls(Path(path), ask)
         vault.reload()
         return vault
 
@@ -96,14 +111,29 @@ class Vault:
             if data["v"] != _VERSION:
                 raise ValueError(f"version {data['v']}, want {_VERSION}")
             site_id, site_name = _id(data["site"]["id"]), str(data["site"]["name"])
-            gateways = [_gateway(entry) for entry in data["gateways"]]
+            lock = self._open_lock(data.get("lock"))
+            entries = data["gateways"] if lock is None else _opened(lock, data["sealed"], site_id)
+            gateways = [_gateway(entry) for entry in entries]
         except (KeyError, TypeError, ValueError) as error:
             # The message of a JSON error names a place, never the content around it.
             raise ToolError(
                 f"{path}: damaged ({type(error).__name__})", "Restore it from its copy."
             ) from None
         self.site_id, self.site_name, self._stamp = site_id, site_name, stamp
+        self.lock = lock
         self._gateways = {gateway.id: gateway for gateway in gateways}
+
+    def _open_lock(self, parameters: Any) -> Lock | None:
+        if parameters is None:
+            return None
+        if self.lock is not None and self.lock.parameters == parameters:
+            return self.lock
+        return open_lock(parameters, self._ask)
+
+    def relock(self, lock: Lock | None) -> None:
+        """Write the vault under another lock, or under none."""
+        self.lock = lock
+        self._write()
 
     def gateways(self) -> list[Gateway]:
         """Return all gateways in the order they were added."""
@@ -150,21 +180,30 @@ class Vault:
         return found.st_mtime_ns, found.st_ino
 
     def _write(self) -> None:
-        data = {
+        gateways = [
+            {
+                "id": gateway.id.hex(),
+                "bed": gateway.bed,
+                "root": gateway.root.hex(),
+                "logs": [log.hex() for log in gateway.logs],
+            }
+            for gateway in self._gateways.values()
+        ]
+        data: dict[str, Any] = {
             "v": _VERSION,
             "site": {"id": self.site_id.hex(), "name": self.site_name},
-            "gateways": [
-                {
-                    "id": gateway.id.hex(),
-                    "bed": gateway.bed,
-                    "root": gateway.root.hex(),
-                    "logs": [log.hex() for log in gateway.logs],
-                }
-                for gateway in self._gateways.values()
-            ],
         }
+        if self.lock is None:
+            data["gateways"] = gateways
+        else:
+            data["lock"] = self.lock.parameters
+            data["sealed"] = self.lock.seal(json.dumps(gateways).encode(), self.site_id)
         write_file(self.folder / _FILE, json.dumps(data, indent=1).encode())
         self._stamp = self._stat()
+
+
+def _opened(lock: Lock, sealed: Any, site_id: bytes) -> Any:
+    return json.loads(lock.open(sealed, site_id))
 
 
 def _id(text: Any) -> bytes:

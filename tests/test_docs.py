@@ -8,6 +8,7 @@ from bridge.core.config import FIELDS
 from bridge.core.journal import records
 from bridge.core.protocols import PROTOCOLS
 from vitalkeep.decoding.tables import PAGES
+from vitalkeep.hub.config.load import sections
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]}
@@ -17,6 +18,13 @@ ALL = "\n".join(DOCS.values())
 def test_every_command_is_in_a_guide() -> None:
     for command in entry_points(group="vitalkeep.commands"):
         assert f"vitalkeep {command.name}" in ALL, command.name
+    for command in entry_points(group="vitalkeep.hub.commands"):
+        assert f"vitalkeep hub {command.name}" in ALL, command.name
+
+
+def test_every_section_of_hub_toml_is_in_a_guide() -> None:
+    for name in sections():
+        assert f"| `{name}` |" in DOCS[ROOT / "docs" / "guides" / "hub.md"], name
 
 
 def test_every_protocol_has_a_page() -> None:

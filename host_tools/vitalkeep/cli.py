@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
+from typing import Any
 
 import click
 
@@ -17,10 +18,14 @@ GROUP = "vitalkeep.commands"
 
 
 class LazyGroup(click.Group):
-    """A group whose subcommands are entry points."""
+    """A group whose subcommands are the entry points of `entries`."""
+
+    def __init__(self, *args: Any, entries: str = GROUP, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._group = entries
 
     def _entries(self) -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in entry_points(group=GROUP)}
+        return {entry.name: entry for entry in entry_points(group=self._group)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *self._entries()})

@@ -16,8 +16,9 @@ import click
 
 from bridge.core.airtime import DEFAULTS, make_plan
 from bridge.core.errors import ConfigError
-from vitalkeep.commands.hub import data_home, find_identity, tls_options
+from vitalkeep.commands.hub import tls_options
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.chosen import data_home, find_identity
 
 _ID_DIGITS = 16
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from vitalkeep.commands.hub import data_home
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.chosen import data_home
 
 _SECRET = "VITALKEEP_CA_PASSPHRASE"
 _PIN = "VITALKEEP_TOKEN_PIN"

@@ -15,26 +15,21 @@ from typing import Any
 import click
 
 from bridge.core.config import TIME_PORT
+from vitalkeep.cli import LazyGroup
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.basics import TIME_HOST
+from vitalkeep.hub.config.chosen import (
+    broker_address,
+    data_folder,
+    database_url,
+    find_identity,
+    page_address,
+    time_address,
+    vault_folder,
+)
 
-_DATA = "vitalkeep"
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_TIME_HOST = "127.0.0.1"
 _GC_THRESHOLD = 100_000  # objects more than were freed, before the collector looks
-
-
-def data_home() -> Path:
-    """Return the folder for this user's data (XDG base directories)."""
-    home = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".local" / "share") / _DATA
-
-
-def parse_listen(option: str, text: str) -> tuple[str, int]:
-    """Return (host, port) of an option's "host:port"; raises ToolError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise ToolError(f"{option} {text}: want host:port", "For example 127.0.0.1:8321.")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def tls_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -48,54 +43,43 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def find_identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Any:
-    """Return the Identity in three files, None for none of them; raises ToolError."""
-    from vitalkeep.hub.tls import Identity
-
-    if ca is None and certificate is None and key is None:
-        return None
-    if ca is None or certificate is None or key is None:
-        raise ToolError(
-            "--ca, --certificate and --key belong together", "Give all three, or none of them."
-        )
-    identity = Identity(ca, certificate, key)
-    identity.context()  # what is wrong with the files is said at once
-    return identity
-
-
-@click.command()
+@click.group(cls=LazyGroup, entries="vitalkeep.hub.commands", invoke_without_command=True)
+@click.option("--config", "config_path", type=_FILE, help="hub.toml: see `vitalkeep hub config`.")
 @click.option("--vault", "vault_dir", type=click.Path(path_type=Path), help="Folder of the vault.")
 @click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
 @click.option("--broker", metavar="URL", help="mqtts://host:port; default: an embedded one.")
 @tls_options
-@click.option("--broker-port", default=1883, show_default=True, help="Of the embedded broker.")
+@click.option("--broker-port", type=int, help="Of the embedded broker; default 1883.")
 @click.option(
     "--database", envvar="VITALKEEP_DATABASE", metavar="URL", help="Default: SQLite in --data."
 )
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder for the data.")
-@click.option("--http", default="127.0.0.1:8321", show_default=True, metavar="HOST:PORT")
+@click.option("--http", metavar="HOST:PORT", help="Of the page; default 127.0.0.1:8321.")
 @click.option(
     "--time",
     "time_at",
     metavar="HOST:PORT",
     help=f"UDP address at which gateways ask for the time, or none. "
-    f"Default: {_TIME_HOST}:{TIME_PORT} if it is free.",
+    f"Default: {TIME_HOST}:{TIME_PORT} if it is free.",
 )
 @click.option("--no-page", is_flag=True, help="Serve no page and no API.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON line.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write that line here, too.")
 @click.option("--verbose", is_flag=True, help="Log what happens, not only what is wrong.")
+@click.pass_context
 def hub(
+    context: click.Context,
+    config_path: Path | None,
     vault_dir: Path | None,
     new_vault: bool,
     broker: str | None,
     ca: Path | None,
     certificate: Path | None,
     key: Path | None,
-    broker_port: int,
+    broker_port: int | None,
     database: str | None,
     data_dir: Path | None,
-    http: str,
+    http: str | None,
     time_at: str | None,
     no_page: bool,
     as_json: bool,
@@ -104,12 +88,16 @@ def hub(
 ) -> None:
     """Run a hub: broker (if none is named), store, receipts and the live page.
 
-    A database URL or broker URL with a password belongs in the environment
-    (VITALKEEP_DATABASE, VITALKEEP_BROKER), where other users do not see it.
+    Options win over the file of --config. A database URL or broker URL with a password belongs in
+    the environment (VITALKEEP_DATABASE, VITALKEEP_BROKER), where other users do not see it.
     """
+    if context.invoked_subcommand is not None:
+        return
     # Imported here: `vitalkeep --help` needs neither a database nor a web server.
     from vitalkeep.hub.app import Hub, Settings
     from vitalkeep.hub.broker import EmbeddedBroker
+    from vitalkeep.hub.config.basics import BrokerSettings
+    from vitalkeep.hub.config.load import Config, load
     from vitalkeep.hub.consume import Address
     from vitalkeep.hub.store import Store, StoreError
 
@@ -121,15 +109,12 @@ def hub(
     gc.set_threshold(_GC_THRESHOLD)
     # What the hub writes is about patients: for its own user alone.
     os.umask(0o077)
-    address = None if no_page else parse_listen("--http", http)
-    clock: tuple[str, int] | None = (_TIME_HOST, TIME_PORT)
-    if time_at is not None:
-        clock = None if time_at == "none" else parse_listen("--time", time_at)
-    data = data_dir or data_home()
-    vault = _open_vault(vault_dir or data / "vault", new_vault)
-    broker = broker or os.environ.get("VITALKEEP_BROKER")
-    identity = find_identity(ca, certificate, key)
-    named = Address.parse(broker or "", identity) if broker or identity else None
+    config = load(config_path) if config_path else Config()
+    address = None if no_page else page_address(config, http)
+    clock, clock_may_fail = time_address(config, time_at)
+    data = data_folder(config, data_dir)
+    vault = _open_vault(vault_folder(config, vault_dir, data), new_vault)
+    named = broker_address(config, broker, find_identity(ca, certificate, key))
 
     def ready(where: dict[str, Any]) -> None:
         line = json.dumps(where | {"site": vault.site_id.hex(), "pid": os.getpid()})
@@ -150,7 +135,7 @@ def hub(
     with ExitStack() as stack:
         if ready_file:
             stack.callback(ready_file.unlink, missing_ok=True)
-        store = Store(database or _sqlite_url(data))
+        store = Store(database_url(config, database, data))
         stack.callback(store.close)
         try:
             store.open()
@@ -160,8 +145,9 @@ def hub(
                 "Start the database, free some space, or name another: --database URL.",
             ) from None
         if named is None:
-            named = Address.parse(stack.enter_context(EmbeddedBroker(broker_port)).url)
-        settings = Settings(named, address, clock, time_at is None)
+            port = config[BrokerSettings].port if broker_port is None else broker_port
+            named = Address.parse(stack.enter_context(EmbeddedBroker(port)).url)
+        settings = Settings(named, address, clock, clock_may_fail, config)
         asyncio.run(Hub(vault, store, settings, ready).run())
 
 
@@ -171,11 +157,3 @@ def _open_vault(folder: Path, new: bool) -> Any:
     if new and not (folder / "vault.json").exists():
         return Vault.create(folder)
     return Vault.open(folder)
-
-
-def _sqlite_url(data: Path) -> str:
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ToolError(f"{data}: {error.strerror}", "Name another folder: --data DIR.") from None
-    return f"sqlite:///{data / 'hub.db'}"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vitalkeep.commands.ca import ca_folder, ca_option, json_option, now
-from vitalkeep.commands.hub import data_home, parse_listen
+from vitalkeep.hub.config.chosen import data_home, parse_listen
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from vitalkeep.commands.ca import json_option
-from vitalkeep.commands.hub import data_home
+from vitalkeep.hub.config.chosen import data_home
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -1,0 +1,10 @@
+"""hub.toml: its sections. To add one: a frozen dataclass of `setting`s, and its line here."""
+
+SECTIONS: tuple[tuple[str, str, str], ...] = (
+    # name in the file, module, class
+    ("site", "vitalkeep.hub.config.basics", "SiteSettings"),
+    ("broker", "vitalkeep.hub.config.basics", "BrokerSettings"),
+    ("database", "vitalkeep.hub.config.basics", "DatabaseSettings"),
+    ("page", "vitalkeep.hub.config.basics", "PageSettings"),
+    ("time", "vitalkeep.hub.config.basics", "TimeSettings"),
+)

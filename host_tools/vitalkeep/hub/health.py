@@ -1,0 +1,33 @@
+"""The hub's own state, for the page and for programs; counters name all that was refused."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from vitalkeep.hub.context import Context
+
+
+def of(hub: Context) -> dict[str, Any]:
+    """Return what /api/health says."""
+    consumer, intake = hub.consumer, hub.intake
+    return {
+        "receipting": intake.receipting,
+        "reason": intake.reason,
+        "site": {"id": hub.vault.site_id.hex(), "name": hub.vault.site_name},
+        "store": {"address": hub.store.address, "epoch": hub.store.epoch.hex()},
+        "broker": {
+            "address": str(consumer.address),
+            "connected": consumer.connected,
+            "last_error": consumer.last_error,
+            "sessions": consumer.sessions,
+        },
+        "certificate_days": dict(hub.certificates.days),
+        "uptime_s": round(time.monotonic() - hub.started, 1),
+        "batches": intake.batches,
+        "commit_ms": round(intake.commit_ms, 2),
+        "viewers": len(hub.feed),
+        "time": dict(hub.time.counters),
+        "strangers": dict(intake.ingest.strangers),
+        "counters": dict(intake.ingest.counters),
+    } | {name: say() for name, say in hub.shown.items()}

@@ -1,0 +1,21 @@
+"""What a hub does beside receipting. To add a job: a module, and its line here.
+
+A job runs from the start of the hub to its end. What stops it is logged and counted, and it starts
+again; one that returns has nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from vitalkeep.hub.context import Context
+from vitalkeep.hub.jobs import accounts, certificates, house, show
+
+Job = Callable[[Context], Awaitable[None]]
+
+JOBS: tuple[tuple[str, Job], ...] = (
+    ("tick", show.run),
+    ("house", house.run),
+    ("accounts", accounts.run),
+    ("certificates", certificates.run),
+)

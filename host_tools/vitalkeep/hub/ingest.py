@@ -105,9 +105,11 @@ class Ingest:
 
     def set_gateways(self, gateways: Iterable[Gateway]) -> None:
         self._gateways = {gateway.id: gateway for gateway in gateways}
-        self.radio.set_gateways(self._gateways.values())
+        # What a revoked one sealed before is opened still; nothing new is taken from it.
+        admitted = [known for known in self._gateways.values() if not known.revoked]
+        self.radio.set_gateways(admitted)
         self._uplink_keys = {
-            known.id: derive.uplink_key(known.root, known.id) for known in self._gateways.values()
+            known.id: derive.uplink_key(known.root, known.id) for known in admitted
         }
 
     # --- payloads ---
@@ -147,7 +149,8 @@ class Ingest:
         return Run(place, run.offset, sectors.normalised(run.offset, run.data))
 
     def _stranger(self, gateway: bytes) -> None:
-        self.counters["unknown_gateway"] += 1
+        known = gateway in self._gateways
+        self.counters["revoked_gateway" if known else "unknown_gateway"] += 1
         name = gateway.hex()
         self.strangers[name] = self.strangers.pop(name, 0) + 1
         while len(self.strangers) > STRANGERS_MAX:

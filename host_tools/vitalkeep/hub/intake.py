@@ -58,7 +58,12 @@ class Intake:
         self._lock = asyncio.Lock()
 
     def set_vault(self, vault: Vault) -> None:
-        """Follow the vault when someone provisioned."""
+        """Follow the vault when someone provisioned or revoked."""
+        for gateway in vault.gateways():
+            known = self._gateways.get(gateway.id)
+            if gateway.revoked and (known is None or not known.revoked):
+                text = "Revoked: nothing is taken from this gateway any more"
+                self._ward.say(utc_now_ms(), gateway.id, "bad", text)
         self._gateways = {gateway.id: gateway for gateway in vault.gateways()}
         self._receipts.forget_keys()
         self.ingest.set_gateways(vault.gateways())

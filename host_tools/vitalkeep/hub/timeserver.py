@@ -65,6 +65,7 @@ class TimeServer(asyncio.DatagramProtocol):
                 derive.receipt_key(known.root, known.id, site),
             )
             for known in vault.gateways()
+            if not known.revoked
         }
 
     def answer(self, payload: bytes, now_ms: int) -> bytes | None:

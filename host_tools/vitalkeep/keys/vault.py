@@ -1,7 +1,8 @@
 """Where a site's root keys live: one JSON file that only its owner can read.
 
     {"v": 1, "site": {"id": "<16 hex>", "name": "..."},
-     "gateways": [{"id": "<16 hex>", "bed": "...", "root": "<64 hex>", "logs": ["<16 hex>"]}]}
+     "gateways": [{"id": "<16 hex>", "bed": "...", "root": "<64 hex>", "logs": ["<16 hex>"],
+                   "revoked": "2026-03-14T09:26:53+00:00"}]}
 
 In a vault with a lock, "lock" and "sealed" stand in the place of "gateways" (see lock.py).
 
@@ -13,7 +14,8 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,17 @@ _CONTENT = "root keys"
 
 @dataclass(frozen=True)
 class Gateway:
-    """One gateway: id and log ids of 8 bytes, the bed it stands at, its root key (not shown)."""
+    """One gateway: id and log ids of 8 bytes, the bed it stands at, its root key (not shown).
+
+    revoked  since when nothing new is taken from it, in ISO 8601, "" for never: what it sealed
+             before is still opened
+    """
 
     id: bytes
     bed: str
     root: bytes = field(repr=False)
     logs: tuple[bytes, ...] = ()
+    revoked: str = ""
 
 
 class Vault:
@@ -136,8 +143,21 @@ class Vault:
         self._write()
 
     def gateways(self) -> list[Gateway]:
-        """Return all gateways in the order they were added."""
+        """Return all gateways in the order they were added, revoked ones as well."""
         return list(self._gateways.values())
+
+    def revoke(self, gateway_id: bytes, now: datetime) -> Gateway:
+        """Have nothing new taken from a gateway, for ever; raises ToolError for an unknown one."""
+        known = self._gateways.get(gateway_id)
+        if known is None:
+            raise ToolError(
+                f"gateway {gateway_id.hex()}: not in this vault", "See vitalkeep vault list."
+            )
+        if not known.revoked:
+            known = replace(known, revoked=now.isoformat(timespec="seconds"))
+            self._gateways[gateway_id] = known
+            self._write()
+        return known
 
     def add_gateway(
         self,
@@ -166,6 +186,11 @@ class Vault:
                 f"gateway {gateway_id.hex()} is known with another root key",
                 "Gateway ids are never used twice: provision under a new one.",
             )
+        if known is not None and known.revoked:
+            raise ToolError(
+                f"gateway {gateway_id.hex()} was revoked {known.revoked[:10]}",
+                "Gateway ids are never used twice: provision under a new one.",
+            )
         logs: Iterable[bytes] = known.logs if known else ()
         if log_id is not None:
             logs = [*(log for log in logs if log != log_id), log_id]
@@ -186,6 +211,7 @@ class Vault:
                 "bed": gateway.bed,
                 "root": gateway.root.hex(),
                 "logs": [log.hex() for log in gateway.logs],
+                **({"revoked": gateway.revoked} if gateway.revoked else {}),
             }
             for gateway in self._gateways.values()
         ]
@@ -217,6 +243,5 @@ def _gateway(entry: Any) -> Gateway:
     root = bytes.fromhex(entry["root"])
     if len(root) != ROOT_SIZE:
         raise ValueError(f"root key of {len(root)} bytes")
-    return Gateway(
-        _id(entry["id"]), str(entry["bed"]), root, tuple(_id(log) for log in entry["logs"])
-    )
+    logs = tuple(_id(log) for log in entry["logs"])
+    return Gateway(_id(entry["id"]), str(entry["bed"]), root, logs, str(entry.get("revoked", "")))

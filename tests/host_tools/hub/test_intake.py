@@ -1,6 +1,7 @@
 """Nothing is receipted before the commit returned; everything is, once it did."""
 
 import asyncio
+from datetime import datetime, timezone
 
 import pytest
 
@@ -11,6 +12,7 @@ from vitalkeep.hub.clocks import best_offsets
 from vitalkeep.hub.consume import Message
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import Store
+from vitalkeep.keys.vault import Vault
 
 
 @pytest.fixture
@@ -223,6 +225,23 @@ def test_forged_messages_leave_the_store_empty(path, store, gateway):
     assert asyncio.run(path.intake.handle([Message(*m) for m in messages])) == []
     assert store.count("sectors") == 0
     assert path.intake.ingest.counters["unknown_gateway"] == 1
+
+
+def test_revoked_gateway_is_refused_and_what_it_sealed_before_is_not(path, vault, store, gateway):
+    gateway.fill(2)
+    converse(path, gateway)
+    before = store.count("observations")
+    vault.revoke(gateway.id, datetime(2026, 3, 14, tzinfo=timezone.utc))
+    path.intake.set_vault(Vault.open(vault.folder))
+    gateway.fill(3)
+    assert path.send(gateway.heartbeat(ask=True), *gateway.sector_runs(0, 2)) == []
+    assert store.count("observations") == before
+    assert path.intake.ingest.counters["revoked_gateway"] >= 2
+    assert "Revoked" in path.ward.story[-1]["text"]
+    # Its keys are there, or nobody could read its past.
+    place = Place(gateway.id, gateway.log_id, 0, 1)
+    assert store.load([place])[place].state == sectors.PROVEN
+    assert Vault.open(vault.folder).gateways()[0].root == vault.gateways()[0].root
 
 
 @pytest.mark.postgres

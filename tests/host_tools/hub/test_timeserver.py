@@ -1,6 +1,7 @@
 """The site's answers to gateways that ask for the time."""
 
 import socket
+from datetime import datetime, timezone
 import time
 
 import pytest
@@ -69,6 +70,12 @@ def test_gateways_that_were_provisioned_meanwhile_are_answered(server, gateway, 
     vault.add_gateway(stranger.id, "Bed 2", stranger.root, stranger.log_id)
     server.set_vault(vault)
     assert server.answer(question(stranger), NOW_MS) is not None
+
+
+def test_revoked_gateway_is_not_answered(server, gateway, vault):
+    vault.revoke(gateway.id, datetime(2026, 3, 14, tzinfo=timezone.utc))
+    server.set_vault(vault)
+    assert server.answer(question(gateway), NOW_MS) is None
 
 
 def test_what_the_kernel_says_of_this_clock_is_one_of_three(server):

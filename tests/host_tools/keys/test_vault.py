@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from datetime import datetime, timezone
 
 import pytest
 
@@ -35,6 +36,18 @@ def test_logs_gather_and_the_root_stays(vault):
     assert second.bed == "Bed 2"
     with pytest.raises(ToolError, match="another root"):
         vault.add_gateway(ID, "Bed 1", root=bytes(32))
+
+
+def test_revoked_is_for_ever(vault):
+    vault.add_gateway(ID, "Bed 1", log_id=LOG)
+    first = vault.revoke(ID, datetime(2026, 3, 14, tzinfo=timezone.utc))
+    again = vault.revoke(ID, datetime(2026, 3, 15, tzinfo=timezone.utc))
+    assert again == first
+    assert Vault.open(vault.folder).gateways()[0].revoked == "2026-03-14T00:00:00+00:00"
+    with pytest.raises(ToolError, match="was revoked 2026-03-14"):
+        vault.add_gateway(ID, "Bed 1", log_id=b"logid--2")
+    with pytest.raises(ToolError, match="not in this vault"):
+        vault.revoke(b"stranger", datetime(2026, 3, 15, tzinfo=timezone.utc))
 
 
 def test_files_are_the_owners_alone(vault):

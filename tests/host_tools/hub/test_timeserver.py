@@ -1,8 +1,8 @@
 """The site's answers to gateways that ask for the time."""
 
 import socket
-from datetime import datetime, timezone
 import time
+from datetime import datetime, timezone
 
 import pytest
 

@@ -39,3 +39,20 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def update_file(path: Path, data: bytes, mode: int) -> str:
+    """Write a file, and its folder, if it differs; returns "new", "changed" or "same".
+
+    Raises  ToolError where nothing can be written
+    """
+    try:
+        found = path.read_bytes() if path.exists() else None
+        if found == data:
+            return "same"
+        # Others may enter the folder if they may read the file.
+        path.parent.mkdir(mode=0o755 if mode & _OTHERS else 0o700, parents=True, exist_ok=True)
+        write_file(path, data, mode)
+    except OSError as error:
+        raise ToolError(f"{path}: {error.strerror}", "Name a folder that is yours.") from None
+    return "new" if found is None else "changed"

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.ca import Authority, Issued
-from vitalkeep.keys.private_files import write_file
+from vitalkeep.keys.private_files import update_file
 from vitalkeep.site import mosquitto, nats
 from vitalkeep.site.rights import User, users_of
 
@@ -105,7 +105,7 @@ def write_config(
     contents[_USERS] = json.dumps(after, indent=1).encode() + b"\n"
     for file, data in contents.items():
         own = file.startswith(_OWN) and (out / file).exists()
-        change.files[file] = "same" if own else _write(out / file, data)
+        change.files[file] = "same" if own else update_file(out / file, data, 0o644)
     if change.files[kind.main] == "new":
         change.advice = kind.advice["start"].format(path=where)
     elif change.files[kind.main] == "changed":
@@ -138,15 +138,3 @@ def _users(path: Path) -> set[str]:
         return set(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return set()
-
-
-def _write(path: Path, data: bytes) -> str:
-    try:
-        found = path.read_bytes()
-    except FileNotFoundError:
-        found = None
-    if found == data:
-        return "same"
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    write_file(path, data, 0o644)
-    return "new" if found is None else "changed"

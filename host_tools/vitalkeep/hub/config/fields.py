@@ -8,8 +8,8 @@
         peers: tuple[Peer, ...] = setting((), "The other sites.")  # Peer: a dataclass as this one
 
 A field is a str, int, float, bool, Path, HostPort or Secret, one of these or None, a tuple of
-them, or a tuple of dataclasses (an array of tables in the file). `__post_init__` may raise
-ValueError for what concerns several fields.
+them, a dataclass (a table), a tuple of dataclasses (an array of tables), or a dict (a table that
+is passed on as it is). `__post_init__` may raise ValueError for what concerns several fields.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,24 +57,26 @@ def sections() -> dict[str, type]:
 
 def load(path: Path) -> Config:
     """Return what a file sets; raises ToolError with every mistake in it."""
+    return parse(read_text(path, _HINT), str(path))
+
+
+def read_text(path: Path, hint: str) -> str:
+    """Return a file's text; raises ToolError."""
     try:
         size = path.stat().st_size
         text = path.read_text(encoding="utf-8") if size <= _BYTES_MAX else None
     except OSError as error:
-        raise ToolError(f"{path}: {error.strerror or error}", _HINT) from None
+        raise ToolError(f"{path}: {error.strerror or error}", hint) from None
     except UnicodeDecodeError:
-        raise ToolError(f"{path}: want UTF-8", _HINT) from None
+        raise ToolError(f"{path}: want UTF-8", hint) from None
     if text is None:
-        raise ToolError(f"{path}: {size} bytes, want {_BYTES_MAX} at most", _HINT)
-    return parse(text, str(path))
+        raise ToolError(f"{path}: {size} bytes, want {_BYTES_MAX} at most", hint)
+    return text
 
 
 def parse(text: str, name: str = "hub.toml") -> Config:
     """Return what a text sets; raises ToolError, `name` standing for the file."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ToolError(f"{name}: no TOML: {error}", _HINT) from None
+    document = _document(text, name, _HINT)
     known = sections()
     made: dict[type, Any] = {}
     mistakes: list[Mistake] = []
@@ -87,13 +89,41 @@ def parse(text: str, name: str = "hub.toml") -> Config:
             value = _build(known[section], content, (section,), mistakes)
             if value is not None:
                 made[known[section]] = value
-    if mistakes:
-        lines = sorted((_line(text, names), names, why) for names, why in mistakes)
-        raise ToolError(
-            "\n".join(f"{name}:{line}: {_dotted(names)}: {why}" for line, names, why in lines),
-            _HINT,
-        )
+    _refuse(text, name, mistakes, _HINT)
     return Config(made)
+
+
+def parse_as(
+    cls: type[T], text: str, name: str, check: Callable[[T], Iterable[Mistake]], hint: str
+) -> T:
+    """Return a whole document as one dataclass of `setting`s.
+
+    check   yields what is wrong with what each part by itself allows
+    Raises  ToolError with every mistake
+    """
+    mistakes: list[Mistake] = []
+    made = _build(cls, _document(text, name, hint), (), mistakes)
+    if isinstance(made, cls):
+        mistakes += check(made)
+        _refuse(text, name, mistakes, hint)
+        return made
+    _refuse(text, name, mistakes, hint)
+    raise AssertionError("nothing was built and nothing was wrong")
+
+
+def _document(text: str, name: str, hint: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ToolError(f"{name}: no TOML: {error}", hint) from None
+
+
+def _refuse(text: str, name: str, mistakes: Sequence[Mistake], hint: str) -> None:
+    """Raise ToolError when there are mistakes."""
+    if mistakes:
+        found = sorted({(_line(text, names), _dotted(names), why) for names, why in mistakes})
+        lines = [f"{name}:{line}: {way + ': ' if way else ''}{why}" for line, way, why in found]
+        raise ToolError("\n".join(lines), hint)
 
 
 def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> str:
@@ -108,14 +138,16 @@ def _build(
     """Return one dataclass of a table, None when there were mistakes, which are noted."""
     before = len(mistakes)
     hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    # A word of Python's own, such as `class`, is a field with an underscore behind it.
+    fields = {field.name.rstrip("_"): field for field in dataclasses.fields(cls)}
     values = {}
     for key, found in content.items():
         if key not in fields:
             mistakes.append(((*names, key), _unknown("name", key, fields)))
             continue
-        limits = limits_of(fields[key])
-        values[key] = _value(hints[key], found, limits, (*names, key), mistakes)
+        field = fields[key]
+        limits = limits_of(field)
+        values[field.name] = _value(hints[field.name], found, limits, (*names, key), mistakes)
     for key, field in fields.items():
         if key not in content and field.default is dataclasses.MISSING:
             mistakes.append((names, f"{key} is missing: {limits_of(field).text}"))
@@ -141,6 +173,8 @@ def _value(hint: Any, found: Any, limits: Limits, names: Names, mistakes: list[M
             _value(item, one, limits, (*names, index), mistakes) for index, one in enumerate(found)
         )
     if kind not in _SCALARS:
+        if typing.get_origin(kind) is dict and isinstance(found, dict):
+            return found
         if isinstance(found, dict):
             return _build(kind, found, names, mistakes)
         mistakes.append((names, "want a table"))

@@ -19,6 +19,7 @@ from bridge.core.policy import SESSIONS_MAX, Policy
 from bridge.core.protocols import make_decoder
 from bridge.core.recorder import Recorder
 from bridge.core.rings import check_rings
+from bridge.health import trial
 from bridge.health.clock import Clock
 from bridge.health.counters import Counters
 from bridge.health.report import Report
@@ -69,12 +70,16 @@ def _reset_cause():
 class App:
     """One gateway on one board.
 
-    config  a Config
-    wiring  the board's wiring module: plain values
+    config    a Config
+    wiring    the board's wiring module: plain values
+    on_trial  whether the configuration is a new one that must prove itself
     """
 
-    def __init__(self, config, wiring):
+    def __init__(self, config, wiring, on_trial=False):
         self.config = config
+        self.wiring = wiring
+        self.on_trial = on_trial
+        self.reset_cause = _reset_cause()
         # First of all what takes large pieces of memory: no hole may be large enough later.
         secured = sum(site["tls"] for site in config.sites)
         self.tls_room = TlsRoom(getattr(wiring, "TLS_ROOM", 0), min(secured, SESSIONS_MAX))
@@ -219,7 +224,7 @@ class App:
         """Recover the log, then run every job for ever."""
         self.journal.recover(self.clock.latest_ms)
         self.clock.start(self.journal.pool.utc_ms, self.journal.pool.site_utc_ms)
-        boot = "reset %s; firmware %s; %s" % (_reset_cause(), VERSION, sys.version)
+        boot = "reset %s; firmware %s; %s" % (self.reset_cause, VERSION, sys.version)
         for cls in range(len(CLASSES)):
             self.recorder.say(cls, records.BOOT, boot)
             if self.journal.pool.set_aside:
@@ -282,6 +287,8 @@ class App:
             self._choose_home()
             if self.credentials:
                 self._watch_certificate()
+            if self.on_trial:
+                self._judge_trial()
             if worn != self.journal.worn:
                 worn = self.journal.worn
                 self.recorder.say(0, records.WORN, "%d programs did not take" % worn)
@@ -289,6 +296,19 @@ class App:
             if late:
                 self.counters.add("late_" + late)
             await asyncio.sleep_ms(_WATCH_MS)
+
+    def _judge_trial(self):
+        """Keep a new configuration once a site receipts under it; go back when none does."""
+        if any(forwarder.up for forwarder in self.forwarders):
+            self.on_trial = False
+            trial.keep()
+            self.recorder.say(0, records.CONFIGURATION, "kept")
+        elif self.clock.mono_ms() > self.config.trial_ms:
+            text = "taken back: no receipt for %d s" % (self.config.trial_ms // 1000)
+            self.recorder.say(0, records.CONFIGURATION, text)
+            self.journal.commit(0)
+            trial.go_back()
+            machine.reset()
 
     # --- what the parts tell each other ---
 
@@ -304,6 +324,13 @@ class App:
             if all(line.empty_ms >= fresh_ms or not line.reading for line in self.lines):
                 return
             await asyncio.sleep_ms(_SETTLE_MS)
+
+    def open_desk(self, nonce, sender):
+        """Return who takes the commands of a session."""
+        # Imported here, as most gateways are never told anything.
+        from bridge.commands import CommandDesk
+
+        return CommandDesk(self, nonce, sender)
 
     def stored(self, cls, number):
         """A site has a whole sector: give it up on flash once the class's policy allows."""

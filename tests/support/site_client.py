@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import ssl
 import time
 from pathlib import Path
 from typing import Any
 
-from bridge.core import mqtt, wire
+from bridge.core import command_wire, mqtt, wire
 from bridge.core.journal import layout, records
 from bridge.core.journal.reader import SectorReader
 from bridge.core.journal.seal import next_chain_key
@@ -21,6 +22,7 @@ from vitalkeep.keys.provision import key_region
 
 ROOT = b"R" * 32
 UPLINK_KEY = derive.uplink_key(ROOT, GATEWAY)
+COMMAND_KEY = derive.command_key(ROOT, GATEWAY)
 
 
 SECOND_SITE = bytes.fromhex("5ec0000000000002")
@@ -92,6 +94,7 @@ class SiteClient:
     receipting  whether receipts go out at all
     tells_time  whether receipts tell the time
     statuses    the heartbeats so far; the last came at `heard_ms` UTC
+    replies     the parts of replies to commands so far
     context     for a broker that speaks TLS
     """
 
@@ -105,6 +108,7 @@ class SiteClient:
         self.receipting = True
         self.tells_time = True
         self.statuses: list[dict[str, Any]] = []
+        self.replies: list[command_wire.ReplyPart] = []
         self.heard_ms = 0
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
@@ -113,7 +117,8 @@ class SiteClient:
         reader, self._writer = await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=self.context
         )
-        filters = [f"vk/+/{leaf}" for leaf in ("log/A", "log/B", "log/C", "health", "state")]
+        leaves = ("log/A", "log/B", "log/C", "health", "state", "reply")
+        filters = [f"vk/+/{leaf}" for leaf in leaves]
         self._writer.write(mqtt.connect("test-site", 60))
         self._writer.write(mqtt.subscribe(1, [(text, 1) for text in filters]))
         self._task = asyncio.create_task(self._read(reader))
@@ -145,6 +150,8 @@ class SiteClient:
             self.heard_ms = round(time.time() * 1000)
             self.statuses.append(status)
             self._answer(status)
+        elif leaf == "reply":
+            self.replies.append(command_wire.parse_reply(packet.payload, COMMAND_KEY, GATEWAY))
         elif leaf.startswith("log/"):
             place = self.store.take(packet.payload, layout.CLASSES.index(leaf[4:]))
             self.send(self.receipt([place]))
@@ -170,6 +177,23 @@ class SiteClient:
     def send_raw(self, payload: bytes) -> None:
         assert self._writer is not None
         self._writer.write(mqtt.publish(wire.topic(GATEWAY, "receipt"), payload, 1, 7))
+
+    async def command(self, number: int, **fields: Any) -> dict[str, Any]:
+        """Send a command and return what the gateway answers."""
+        nonce = bytes.fromhex(self.statuses[-1]["nonce"])
+        command = command_wire.Command(nonce, number, fields)
+        self.send_command(command_wire.pack_command(command, COMMAND_KEY, GATEWAY))
+
+        def parts() -> list[command_wire.ReplyPart]:
+            return [part for part in self.replies if part.number == number]
+
+        await self.until(lambda: parts() and len(parts()) == parts()[0].parts)
+        answer: dict[str, Any] = json.loads(b"".join(part.data for part in parts()))
+        return answer
+
+    def send_command(self, payload: bytes) -> None:
+        assert self._writer is not None
+        self._writer.write(mqtt.publish(wire.topic(GATEWAY, "command"), payload, 1, 9))
 
     # --- what a test asks ---
 

@@ -46,6 +46,7 @@ FIELDS = (
     ("link_slow_ms", 50, 5, 5000, "ms"),
     ("link_steady_ms", 60000, 1000, 3600000, "ms"),
     ("link_hold_ms", 30000, 1000, 3600000, "ms"),
+    ("trial_ms", 300000, 5000, 3600000, "ms"),
 )
 
 _SITES_MAX = 4

@@ -56,6 +56,7 @@ class Forwarder:
              notice_certificate(text) that a successor took over or failed,
              stored(cls, number) hears of each sector the site has stored whole,
              settle() is awaited before a step that computes for long
+             open_desk(nonce, sender) returns who takes the commands of a session
     """
 
     def __init__(self, site, config, gateway):
@@ -81,6 +82,7 @@ class Forwarder:
         self._heard_ms = 0  # when the site last receipted anything, or the session began
         self._up_ms = 0
         self._pace = Pace()
+        self._desk = None  # for commands, from the first that comes in a session
         self._shown = None
         if site.server_name is not None:
             wait_ms = 2 * config.receipt_wait_ms + config.heartbeat_ms
@@ -175,11 +177,15 @@ class Forwarder:
             "client_id": wire.client_id(self._identity.uplink_key, gateway),
             "will_topic": state,
             "will_payload": json.dumps({"state": "offline"}),
-            "subscriptions": [(wire.topic(gateway, "receipt"), 1)],
+            "subscriptions": [
+                (wire.topic(gateway, "receipt"), 1),
+                (wire.topic(gateway, "command"), 1),
+            ],
         }
 
     async def _serve(self, session, beat):
         self._nonce = os.urandom(8)
+        self._desk = None
         self.sender.restart()
         state = wire.topic(self._identity.gateway, "state")
         await session.open(self._options(state), beat, self._gateway.settle)
@@ -279,9 +285,17 @@ class Forwarder:
         while True:
             packet = await session.receive()
             if packet.type == mqtt.PUBLISH:
-                self._take(packet.payload)
+                if packet.topic.endswith("/command"):
+                    await self._obey(packet.payload, session)
+                else:
+                    self._take(packet.payload)
                 if packet.qos:
                     await session.write(mqtt.puback(packet.packet_id))
+
+    async def _obey(self, payload, session):
+        if self._desk is None:
+            self._desk = self._gateway.open_desk(self._nonce, self.sender)
+        await self._desk.take(payload, session)
 
     def _take(self, payload):
         identity = self._identity

@@ -42,6 +42,8 @@ CERTIFICATE = const(14)  # ours ends soon, or was replaced
 TIME = const(15)  # the clock: which source set it, a step, an answer that was refused
 LINK_CHOSEN = const(16)  # text: the link, and why it is another now
 LINK_FAULT = const(17)  # text: the link, and what is wrong with it
+COMMAND = const(18)  # an authenticated one that changed something
+CONFIGURATION = const(19)  # a new one was kept, or the old one came back
 RADIO = const(20)  # on, off, refused by the duty cycle
 RADIO_CHOICE = const(21)  # what goes by radio and what had no room; a period goes on
 
@@ -63,6 +65,8 @@ EVENT_NAMES = {
     TIME: "time",
     LINK_CHOSEN: "link-chosen",
     LINK_FAULT: "link-fault",
+    COMMAND: "command",
+    CONFIGURATION: "configuration",
     RADIO: "radio",
     RADIO_CHOICE: "radio-choice",
 }

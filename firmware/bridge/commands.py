@@ -1,0 +1,141 @@
+"""What a gateway does when it is told to. Imported with the first command that comes.
+
+A command is a line in _DO: its name, and a function (desk, fields) that returns the reply's
+fields. None of them reaches a device, so none can change a therapy.
+"""
+
+import asyncio
+import gc
+import hashlib
+import json
+import os
+import sys
+from binascii import hexlify, unhexlify
+
+import machine
+from micropython import const
+
+from bridge.core import command_wire, mqtt, wire
+from bridge.core.config import Config
+from bridge.core.errors import FormatError, TagError
+from bridge.core.journal import records
+from bridge.core.rings import check_rings
+from bridge.health import trial
+
+_CONFIG_MAX = const(16384)  # bytes of config.new
+_PAUSE_MS = const(500)  # for a reply to leave before the board starts anew
+
+
+class CommandDesk:
+    """Takes the commands of one session.
+
+    gateway  has identity, journal, clock, counters, recorder, report, wiring, reset_cause and
+             on_trial
+    """
+
+    def __init__(self, gateway, nonce, sender):
+        self.gateway = gateway
+        self.sender = sender
+        self._nonce = nonce
+        self._number = 0
+        self._last = None  # what ends this boot, on its way
+
+    async def take(self, payload, session):
+        """Obey one command, if it is one, and answer it in the session."""
+        gateway, counters = self.gateway, self.gateway.counters
+        identity = gateway.identity
+        key = identity.command_key
+        try:
+            command = command_wire.parse_command(payload, key, identity.gateway)
+        except TagError:
+            counters.add("command_forged")
+            return
+        except FormatError:
+            counters.add("command_malformed")
+            return
+        if command.nonce != self._nonce or command.number <= self._number:
+            counters.add("command_stale")
+            return
+        self._number = command.number
+        counters.add("commands")
+        then, fields = self._obey(command.fields)
+        topic = wire.topic(identity.gateway, "reply")
+        for part in command_wire.pack_replies(fields, command, key, identity.gateway):
+            await session.write(mqtt.publish(topic, part, 1, await session.next_id()))
+        if then is not None:
+            self._last = asyncio.create_task(_later(then))
+
+    def _obey(self, fields):
+        """Return (what to do once the reply has left, or None, and the reply's fields)."""
+        job = _DO.get(fields["do"])
+        if job is None:
+            return None, {"error": "no such command", "known": sorted(_DO)}
+        try:
+            return job(self, fields)
+        except Exception as error:  # whatever it is, the session and its receipts go on
+            return None, {"error": "%s: %s" % (type(error).__name__, error)}
+
+    def say(self, text):
+        """Have the log tell of a command that changes something."""
+        self.gateway.recorder.say(0, records.COMMAND, text)
+        self.gateway.journal.commit(0)
+
+
+async def _later(job):
+    await asyncio.sleep_ms(_PAUSE_MS)
+    job()
+
+
+def _report(desk, fields):
+    """Everything that a heartbeat says, and what is too long for one."""
+    gateway = desk.gateway
+    gc.collect()
+    found = gateway.report.fields(desk.sender, b"", False, gateway.clock.mono_ms())
+    found["heap"] = {"used": gc.mem_alloc(), "free": gc.mem_free()}
+    found["platform"] = sys.platform
+    found["reset"] = gateway.reset_cause
+    found["unique_id"] = hexlify(machine.unique_id()).decode()
+    found["on_trial"] = gateway.on_trial
+    return None, found
+
+
+def _restart(desk, fields):
+    desk.say("restart")
+    return machine.reset, {"restarts": True}
+
+
+def _put(desk, fields):
+    """Take a part of a new configuration: "at" is its offset, "data" its bytes in hex."""
+    at, data = fields["at"], unhexlify(fields["data"])
+    if at + len(data) > _CONFIG_MAX:
+        raise ValueError("more than %d bytes" % _CONFIG_MAX)
+    if at == 0:
+        with open(trial.NEW, "wb") as file:
+            file.write(data)
+    elif os.stat(trial.NEW)[6] != at:
+        raise ValueError("the part before it is missing")
+    else:
+        with open(trial.NEW, "ab") as file:
+            file.write(data)
+    return None, {"size": at + len(data)}
+
+
+def _configure(desk, fields):
+    """Put the new configuration on trial, if it has the "digest" and this board can run it."""
+    with open(trial.NEW, "rb") as file:
+        data = file.read()
+    if hexlify(hashlib.sha256(data).digest()).decode() != fields["digest"]:
+        raise ValueError("not the bytes that were meant")
+    config = Config(json.loads(data))
+    check_rings(desk.gateway.wiring, config.lines)
+    desk.say("configuration " + fields["digest"][:16])
+    trial.switch()
+    return machine.reset, {"restarts": True}
+
+
+_DO = {
+    "report": _report,
+    "restart": _restart,
+    "put": _put,
+    "configure": _configure,
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,9 +89,15 @@ class _Bed:
 
 
 class Ward:
-    """All beds of a site, and which of them changed since the page was last told."""
+    """All beds of a site, and which of them changed since the page was last told.
 
-    def __init__(self, gateways: Iterable[Gateway]) -> None:
+    serves  serves(gateway): this hub is the one that tells its story; others read it
+    """
+
+    def __init__(
+        self, gateways: Iterable[Gateway], serves: Callable[[bytes], bool] = lambda _: True
+    ) -> None:
+        self._serves = serves
         self.dirty: set[bytes] = set()
         self.story: deque[dict[str, Any]] = deque(maxlen=_STORY)
         self.story_news: list[dict[str, Any]] = []
@@ -129,14 +135,15 @@ class Ward:
             away_s = (now_ms - bed.down_since_ms) / 1000
             rebooted = before is not None and before.boot != beat.boot
             why = "it was without power" if rebooted else "the network was cut"
-            self.say(now_ms, beat.gateway, "good", f"Heartbeats again after {away_s:.0f} s: {why}")
+            text = f"Heartbeats again after {away_s:.0f} s: {why}"
+            self._notice(now_ms, beat.gateway, "good", text)
         elif bed.link == "never":
-            self.say(now_ms, beat.gateway, "good", "First heartbeat since the hub started")
+            self._notice(now_ms, beat.gateway, "good", "First heartbeat since the hub started")
         days = beat.certificate_days
         known = before.certificate_days if before else None
         if days is not None and days <= WARN_DAYS and days != known:
             text = f"The gateway's certificate {days_in_words(days)}: renew it"
-            self.say(now_ms, beat.gateway, "bad", text)
+            self._notice(now_ms, beat.gateway, "bad", text)
         bed.link, bed.beat, bed.heard_ms = "up", beat, now_ms
         self.dirty.add(beat.gateway)
 
@@ -149,7 +156,7 @@ class Ward:
                 bed.down_since_ms = bed.heard_ms
                 if hearing:
                     text = f"No heartbeat for {LINK_DOWN_MS // 1000} s: network cut or power lost"
-                    self.say(now_ms, gateway, "bad", text)
+                    self._notice(now_ms, gateway, "bad", text)
                 self.dirty.add(gateway)
             elif bed.link == "unknown" and hearing:
                 # One more period to be heard in, now that we listen again.
@@ -171,6 +178,11 @@ class Ward:
             name, first, last = CLASSES[row["gap_cls"]], row["first"], row["last"]
             text = f"Class {name}: sectors {first} to {last} were overwritten before their receipt"
             self.tell(self.utc(row), row["gateway"], "bad", text)
+
+    def _notice(self, now_ms: int, gateway: bytes, tone: str, text: str) -> None:
+        """Tell what was noticed of a gateway, if that is this hub's to tell."""
+        if self._serves(gateway):
+            self.say(now_ms, gateway, tone, text)
 
     def say(self, now_ms: int, gateway: bytes | None, tone: str, text: str) -> None:
         """Add a line of the hub's own to the story; tone is info, good, warn or bad."""

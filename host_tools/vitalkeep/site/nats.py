@@ -124,11 +124,14 @@ def node_files(
     name         of the cluster
     """
     host, port = node.routes
+    routes = [
+        f"nats-route://{name}:{number}" for name, number in (other.routes for other in nodes)
+    ]
     cluster = _CLUSTER.format(
         name=json.dumps(name),
         host=json.dumps("127.0.0.1" if host == "localhost" else "0.0.0.0"),
         port=port,
-        routes=", ".join(json.dumps("nats-route://%s:%d" % other.routes) for other in nodes),
+        routes=", ".join(map(json.dumps, routes)),
         tls=_tls(path, "verify_cert_and_check_known_urls: true").replace("\n", "\n  "),
     )
     # Several of them may be on one machine, where any free port does for what nobody uses.

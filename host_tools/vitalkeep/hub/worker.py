@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.fields import setting
 from vitalkeep.hub.consume import COMMON, Publish
 from vitalkeep.hub.shares import plan
 from vitalkeep.hub.store import StoreError, SupersededError
@@ -24,21 +25,23 @@ from vitalkeep.hub.store.leases import Leases, Member, Roll
 
 log = logging.getLogger(__name__)
 
+_BEATS = 5  # in a term
 _ADOPTED_AT_ONCE = 20  # gateways told in one go; between two, messages have their turn
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Terms:
-    """How leases are kept.
+class ClusterSettings:
+    """Hubs that share the gateways of one PostgreSQL database and one broker."""
 
-    term_s   a worker that is not heard of for so long has lost its gateways
-    every_s  how often it renews
-    """
-
-    term_s: float = 5.0
-    every_s: float = 1.0
+    worker: str | None = setting(
+        None, "Name of this hub among the others. Default: machine and data folder.",
+        example="hub-a",
+    )  # fmt: skip
+    term_s: float = setting(
+        5.0, "A hub that is not heard of for so long has lost its gateways.", low=1.0, high=300.0
+    )
 
 
 class Session(Protocol):
@@ -46,7 +49,7 @@ class Session(Protocol):
 
     @property
     def connected(self) -> bool: ...
-    async def follow(self, filters: Collection[str]) -> bool: ...
+    async def follow(self, filters: Sequence[str]) -> bool: ...
     def publish(self, topic: str, payload: bytes) -> bool: ...
 
 
@@ -72,7 +75,7 @@ class Worker:
         name: str,
         store: Leases,
         gateways: Callable[[], Iterable[bytes]],
-        terms: Terms | None = None,
+        terms: ClusterSettings | None = None,
     ) -> None:
         self.name = name
         self.fences: dict[bytes, int] = {}
@@ -81,7 +84,7 @@ class Worker:
         self.lost = 0  # gateways that others took while this worker thought it had them
         self._store = store
         self._gateways = gateways
-        self._terms = terms or Terms()
+        self._terms = terms or ClusterSettings()
         self._member: Member | None = None
         self._fresh: set[bytes] = set()  # served, and not yet told so
         self._leaving: dict[bytes, int] = {}  # no longer served, and not yet released
@@ -117,7 +120,7 @@ class Worker:
                 log.warning("leases: %s", error)
             except OSError as error:
                 log.warning("subscriptions: %s", error)
-            await asyncio.sleep(self._terms.every_s)
+            await asyncio.sleep(self._terms.term_s / _BEATS)
 
     async def leave(self) -> None:
         """Let everything go, so that others need not wait for the term to end."""

@@ -39,7 +39,8 @@ class BrokerSettings:
     """The MQTT broker. With no url, an embedded one on 127.0.0.1."""
 
     url: str | None = setting(
-        None, "mqtts://host:port, or mqtt://[user@]host:port.",
+        None, "mqtts://host:port, or mqtt://[user@]host:port; several, with commas between, for the"
+        " servers of a cluster.",
         example="mqtts://broker.example:8883", check=_no_password,
     )  # fmt: skip
     password: Secret | None = setting(

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from vitalkeep.hub.context import Context
-from vitalkeep.hub.jobs import accounts, certificates, house, show
+from vitalkeep.hub.jobs import accounts, certificates, house, share, show
 
 Job = Callable[[Context], Awaitable[None]]
 
 JOBS: tuple[tuple[str, Job], ...] = (
+    ("share", share.run),
     ("tick", show.run),
     ("house", house.run),
     ("accounts", accounts.run),

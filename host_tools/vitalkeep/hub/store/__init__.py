@@ -4,6 +4,7 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 `Database`. What is here is all that the rest of the hub may use.
 """
 
+from vitalkeep.hub.store.alone import Alone
 from vitalkeep.hub.store.commits import Commits
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
@@ -20,11 +21,12 @@ __all__ = [
 ]
 
 
-class Store(Commits, Prefixes, Views, Leases):
+class Store(Commits, Prefixes, Views, Leases, Alone):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Commits   the write path
     Prefixes  what ingest and receipts must know of what is stored
     Views     what people and the page ask
     Leases    which worker serves which gateway
+    Alone     that a file has one hub
     """

@@ -1,0 +1,104 @@
+"""Hubs that share one broker and one database, as real processes: they come, go and are killed."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tests.support.fleet import Fleet
+from tests.support.hub_process import Client, HubProcess
+from vitalkeep.hub.store import Store, tables
+from vitalkeep.keys.vault import Vault
+
+pytestmark = [pytest.mark.mosquitto, pytest.mark.postgres]
+
+GATEWAYS = 12
+SOON_S = 30
+
+
+class Site:
+    """A broker, a database, a vault, and hubs that come and go."""
+
+    def __init__(self, root: Path, broker: str, database: str) -> None:
+        self.root, self.broker, self.database = root, broker, database
+        self.vault = Vault.create(root / "vault")
+        host, port = broker.removeprefix("mqtt://").split(":")
+        self.fleet = Fleet(GATEWAYS, self.vault, lambda name: Client(host, int(port), name))
+        self.store = Store(database)
+        self.stack = ExitStack()
+
+    def hub(self, name: str) -> HubProcess:
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        found = HubProcess(
+            folder, "--vault", str(self.root / "vault"), "--broker", self.broker,
+            "--database", self.database,
+        )  # fmt: skip
+        return self.stack.enter_context(found)
+
+    def shares(self, hub: HubProcess) -> list[int]:
+        """Return how many gateways each living worker has, as one of them says."""
+        found = hub.health()["cluster"]
+        return [entry["gateways"] for entry in found["workers"].values() if entry["able"]]
+
+    def is_shared(self, hub: HubProcess) -> bool:
+        found = self.shares(hub)
+        return len(found) == 2 and min(found) > 0 and sum(found) == GATEWAYS
+
+    def story(self, text: str) -> int:
+        query = sa.select(sa.func.count()).where(tables.story.c.text.like(text))
+        with self.store.reading() as connection:
+            return connection.execute(query).scalar_one()
+
+
+@pytest.fixture
+def site(tmp_path: Path, mosquitto: str, postgres: str) -> Iterator[Site]:
+    made = Site(tmp_path, mosquitto, postgres)
+    try:
+        yield made
+    finally:
+        made.fleet.close()
+        made.stack.close()
+        made.store.close()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = SOON_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def seconds_of(fleet: Fleet, seconds: float) -> None:
+    """Let a fleet record and deliver for a while."""
+    until = time.monotonic() + seconds
+    fleet.serve(lambda: time.monotonic() > until, seconds + 60, every_s=0.05)
+
+
+def test_a_worker_killed_in_mid_batch_costs_nothing(site: Site) -> None:
+    one = site.hub("one")
+    two = site.hub("two")
+    wait_for(lambda: site.is_shared(one))
+    seconds_of(site.fleet, 2)
+    two.child.send_signal(signal.SIGKILL)
+    two.child.wait()
+    seconds_of(site.fleet, 8)
+    assert site.shares(one) == [GATEWAYS]
+    three = site.hub("three")
+    fleet = site.fleet
+    fleet.serve(lambda: site.is_shared(one), SOON_S, 0.05)
+    seconds_of(fleet, 2)
+    fleet.serve(fleet.settled, SOON_S)
+    assert fleet.missing(site.store) == []
+    assert site.story("First heartbeat%") <= GATEWAYS
+    assert site.story("No heartbeat%") == 0
+    longest = max(member.longest_s for member in fleet.members)
+    print(f"longest silence {longest:.1f} s; had to ask {sum(m.asked for m in fleet.members)}")
+    assert one.stop() == 0
+    wait_for(lambda: site.shares(three) == [GATEWAYS])

@@ -175,7 +175,8 @@ class Forwarder:
             "client_id": wire.client_id(self._identity.uplink_key, gateway),
             "will_topic": state,
             "will_payload": json.dumps({"state": "offline"}),
-            "subscriptions": [(wire.topic(gateway, "receipt"), 1)],
+            # At QoS 0: what is lost is asked for again, and a broker keeps no state for it.
+            "subscriptions": [(wire.topic(gateway, "receipt"), 0)],
         }
 
     async def _serve(self, session, beat):

@@ -26,6 +26,7 @@ from vitalkeep.hub.config.chosen import (
     page_address,
     time_address,
     vault_folder,
+    worker_name,
 )
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

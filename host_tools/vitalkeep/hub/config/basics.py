@@ -14,10 +14,10 @@ TIME_HOST = "127.0.0.1"
 
 def _no_password(url: str) -> None:
     try:
-        password = urlsplit(url).password
+        passwords = [urlsplit(part).password for part in url.split(",")]
     except ValueError:
         raise ValueError("want a URL") from None
-    if password:
+    if any(passwords):
         raise ValueError('want no password here: set password = "env:..." or "file:..."')
 
 
@@ -39,8 +39,8 @@ class BrokerSettings:
     """The MQTT broker. With no url, an embedded one on 127.0.0.1."""
 
     url: str | None = setting(
-        None, "mqtts://host:port, or mqtt://[user@]host:port; several, with commas between, for the"
-        " servers of a cluster.",
+        None, "mqtts://host:port, or mqtt://[user@]host:port; with commas between, the servers of"
+        " a cluster.",
         example="mqtts://broker.example:8883", check=_no_password,
     )  # fmt: skip
     password: Secret | None = setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from bridge.core import wire
 from bridge.core.journal import layout
@@ -24,6 +25,7 @@ class Member:
     def __init__(self, gateway: FakeGateway) -> None:
         self.gateway = gateway
         self.client: Client | None = None
+        self.dialling: Future[Client] | None = None
         self.beat_s = 0.0
         self.heard_s = time.monotonic()
         self.asked = 0  # times that it had to ask, as nobody told it what is stored
@@ -40,6 +42,8 @@ class Fleet:
     def __init__(self, count: int, vault: Vault, dial: Dial) -> None:
         self.members = []
         self._dial = dial
+        # One that waits for a server that is gone holds up no other.
+        self._pool = ThreadPoolExecutor(count)
         for number in range(count):
             id = number.to_bytes(2, "big") + b"-fleet"
             gateway = FakeGateway(id, sectors=24, site=vault.site_id)
@@ -47,6 +51,7 @@ class Fleet:
             self.members.append(Member(gateway))
 
     def close(self) -> None:
+        self._pool.shutdown()
         for member in self.members:
             if member.client is not None:
                 member.client.close()
@@ -95,8 +100,13 @@ class Fleet:
     def _talk(self, member: Member, now: float) -> None:
         gateway = member.gateway
         if member.client is None:
+            if member.dialling is None:
+                member.dialling = self._pool.submit(self._dial, "vk-" + gateway.id.hex())
+            if not member.dialling.done():
+                return
+            dialled, member.dialling = member.dialling, None
+            member.client = dialled.result()
             gateway.connect()
-            member.client = self._dial("vk-" + gateway.id.hex())
             member.client.subscribe(wire.topic(gateway.id, "receipt"), qos=0)
             member.beat_s = 0.0
         if now > member.beat_s:

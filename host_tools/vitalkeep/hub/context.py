@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import Consumer
+from vitalkeep.hub.cut import Verdict
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.page import Feed
 from vitalkeep.hub.store import Store
@@ -31,6 +32,7 @@ class Context:
     config  what hub.toml says, section by section: `config[PageSettings]`
     started  when, by time.monotonic()
     worker  this hub among others, None where it is alone
+    verdict whether the site is cut off
     stop    ends the hub when it is set; fault: the error with which it then ends
     shown   what /api/health says of a part, by the part's name
     """
@@ -44,6 +46,7 @@ class Context:
     feed: Feed
     time: TimeServer
     worker: Worker | None = None
+    verdict: Verdict = field(default_factory=Verdict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     fault: ToolError | None = None
     started: float = field(default_factory=monotonic)

@@ -29,7 +29,7 @@ _ALARMS_MAX = 32
 _DEVICES_MAX = 64
 _BOOTS = 15  # whose clocks are remembered, besides the current one
 _CLOCK_NAMES = ("unknown", "from SNTP, which nobody authenticates", "from a site")
-_PRIORITIES = ("none", "low", "medium", "high")
+PRIORITIES = ("none", "low", "medium", "high")
 
 _EVENTS = {
     "boot": ("warn", "Gateway started: {}"),
@@ -122,6 +122,10 @@ class Ward:
     def name(self, gateway: bytes) -> str:
         """Return the bed at which a gateway stands."""
         return self._beds[gateway].gateway.bed
+
+    def heard_ms(self) -> int:
+        """Return when any gateway was last heard, 0 for never since the hub started."""
+        return max((bed.heard_ms for bed in self._beds.values()), default=0)
 
     # --- what happened ---
 
@@ -326,7 +330,7 @@ class Ward:
                 "at": None if offset is None else offset + device.mono_ms,
                 "values": values,
                 "alarms": [
-                    [_PRIORITIES[min(priority, 3)], text]
+                    [PRIORITIES[min(priority, 3)], text]
                     for priority, text in sorted(device.alarms.values(), reverse=True)
                 ],
             }
@@ -368,7 +372,7 @@ def _radio_devices(bed: _Bed) -> list[dict[str, Any]]:
         entry["at"] = max(entry["at"] or 0, at_ms)
     for name, _, _, priority, _, text, at_ms in content["alarms"]:
         entry = device(name)
-        entry["alarms"].append([_PRIORITIES[min(priority, 3)], text])
+        entry["alarms"].append([PRIORITIES[min(priority, 3)], text])
         entry["at"] = max(entry["at"] or 0, at_ms)
     return [found[name] for name in sorted(found)]
 

@@ -125,6 +125,7 @@ def write_cluster(
                 f"--cluster {node.name}={host}: an address; servers know each other by name",
                 "Give names, if need be from /etc/hosts, and issue certificates for them.",
             )
+    for node in nodes:
         _check_certificate(authority, out / node.name, "node", now, node.routes[0])
     known = list(gateways)
     changes = {}

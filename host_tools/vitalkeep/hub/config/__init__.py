@@ -8,4 +8,5 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("page", "vitalkeep.hub.config.basics", "PageSettings"),
     ("time", "vitalkeep.hub.config.basics", "TimeSettings"),
     ("cluster", "vitalkeep.hub.worker", "ClusterSettings"),
+    ("duties", "vitalkeep.hub.duties", "DutySettings"),
 )

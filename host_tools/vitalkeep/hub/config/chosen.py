@@ -129,6 +129,14 @@ def database_url(config: Config, option: str | None, data: Path) -> str:
     return f"sqlite:///{data / 'hub.db'}"
 
 
+def witness_url(config: Config) -> str | None:
+    """Return the URL of the database that agrees on duties, None for the hub's own."""
+    from vitalkeep.hub.duties import DutySettings
+
+    duties = config[DutySettings]
+    return _with_password(duties.witness, duties.witness_password) if duties.witness else None
+
+
 def _with_password(url: str, password: Secret | None) -> str:
     if password is None:
         return url

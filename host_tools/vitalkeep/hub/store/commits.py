@@ -13,6 +13,7 @@ from vitalkeep.hub.decode import Row
 from vitalkeep.hub.ingest import Batch, Change
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database, StaleError
+from vitalkeep.hub.store.duties import note_alarms
 from vitalkeep.hub.store.leases import check_fences
 from vitalkeep.hub.store.tables import PLACE, at_place
 
@@ -34,6 +35,8 @@ class Commits(Database):
             self._write_changes(connection, batch)
             for table, rows in batch.rows.items():
                 self.insert(connection, tables.ADDED[table], rows)
+                if table == "alarms":
+                    note_alarms(self, connection, rows)
             self._replace(connection, tables.heads, batch.heads)
             self._replace(connection, tables.radio, batch.radio)
             if batch.story:

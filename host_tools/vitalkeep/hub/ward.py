@@ -102,6 +102,7 @@ class Ward:
         self.story: deque[dict[str, Any]] = deque(maxlen=_STORY)
         self.story_news: list[dict[str, Any]] = []
         self.unwritten: list[Row] = []  # story lines of the hub that the store does not have yet
+        self._said: deque[tuple[int, bytes | None, str]] = deque(maxlen=_STORY)
         self._told = 0
         self._beds: dict[bytes, _Bed] = {}
         self.set_gateways(gateways)
@@ -192,8 +193,14 @@ class Ward:
         """Add a line of the hub's own to the story; tone is info, good, warn or bad."""
         row = {"at_ms": now_ms, "gateway": gateway, "tone": tone, "text": text}
         self.unwritten.append(row)
+        self._said.append((now_ms, gateway, text))
         del self.unwritten[:-_STORY]
         self.tell(now_ms, gateway, tone, text)
+
+    def said(self, row: Row) -> bool:
+        """Say whether a line of the story in the store is one of this hub's own."""
+        gateway = None if row["gateway"] is None else bytes(row["gateway"])
+        return (row["at_ms"], gateway, row["text"]) in self._said
 
     def tell(self, at_ms: int | None, gateway: bytes | None, tone: str, text: str) -> None:
         """Add a line to the story that the store already has."""

@@ -191,6 +191,16 @@ class Duties(Database):
         )
         return [row | {"content": json.loads(row["content"])} for row in self.read(query)]
 
+    def noted(self, since_ms: int, count: int) -> list[Row]:
+        """Return the last alarms that were stored since, newest first, as rows of `alarms`."""
+        query = (
+            sa.select(notices)
+            .where(notices.c.stored_ms >= since_ms)
+            .order_by(notices.c.id.desc())
+            .limit(count)
+        )
+        return [row | json.loads(row["content"]) for row in self.read(query)]
+
     def told(self, ids: Sequence[int], term: int, held: tuple[str, str] | None) -> None:
         """Note that notices were told in a term.
 

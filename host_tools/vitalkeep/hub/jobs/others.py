@@ -1,0 +1,81 @@
+"""Shows what the other workers serve, so that the page of any of them shows all beds.
+
+Heartbeats everybody hears. Values, alarms and the story come out of the database, where their
+worker has put them; nothing that is read here is written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+from vitalkeep.hub.context import Context
+from vitalkeep.hub.decode import Row
+from vitalkeep.hub.store import Store, StoreError, utc_now_ms
+
+_EVERY_S = 1.0
+_WINDOW_MS = 30_000  # rows that are visible so much later than their time says are missed
+_ROWS_MAX = 500
+_TABLES = ("events", "gaps", "alarms")
+
+Rows = dict[str, list[Row]]
+
+
+async def run(hub: Context) -> None:
+    if hub.worker is None:
+        return
+    seen = _Seen(utc_now_ms())
+    while True:
+        await asyncio.sleep(_EVERY_S)
+        theirs = {g for g in hub.ward.gateways() if not hub.worker.serves(g)}
+        now_ms = utc_now_ms()
+        try:
+            rows, story = await hub.read(partial(_look, hub.store, theirs, now_ms - _WINDOW_MS))
+        except StoreError:
+            continue
+        for table in _TABLES:
+            rows[table] = seen.news(table, rows[table])
+        hub.ward.stored(rows, now_ms)
+        for row in seen.news("story", story):
+            if not hub.ward.said(row):
+                hub.ward.tell(row["at_ms"], row["gateway"], row["tone"], row["text"])
+
+
+def _look(store: Store, theirs: Collection[bytes], since_ms: int) -> tuple[Rows, list[Row]]:
+    """Return what of these gateways is new or may be, and the newest lines of the story."""
+    rows: Rows = {"observations": store.last_words(theirs)}
+    for table in _TABLES:
+        if table == "alarms":
+            found = store.noted(since_ms, _ROWS_MAX)
+        else:
+            found = store.recent(table, since_ms, _ROWS_MAX)
+        rows[table] = [row for row in reversed(found) if bytes(row["gateway"]) in theirs]
+    return rows, list(reversed(store.recent("story", since_ms, _ROWS_MAX)))
+
+
+class _Seen:
+    """Which rows of the window were there before; what is older than `began_ms` always was."""
+
+    def __init__(self, began_ms: int) -> None:
+        self._began_ms = began_ms
+        self._known: dict[str, set[Any]] = {}
+
+    def news(self, table: str, rows: list[Row]) -> list[Row]:
+        """Return what is new."""
+        keys = [_key(row) for row in rows]
+        known = self._known.get(table)
+        if known is None:
+            # The page began with these.
+            when = "at_ms" if table == "story" else "stored_ms"
+            known = {_key(row) for row in rows if row[when] < self._began_ms}
+        self._known[table] = set(keys)
+        return [row for row, key in zip(rows, keys, strict=True) if key not in known]
+
+
+def _key(row: Row) -> Any:
+    if "sector" not in row:
+        return row["id"]
+    return (bytes(row["gateway"]), bytes(row["log"]), row["cls"], row["sector"], row["offset"],
+            row["idx"])  # fmt: skip

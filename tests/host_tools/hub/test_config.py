@@ -71,7 +71,7 @@ def test_values_are_taken_and_options_win(tmp_path):
     assert config[basics.SiteSettings].vault == Path("/v")
     assert database_url(config, None, tmp_path) == "sqlite:////x.db"
     assert database_url(config, "sqlite:////y.db", tmp_path) == "sqlite:////y.db"
-    assert str(broker_address(config, None, None)) == "mqtt://b:1"
+    assert [str(found) for found in broker_address(config, None, None) or ()] == ["mqtt://b:1"]
     assert str(broker_address(config, "mqtt://c:2", None)) == "mqtt://c:2"
 
 

@@ -102,7 +102,6 @@ class Ward:
         self.story: deque[dict[str, Any]] = deque(maxlen=_STORY)
         self.story_news: list[dict[str, Any]] = []
         self.unwritten: list[Row] = []  # story lines of the hub that the store does not have yet
-        self._said: deque[tuple[int, bytes | None, str]] = deque(maxlen=_STORY)
         self._told = 0
         self._beds: dict[bytes, _Bed] = {}
         self.set_gateways(gateways)
@@ -193,14 +192,14 @@ class Ward:
         """Add a line of the hub's own to the story; tone is info, good, warn or bad."""
         row = {"at_ms": now_ms, "gateway": gateway, "tone": tone, "text": text}
         self.unwritten.append(row)
-        self._said.append((now_ms, gateway, text))
         del self.unwritten[:-_STORY]
         self.tell(now_ms, gateway, tone, text)
 
-    def said(self, row: Row) -> bool:
-        """Say whether a line of the story in the store is one of this hub's own."""
-        gateway = None if row["gateway"] is None else bytes(row["gateway"])
-        return (row["at_ms"], gateway, row["text"]) in self._said
+    def shows(self, row: Row) -> bool:
+        """Return True when a line of the story in the store is on the page already."""
+        bed = self._beds.get(bytes(row["gateway"])) if row["gateway"] else None
+        wanted = (row["at_ms"], bed.gateway.bed if bed else None, row["text"])
+        return any((line["at"], line["bed"], line["text"]) == wanted for line in self.story)
 
     def tell(self, at_ms: int | None, gateway: bytes | None, tone: str, text: str) -> None:
         """Add a line to the story that the store already has."""
@@ -278,7 +277,7 @@ class Ward:
     def by_radio(self, row: Row) -> None:
         """Take what a gateway said by radio: shown until it speaks by IP again."""
         bed = self._beds.get(bytes(row["gateway"]))
-        if bed is not None:
+        if bed is not None and (bed.radio is None or bed.radio["at_ms"] != row["at_ms"]):
             bed.radio = row
             self.dirty.add(bed.gateway.id)
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.support.hub import FakeGateway, WritePath, converse
 from vitalkeep.hub.ingest import Batch
 from vitalkeep.hub.store import FencedError, Store, SupersededError
-from vitalkeep.hub.store.leases import check_fences, workers
+from vitalkeep.hub.store.leases import check_fences, leases, workers
 
 A, B, C = (bytes([n]) * 8 for n in range(3))
 LONG_MS, GONE_MS = 60_000, -1
@@ -140,6 +140,32 @@ def test_nobody_takes_a_gateway_while_a_commit_under_its_fence_is_on_its_way(
         order.append("committed")
     thread.join()
     assert order == ["committed", "taken"]
+
+
+def test_a_commit_that_meets_a_claim_on_its_way_waits_and_is_undone(store: Store) -> None:
+    one = store.join("one", LONG_MS)
+    batch = replace(story(A), worker="one", fences=store.claim(one, [A]))
+    found: list[str] = []
+
+    def commit() -> None:
+        other = Store(database_url(store))
+        try:
+            other.commit(batch)
+            found.append("committed")
+        except FencedError:
+            found.append("fenced")
+        finally:
+            other.close()
+
+    thread = threading.Thread(target=commit)
+    with store.writing() as connection:
+        connection.execute(sa.update(leases).values(worker="two", fence=leases.c.fence + 1))
+        thread.start()
+        thread.join(0.3)
+        assert found == []
+    thread.join()
+    assert found == ["fenced"]
+    assert store.count("story") == 0
 
 
 def test_a_batch_names_all_gateways_that_it_touches(vault, store: Store) -> None:

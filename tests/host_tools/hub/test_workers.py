@@ -131,3 +131,24 @@ def test_the_page_of_each_worker_shows_all_beds_and_tells_each_story_once(site: 
         assert told(hub).count("vent: Alarm: SpO2 low") == 1
         assert told(hub).count("Hub started") == 2
         assert shows_all(hub)
+
+
+def test_a_restart_takes_up_its_gateways_and_the_older_process_ends(site: Site) -> None:
+    one = site.hub("one")
+    wait_for(lambda: site.shares(one) == [GATEWAYS])
+    began_s = time.monotonic()
+    again = site.hub("one")
+    wait_for(lambda: again.health()["cluster"]["gateways"] == GATEWAYS)
+    assert time.monotonic() - began_s < SOON_S
+    assert one.child.wait(SOON_S) == 1
+    assert "has taken over" in (site.root / "one" / "hub.err").read_text()
+
+
+def test_a_file_has_one_hub_and_the_second_is_told(tmp_path: Path, mosquitto: str) -> None:
+    with HubProcess(tmp_path, "--new-vault", "--broker", mosquitto) as one:
+        with pytest.raises(RuntimeError, match="another hub works on this file"):
+            HubProcess(tmp_path, "--broker", mosquitto).__enter__()
+        one.child.send_signal(signal.SIGKILL)
+        one.child.wait()
+        with HubProcess(tmp_path, "--broker", mosquitto) as two:
+            assert two.health()["receipting"]

@@ -18,6 +18,7 @@ from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 _EVERY_S = 1.0
 _WINDOW_MS = 30_000  # rows that are visible so much later than their time says are missed
 _ROWS_MAX = 500
+_STORY_MAX = 100  # fewer than the page keeps, by which it is known what was told
 _TABLES = ("events", "gaps", "alarms")
 
 Rows = dict[str, list[Row]]
@@ -38,21 +39,24 @@ async def run(hub: Context) -> None:
         for table in _TABLES:
             rows[table] = seen.news(table, rows[table])
         hub.ward.stored(rows, now_ms)
-        for row in seen.news("story", story):
-            if not hub.ward.said(row):
+        for row in rows["radio"]:
+            hub.ward.by_radio(row)
+        for row in story:
+            if not hub.ward.shows(row):
                 hub.ward.tell(row["at_ms"], row["gateway"], row["tone"], row["text"])
 
 
 def _look(store: Store, theirs: Collection[bytes], since_ms: int) -> tuple[Rows, list[Row]]:
     """Return what of these gateways is new or may be, and the newest lines of the story."""
     rows: Rows = {"observations": store.last_words(theirs)}
+    rows["radio"] = [row for row in store.radio() if bytes(row["gateway"]) in theirs]
     for table in _TABLES:
         if table == "alarms":
             found = store.noted(since_ms, _ROWS_MAX)
         else:
             found = store.recent(table, since_ms, _ROWS_MAX)
         rows[table] = [row for row in reversed(found) if bytes(row["gateway"]) in theirs]
-    return rows, list(reversed(store.recent("story", since_ms, _ROWS_MAX)))
+    return rows, list(reversed(store.recent("story", since_ms, _STORY_MAX)))
 
 
 class _Seen:
@@ -68,14 +72,11 @@ class _Seen:
         known = self._known.get(table)
         if known is None:
             # The page began with these.
-            when = "at_ms" if table == "story" else "stored_ms"
-            known = {_key(row) for row in rows if row[when] < self._began_ms}
+            known = {_key(row) for row in rows if row["stored_ms"] < self._began_ms}
         self._known[table] = set(keys)
         return [row for row, key in zip(rows, keys, strict=True) if key not in known]
 
 
 def _key(row: Row) -> Any:
-    if "sector" not in row:
-        return row["id"]
-    return (bytes(row["gateway"]), bytes(row["log"]), row["cls"], row["sector"], row["offset"],
-            row["idx"])  # fmt: skip
+    place = (bytes(row["gateway"]), bytes(row["log"]), row["cls"], row["sector"])
+    return (*place, row["offset"], row["idx"])

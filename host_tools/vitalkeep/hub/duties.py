@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
+from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.basics import no_password
 from vitalkeep.hub.config.fields import HostPort, Secret, setting
 from vitalkeep.hub.handover import GIVE, TAKE, Standby, decide
 from vitalkeep.hub.store import StoreError
 from vitalkeep.hub.store.duties import Duties, Duty, LostTermError
-from vitalkeep.hub.targets import make_target
+from vitalkeep.hub.targets import check_target
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,10 @@ _BEATS = 5  # in a term
 T = TypeVar("T")
 
 
-def _check_target(address: str) -> None:
-    if urlsplit(address).scheme != "file":
-        make_target(address)
-    elif not urlsplit(address).path.startswith("/"):
-        raise ValueError("want file:/path")
+def _check_witness(url: str) -> None:
+    no_password(url)
+    if not url.startswith(("postgresql://", "postgresql+psycopg://")):
+        raise ValueError("want postgresql://user@host/name")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DutySettings:
 
     alarms: str | None = setting(
         None, "Where alarms are told: https://host/path, or file:/path for lines of JSON. Default:"
-        " nowhere.", example="https://paging.example/alarms", check=_check_target,
+        " nowhere.", example="https://paging.example/alarms", check=check_target,
     )  # fmt: skip
     token: Secret | None = setting(
         None, "Bearer token for the address of alarms.", example="env:VITALKEEP_ALARM_TOKEN"
@@ -50,6 +50,7 @@ class DutySettings:
     witness: str | None = setting(
         None, "PostgreSQL that all hubs reach, where it is agreed who has the duty. Default: this"
         " hub's own database.", example="postgresql://vitalkeep@witness.example/vitalkeep",
+        check=_check_witness,
     )  # fmt: skip
     witness_password: Secret | None = setting(
         None, "Of the user in its url.", example="file:/etc/vitalkeep/witness.password"
@@ -91,7 +92,7 @@ class DutyDesk:
         self.alive: Sequence[Standby] = ()
         self.holder: str | None = None
         self.why = ""  # the database does not answer
-        self._book = book
+        self.book = book
         self._settings = settings
         self._until_s = float("-inf")
         self._opened = False
@@ -111,10 +112,11 @@ class DutyDesk:
         """
         try:
             return await self._beat(fit)
-        except StoreError as error:
+        except (StoreError, ToolError) as error:
+            why = error.message if isinstance(error, ToolError) else str(error)
             if not self.why:
-                log.warning("duty %s: %s", self.duty, error)
-            self.why = str(error)
+                log.warning("duty %s: %s", self.duty, why)
+            self.why = why
             if self.term is not None and not self.left_s():
                 self.term = self.holder = None
                 return "lost"
@@ -122,13 +124,13 @@ class DutyDesk:
 
     async def _beat(self, fit: bool) -> str | None:
         if not self._opened:
-            await _ask(self._book.open)
+            await _ask(self.book.open)
             self._opened = True
         settings, for_ms = self._settings, int(self._settings.term_s * 1000)
         if self.term is not None:
             asked_s = time.monotonic()
             keep = partial(
-                self._book.keep, self.duty, self.name, self.term, for_ms, self.progress_ms
+                self.book.keep, self.duty, self.name, self.term, for_ms, self.progress_ms
             )
             try:
                 await _ask(keep)
@@ -136,7 +138,7 @@ class DutyDesk:
             except LostTermError:
                 self.term = None
                 return "lost"
-        attend = partial(self._book.attend, self.duty, self.name, settings.rank, fit, for_ms)
+        attend = partial(self.book.attend, self.duty, self.name, settings.rank, fit, for_ms)
         self.alive, duty = await _ask(attend)
         self.why = ""
         self.holder = duty.holder
@@ -147,13 +149,13 @@ class DutyDesk:
             return await self._take(duty, for_ms)
         if verdict == GIVE and self.term is not None:
             term, self.term, self.holder = self.term, None, None
-            await _ask(partial(self._book.give, self.duty, self.name, term))
+            await _ask(partial(self.book.give, self.duty, self.name, term))
             return "given"
         return None
 
     async def _take(self, before: Duty, for_ms: int) -> str | None:
         asked_s = time.monotonic()
-        found = await _ask(partial(self._book.take, self.duty, self.name, for_ms))
+        found = await _ask(partial(self.book.take, self.duty, self.name, for_ms))
         if found is None:
             return None
         self.term, self.holder = found.term, self.name
@@ -162,7 +164,7 @@ class DutyDesk:
         overlap_ms = int(self._settings.overlap_s * 1000)
         if found.term == 1:
             # Nobody ever told anything: what is long past is no alarm any more.
-            self.since_ms = await _ask(self._book.clock_ms) - overlap_ms
+            self.since_ms = await _ask(self.book.clock_ms) - overlap_ms
         elif self._settings.witness is None:
             self.since_ms = 0  # this database knows of each alarm whether it was told
         else:
@@ -175,8 +177,8 @@ class DutyDesk:
         try:
             if self._opened:
                 if term is not None:
-                    await _ask(partial(self._book.give, self.duty, self.name, term))
-                await _ask(partial(self._book.depart, self.duty, self.name))
+                    await _ask(partial(self.book.give, self.duty, self.name, term))
+                await _ask(partial(self.book.depart, self.duty, self.name))
         except StoreError as error:
             log.warning("duty %s: %s", self.duty, error)
 

@@ -30,14 +30,18 @@ class Target(Protocol):
     async def close(self) -> None: ...
 
 
-def make_target(address: str, token: str | None = None) -> Target:
-    """Return the target at https://..., http://... or file:/path; raises ValueError."""
+def check_target(address: str) -> None:
+    """Raise ValueError for an address that is none of a target."""
     parts = urlsplit(address)
-    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
-        return Lines(Path(parts.path))
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return Webhook(address, token)
-    raise ValueError("want https://host/path, http://host/path or file:/path")
+    file = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+    if not file and not (parts.scheme in ("http", "https") and parts.hostname):
+        raise ValueError("want https://host/path, http://host/path or file:/path")
+
+
+def make_target(address: str, token: str | None = None) -> Target:
+    """Return the target at an address that was checked."""
+    parts = urlsplit(address)
+    return Lines(Path(parts.path)) if parts.scheme == "file" else Webhook(address, token)
 
 
 class Lines:

@@ -100,7 +100,7 @@ def test_a_holder_that_does_not_reach_the_database_stops_by_itself(store: Store)
 
     async def story() -> None:
         assert await holder.beat(True) == "taken"
-        holder._book = Store("postgresql://nobody@127.0.0.1:1/none")
+        holder.book = Store("postgresql://nobody@127.0.0.1:1/none")
         assert await holder.beat(True) is None
         assert holder.why
         while holder.left_s():
@@ -184,6 +184,10 @@ def test_a_file_gets_a_line_for_each_and_a_full_disk_is_an_error(tmp_path: Path)
 def test_a_target_that_makes_no_sense_is_said_with_its_line() -> None:
     with pytest.raises(ToolError, match=r"hub\.toml:2: duties\.alarms: want"):
         parse('[duties]\nalarms = "ftp://x"\n')
+    with pytest.raises(ToolError, match="want no password here"):
+        parse('[duties]\nwitness = "postgresql://a:secret@b/c"\n')
+    with pytest.raises(ToolError, match="witness: want postgresql"):
+        parse('[duties]\nwitness = "sqlite:////x.db"\n')
 
 
 # --- real hubs ---

@@ -33,12 +33,14 @@ class Site:
         self.store = Store(database)
         self.stack = ExitStack()
 
-    def hub(self, name: str) -> HubProcess:
+    def hub(self, name: str, term_s: float = 5.0) -> HubProcess:
         folder = self.root / name
         folder.mkdir(exist_ok=True)
+        config = folder / "hub.toml"
+        config.write_text(f"[cluster]\nterm_s = {term_s}\n")
         found = HubProcess(
             folder, "--vault", str(self.root / "vault"), "--broker", self.broker,
-            "--database", self.database,
+            "--database", self.database, "--config", str(config),
         )  # fmt: skip
         return self.stack.enter_context(found)
 
@@ -104,6 +106,23 @@ def test_a_worker_killed_in_mid_batch_costs_nothing(site: Site) -> None:
     assert site.story("No heartbeat%") == 0
     assert one.stop() == 0
     wait_for(lambda: site.shares(three) == [GATEWAYS])
+
+
+def test_a_worker_that_slept_through_its_term_spoils_nothing(site: Site) -> None:
+    one, two = site.hub("one", 2.0), site.hub("two", 2.0)
+    wait_for(lambda: site.is_shared(one))
+    fleet = site.fleet
+    for _ in range(2):
+        seconds_of(fleet, 1)
+        two.child.send_signal(signal.SIGSTOP)
+        fleet.serve(lambda: site.shares(one) == [GATEWAYS], SOON_S, 0.05)
+        seconds_of(fleet, 1)
+        two.child.send_signal(signal.SIGCONT)
+        fleet.serve(lambda: site.is_shared(one), SOON_S, 0.05)
+    fleet.serve(fleet.settled, SOON_S)
+    assert fleet.missing(site.store) == []
+    assert site.story("No heartbeat%") == 0
+    assert two.health()["cluster"]["lost"] > 0
 
 
 def test_the_page_of_each_worker_shows_all_beds_and_tells_each_story_once(site: Site) -> None:

@@ -102,7 +102,8 @@ def broker_address(
     broker = config[BrokerSettings]
     url = option or os.environ.get("VITALKEEP_BROKER")
     if url is None and broker.url is not None:
-        url = _with_password(broker.url, broker.password)
+        servers = [_with_password(part.strip(), broker.password) for part in broker.url.split(",")]
+        url = ",".join(servers)
     if identity is None and (url is None or url.startswith("mqtts:")):
         identity = find_identity(broker.ca, broker.certificate, broker.key)
     return Address.parse_all(url or "", identity) if url or identity else None

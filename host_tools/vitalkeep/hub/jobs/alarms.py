@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.chosen import witness_url
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.decode import Row
@@ -34,7 +35,12 @@ async def run(hub: Context) -> None:
     settings = hub.config[DutySettings]
     jobs = [_purge(hub)]
     if settings.alarms is not None:
-        jobs += _duty(hub, settings, settings.alarms)
+        try:
+            jobs += _duty(hub, settings, settings.alarms)
+        except ToolError as error:
+            log.error("alarms: %s", error.message)
+            text = f"Alarms are told to nobody from here: {error.message}"
+            hub.ward.say(utc_now_ms(), None, "bad", text)
     # One of them that fails ends the others: the supervisor starts all again.
     tasks = [asyncio.ensure_future(job) for job in jobs]
     try:
@@ -84,6 +90,8 @@ async def _hold(hub: Context, desk: DutyDesk, teller: _Teller) -> None:
     finally:
         await desk.leave()
         await teller.close()
+        if desk.book is not hub.store:
+            desk.book.close()
 
 
 class _Teller:

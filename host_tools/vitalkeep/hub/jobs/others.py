@@ -18,6 +18,7 @@ from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 _EVERY_S = 1.0
 _WINDOW_MS = 30_000  # rows that are visible so much later than their time says are missed
 _ROWS_MAX = 500
+_AT_ONCE = 50
 _STORY_MAX = 100  # fewer than the page keeps, by which it is known what was told
 _TABLES = ("events", "gaps", "alarms")
 
@@ -28,12 +29,17 @@ async def run(hub: Context) -> None:
     if hub.worker is None:
         return
     seen = _Seen(utc_now_ms())
+    turn = 0
     while True:
         await asyncio.sleep(_EVERY_S)
-        theirs = {g for g in hub.ward.gateways() if not hub.worker.serves(g)}
+        theirs = [g for g in hub.ward.gateways() if not hub.worker.serves(g)]
         now_ms = utc_now_ms()
+        # A few at a time: a hub of a thousand gateways shows the others' within seconds.
+        turn = turn + _AT_ONCE if turn + _AT_ONCE < len(theirs) else 0
+        some = theirs[turn : turn + _AT_ONCE]
+        look = partial(_look, hub.store, set(theirs), some, now_ms - _WINDOW_MS)
         try:
-            rows, story = await hub.read(partial(_look, hub.store, theirs, now_ms - _WINDOW_MS))
+            rows, story = await hub.read(look)
         except StoreError:
             continue
         for table in _TABLES:
@@ -46,9 +52,14 @@ async def run(hub: Context) -> None:
                 hub.ward.tell(row["at_ms"], row["gateway"], row["tone"], row["text"])
 
 
-def _look(store: Store, theirs: Collection[bytes], since_ms: int) -> tuple[Rows, list[Row]]:
-    """Return what of these gateways is new or may be, and the newest lines of the story."""
-    rows: Rows = {"observations": store.last_words(theirs)}
+def _look(
+    store: Store, theirs: Collection[bytes], some: Collection[bytes], since_ms: int
+) -> tuple[Rows, list[Row]]:
+    """Return what of these gateways is new or may be, and the newest lines of the story.
+
+    some  those of them whose values have their turn
+    """
+    rows: Rows = {"observations": store.last_words(some)}
     rows["radio"] = [row for row in store.radio() if bytes(row["gateway"]) in theirs]
     for table in _TABLES:
         if table == "alarms":

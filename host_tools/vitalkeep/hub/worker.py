@@ -144,8 +144,11 @@ class Worker:
         self.roll = roll = await self._ask(renew)
         self._compare(roll)
         await self._change(roll, member)
-        if await session.follow(self._filters()):
+        subscribed = await session.follow(self._filters())
+        if subscribed or not session.connected:
+            # Nothing of those that go can come any more.
             await self._hand_over(member, desk)
+        if subscribed:
             await self._greet(session, desk)
 
     def _compare(self, roll: Roll) -> None:

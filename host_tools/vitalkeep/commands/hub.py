@@ -26,6 +26,7 @@ from vitalkeep.hub.config.chosen import (
     page_address,
     time_address,
     vault_folder,
+    worker_name,
 )
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -47,7 +48,11 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--config", "config_path", type=_FILE, help="hub.toml: see `vitalkeep hub config`.")
 @click.option("--vault", "vault_dir", type=click.Path(path_type=Path), help="Folder of the vault.")
 @click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
-@click.option("--broker", metavar="URL", help="mqtts://host:port; default: an embedded one.")
+@click.option(
+    "--broker",
+    metavar="URL[,URL...]",
+    help="mqtts://host:port, several for a cluster's servers; default: an embedded one.",
+)
 @tls_options
 @click.option("--broker-port", type=int, help="Of the embedded broker; default 1883.")
 @click.option(
@@ -61,6 +66,11 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="HOST:PORT",
     help=f"UDP address at which gateways ask for the time, or none. "
     f"Default: {TIME_HOST}:{TIME_PORT} if it is free.",
+)
+@click.option(
+    "--worker",
+    metavar="NAME",
+    help="Of this hub among others on one PostgreSQL database. Default: machine and --data.",
 )
 @click.option("--no-page", is_flag=True, help="Serve no page and no API.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON line.")
@@ -81,6 +91,7 @@ def hub(
     data_dir: Path | None,
     http: str | None,
     time_at: str | None,
+    worker: str | None,
     no_page: bool,
     as_json: bool,
     ready_file: Path | None,
@@ -146,8 +157,9 @@ def hub(
             ) from None
         if named is None:
             port = config[BrokerSettings].port if broker_port is None else broker_port
-            named = Address.parse(stack.enter_context(EmbeddedBroker(port)).url)
-        settings = Settings(named, address, clock, clock_may_fail, config)
+            named = [Address.parse(stack.enter_context(EmbeddedBroker(port)).url)]
+        name = worker_name(config, worker, data)
+        settings = Settings(named, address, clock, clock_may_fail, config, name)
         asyncio.run(Hub(vault, store, settings, ready).run())
 
 

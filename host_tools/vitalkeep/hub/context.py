@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
+from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import Consumer
+from vitalkeep.hub.cut import Verdict
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.page import Feed
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.timeserver import TimeServer
 from vitalkeep.hub.tls import Watch
 from vitalkeep.hub.ward import Ward
+from vitalkeep.hub.worker import Worker
 from vitalkeep.keys.vault import Vault
 
 T = TypeVar("T")
@@ -28,6 +31,9 @@ class Context:
 
     config  what hub.toml says, section by section: `config[PageSettings]`
     started  when, by time.monotonic()
+    worker  this hub among others, None where it is alone
+    verdict whether the site is cut off
+    stop    ends the hub when it is set; fault: the error with which it then ends
     shown   what /api/health says of a part, by the part's name
     """
 
@@ -39,6 +45,10 @@ class Context:
     consumer: Consumer
     feed: Feed
     time: TimeServer
+    worker: Worker | None = None
+    verdict: Verdict = field(default_factory=Verdict)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    fault: ToolError | None = None
     started: float = field(default_factory=monotonic)
     certificates: Watch = field(default_factory=Watch)
     shown: dict[str, Callable[[], Any]] = field(default_factory=dict)

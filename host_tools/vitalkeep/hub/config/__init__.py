@@ -7,4 +7,6 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("database", "vitalkeep.hub.config.basics", "DatabaseSettings"),
     ("page", "vitalkeep.hub.config.basics", "PageSettings"),
     ("time", "vitalkeep.hub.config.basics", "TimeSettings"),
+    ("cluster", "vitalkeep.hub.worker", "ClusterSettings"),
+    ("duties", "vitalkeep.hub.duties", "DutySettings"),
 )

@@ -9,11 +9,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from vitalkeep.hub.context import Context
-from vitalkeep.hub.jobs import accounts, certificates, house, show
+from vitalkeep.hub.jobs import (
+    accounts,
+    alarms,
+    certificates,
+    continuity,
+    house,
+    others,
+    share,
+    show,
+)
 
 Job = Callable[[Context], Awaitable[None]]
 
 JOBS: tuple[tuple[str, Job], ...] = (
+    ("share", share.run),
+    ("others", others.run),
+    ("continuity", continuity.run),
+    ("alarms", alarms.run),
     ("tick", show.run),
     ("house", house.run),
     ("accounts", accounts.run),

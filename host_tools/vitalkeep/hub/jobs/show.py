@@ -10,7 +10,8 @@ from vitalkeep.hub.context import Context
 from vitalkeep.hub.store import utc_now_ms
 
 _TICK_S = 0.25
-_STEADY = ("receipting", "reason", "broker", "counters")  # news of these is worth an event
+# News of these is worth an event.
+_STEADY = ("receipting", "reason", "broker", "continuity", "counters")
 
 
 async def run(hub: Context) -> None:
@@ -26,7 +27,7 @@ async def run(hub: Context) -> None:
         if news:
             feed.publish("story", news)
         now = health.of(hub)
-        steady = {name: now[name] for name in _STEADY}
+        steady = {name: now.get(name) for name in _STEADY}
         if steady != told:
             told = steady
             feed.publish("health", now)

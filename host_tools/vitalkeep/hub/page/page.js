@@ -347,6 +347,8 @@ function showBanner() {
     text = `Not receipting: ${health.reason}. The gateways keep their values until this works again.`;
   } else if (health && !health.broker.connected) {
     text = `The broker cannot be reached (${health.broker.last_error || "not yet"}). The gateways keep their values.`;
+  } else if (health && health.continuity && health.continuity.cut_off) {
+    text = `This site is cut off: ${health.continuity.evidence.join(", ")}. The gateways keep their values.`;
   } else if (health && Object.keys(health.strangers).length) {
     text = `Unknown gateways are sending: ${Object.keys(health.strangers).join(", ")}. They are ignored.`;
   }

@@ -4,18 +4,31 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 `Database`. What is here is all that the rest of the hub may use.
 """
 
+from vitalkeep.hub.store.alone import Alone
 from vitalkeep.hub.store.commits import Commits
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
+from vitalkeep.hub.store.duties import Duties
+from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
 from vitalkeep.hub.store.prefixes import Prefixes
 from vitalkeep.hub.store.views import Views
 
-__all__ = ["StaleError", "Store", "StoreError", "utc_now_ms"]
+__all__ = [
+    "FencedError",
+    "StaleError",
+    "Store",
+    "StoreError",
+    "SupersededError",
+    "utc_now_ms",
+]
 
 
-class Store(Commits, Prefixes, Views):
+class Store(Commits, Prefixes, Views, Leases, Duties, Alone):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Commits   the write path
     Prefixes  what ingest and receipts must know of what is stored
     Views     what people and the page ask
+    Leases    which worker serves which gateway
+    Duties    which hub does what is done once for all of them
+    Alone     that a file has one hub
     """

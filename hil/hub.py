@@ -51,7 +51,7 @@ class HubProcess:
     async def start(self) -> None:
         """Start it and wait until it serves; raises RigError with its words when it does not."""
         path = self._folder / "hub.log"
-        with path.open("wb") as log:
+        with path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -72,6 +72,12 @@ class HubProcess:
         raise RigError("The hub did not start.", words or f"It said nothing within {_READY_S} s.")
 
     @property
+    def pid(self) -> int:
+        """Return its process; only once it was started."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
@@ -84,6 +90,12 @@ class HubProcess:
         except OSError:
             return None
         return (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
+
+    async def kill(self) -> None:
+        """Kill it without a word (SIGKILL)."""
+        if self._process is not None and self.running:
+            self._process.kill()
+            await self._process.wait()
 
     async def close(self) -> None:
         """Stop it, by force when it takes too long."""

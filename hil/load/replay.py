@@ -80,6 +80,13 @@ class Replay:
         before = values[first - 1] if first else 0
         return (values[last - 1] if last else 0) - before
 
+    def observations(self, cls: int, number: int, length: int) -> int:
+        """Return how many commits with values end within the first `length` bytes of a sector."""
+        values, places = self._values[cls], self._places[cls]
+        first = bisect_right(places, number * _SECTOR)
+        last = bisect_right(places, number * _SECTOR + length)
+        return sum(values[at] > values[at - 1] for at in range(max(first, 1), last))
+
     # --- the journal ---
 
     def newest(self, cls: int) -> tuple[int, int]:

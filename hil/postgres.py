@@ -133,7 +133,7 @@ class PostgresServer:
         return self.url(name)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop it, its connections cut; SIGQUIT is a crash, from which it recovers at its start."""
+        """Stop it, its connections cut; SIGQUIT is a crash, after which it recovers."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return

@@ -64,7 +64,7 @@ class SecureBroker:
         self._issue("gateway", gateway.hex(), files / "tls" / "now")
 
     def admit_pem(self, gateway: bytes, path: Path) -> None:
-        """Let a gateway that is no board in: its certificate and key in one file; before `start`."""
+        """Let in a gateway that is no board: certificate and key in one file; before `start`."""
         self._gateways.append(gateway.hex())
         bundle = self._authority.issue(self._signer, "gateway", gateway.hex(), _now())
         write_file(path, bundle.pem())

@@ -19,9 +19,7 @@ from hil.load.stage import POSTGRESQL, SQLITE, Setting
 )
 @click.option("--tls", is_flag=True, help="Certificates on both sides of the broker.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
-def hub_kills(
-    kills: int, seed: int, gateways: int, store: str, tls: bool, as_json: bool
-) -> None:
+def hub_kills(kills: int, seed: int, gateways: int, store: str, tls: bool, as_json: bool) -> None:
     """Kill a hub (SIGKILL) under load and start it again: no receipted byte may be missing.
 
     Ends with 1 when one is, or when one was changed.

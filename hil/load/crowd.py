@@ -165,6 +165,8 @@ class Crowd:
 
     def _ready(self, line: _Line, events: int) -> None:
         now_ms = _now_ms()
+        if line.sock is None:
+            return  # it was closed since the selector spoke
         try:
             if line.stage == "connect":
                 self._connected(line, now_ms)

@@ -97,6 +97,7 @@ class Gateway:
         ]
         self.sender = _Sender(self, _DEFAULTS["window_bytes"])
         self._anchor = (0.0, 0.0)  # a moment, and how long the log was then
+        self._goal: list[tuple[int, int]] = []
         self._beat_ms = 0.0
         self._heard_ms = 0.0
         self._begin()
@@ -160,6 +161,7 @@ class Gateway:
         """Let the log grow at `speed` from now on, `skip_ms` further on at once."""
         self.log.advance(self._log_ms(now_ms) + skip_ms)
         self._anchor = (now_ms, self.log.now_ms)
+        self._goal = [self.log.newest(cls) for cls in range(len(layout.CLASSES))]
         self.speed = speed
 
     def _log_ms(self, now_ms: float) -> float:
@@ -190,13 +192,16 @@ class Gateway:
 
     @property
     def behind(self) -> bool:
-        """Whether there are sectors to send besides the ones that are open."""
-        sender, log = self.sender, self.log
-        return not sender.ready or not all(
-            sender.has(cls, number)
-            for cls in range(len(layout.CLASSES))
-            for number in range(log.newest(cls)[0])
-        )
+        """Whether anything is owed of what the log had when its speed was last set."""
+        sender = self.sender
+        if not sender.ready:
+            return True
+        for cls, (newest, end) in enumerate(self._goal):
+            closed = all(sender.has(cls, number) for number in range(newest))
+            opened = sender.has(cls, newest) or self.marks.get((cls, newest), 0) >= end
+            if not (closed and opened):
+                return True
+        return False
 
     @property
     def owed(self) -> int:

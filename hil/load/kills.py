@@ -1,8 +1,8 @@
 """A hub killed again and again under load: what it receipted must be there each time.
 
-Each kill is SIGKILL at a moment that the seed draws: while the hub starts, or while it stores what
-gateways send. It is started again at once; what every gateway had been receipted by the time of the
-kill is read from the store beside it and compared, byte for byte.
+Each kill is SIGKILL at a moment that the seed draws: while the hub starts, or while it stores
+what gateways send. It is started again at once; what every gateway had been receipted by then is
+read from the store beside it and compared, byte for byte.
 """
 
 from __future__ import annotations

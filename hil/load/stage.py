@@ -207,5 +207,3 @@ class Stage:
         if self.postgres is not None:
             found["postgresql"] = self.postgres.pid
         return found
-
-

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from hil.postgres import find_postgres
 from tests.run_micropython import WASM32

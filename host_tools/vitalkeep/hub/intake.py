@@ -18,7 +18,8 @@ from vitalkeep.hub.decode import Row
 from vitalkeep.hub.heartbeat import Heartbeat, Session
 from vitalkeep.hub.ingest import Batch, Ingest, Run
 from vitalkeep.hub.radio import Heard
-from vitalkeep.hub.receipts import Receipts, entry, survey
+from vitalkeep.hub.receipts import Map, Receipts, entry, survey, surveyed
+from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import FencedError, StaleError, Store, StoreError, utc_now_ms
 from vitalkeep.hub.ward import Ward
 from vitalkeep.hub.worker import Worker
@@ -308,22 +309,29 @@ class Intake:
             found = [self.ingest.sector(place) for place in places]
             for payload in self._receipts.stored(known, of_log, nonce, found, now_ms):
                 answers.append((wire.topic(gateway, "receipt"), payload))
-        for beat in beats:
-            if self._serves(beat.gateway):
-                answers.append((wire.topic(beat.gateway, "receipt"), self._answer(beat, now_ms)))
+        served = [beat for beat in beats if self._serves(beat.gateway)]
+        said = self._survey([beat for beat in served if beat.ask])
+        for beat in served:
+            maps, parts = said.get(beat.gateway, ([], []))
+            entries = [entry(self.ingest.sector(place)) for place in parts]
+            of = self._gateways[beat.gateway]
+            payload = self._receipts.answer(of, beat, now_ms, maps, entries)
+            answers.append((wire.topic(beat.gateway, "receipt"), payload))
         return answers
 
-    def _answer(self, beat: Heartbeat, now_ms: int) -> bytes:
-        gateway = self._gateways[beat.gateway]
-        if not beat.ask:
-            return self._receipts.answer(gateway, beat, now_ms)
-        maps, places = survey(beat, self._store.states)
+    def _survey(self, asking: list[Heartbeat]) -> dict[bytes, tuple[list[Map], list[Place]]]:
+        """Return by gateway what this site has, its partly stored sectors loaded."""
+        if not asking:
+            return {}
+        # At once for all: after an outage a whole ward asks.
+        states = self._store.states_of(log for beat in asking for log in surveyed(beat))
+        said = {beat.gateway: survey(beat, states) for beat in asking}
+        places = [place for _, opened in said.values() for place in opened]
         missing = self.ingest.missing(places, neighbours=False)
         if missing:
             for place, stored in self._store.load(missing).items():
                 self.ingest.load(place, stored)
-        entries = [entry(self.ingest.sector(place)) for place in places]
-        return self._receipts.answer(gateway, beat, now_ms, maps, entries)
+        return said
 
     # --- notes ---
 

@@ -64,5 +64,3 @@ def test_observations_are_counted_by_what_was_receipted(log: Replay) -> None:
     assert log.observations(0, 0, end - 1) == 39
     assert log.observations(0, 0, layout.HEADER_SIZE) == 0
     assert judge.observations([(log, {(0, 0): end, (1, 0): log.newest(1)[1]})]) == 48
-
-

@@ -14,9 +14,7 @@ _KILL_S = 30  # at the very most
 pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(120 + _KILL_S * KILLS)]
 
 
-@pytest.mark.parametrize(
-    "store", [SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.postgres)]
-)
+@pytest.mark.parametrize("store", [SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.postgres)])
 def test_no_receipted_byte_is_missing_and_none_is_changed(store: str) -> None:
     verdict = asyncio.run(campaign(Setting(20, store=store), KILLS, seed=KILLS))
     assert verdict.kills == KILLS

@@ -7,7 +7,7 @@ from tests.support.epochs import lose_slots
 from tests.support.hub import FakeGateway, Table, WritePath, converse, place
 from vitalkeep.hub import account, sectors
 from vitalkeep.hub.account import Facts
-from vitalkeep.hub.receipts import survey
+from vitalkeep.hub.receipts import survey, surveyed
 
 
 @pytest.fixture
@@ -191,7 +191,8 @@ def test_what_is_broken_or_an_orphan_goes_as_an_entry(gateway):
         (4, 4096, sectors.PROVEN),
         (5, 10, sectors.OPEN),
     ]
-    maps, places = survey(Beat, lambda stream, first, last: known)
+    ((stream, _, _),) = surveyed(Beat)
+    maps, places = survey(Beat, {stream: known})
     assert maps == [(0, 1, 5, b"\x08")]
     assert [found.sector for found in places] == [5, 3, 2, 1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,9 +11,19 @@ from vitalkeep.hub.ingest import Stream
 from vitalkeep.hub.sectors import Place, Stored
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database, StoreError
-from vitalkeep.hub.store.tables import at_places, in_stream, place_of
+from vitalkeep.hub.store.tables import at_places, place_of
+
+State = tuple[int, int, int]  # sector, length, state
 
 _LOAD_CHUNK = 100
+_STREAM = ("gateway", "log", "cls")
+# Made once: to make a statement takes longer than to execute it.
+_STATES = (
+    sa.select(tables.sectors.c.sector, tables.sectors.c.length, tables.sectors.c.state)
+    .where(*(tables.sectors.c[name] == sa.bindparam(name) for name in _STREAM))
+    .where(tables.sectors.c.sector.between(sa.bindparam("first"), sa.bindparam("last")))
+    .order_by(tables.sectors.c.sector)
+)
 
 
 class Prefixes(Database):
@@ -27,16 +37,19 @@ class Prefixes(Database):
                 _load(connection, places[start : start + _LOAD_CHUNK], found)
         return found
 
-    def states(self, stream: Stream, first: int, last: int) -> list[tuple[int, int, int]]:
+    def states(self, stream: Stream, first: int, last: int) -> list[State]:
         """Return (sector, length, state) of a log's sectors first to last; raises StoreError."""
-        table = tables.sectors
-        query = (
-            sa.select(table.c.sector, table.c.length, table.c.state)
-            .where(*in_stream(table, stream), table.c.sector.between(first, last))
-            .order_by(table.c.sector)
-        )
+        return self.states_of([(stream, first, last)])[stream]
+
+    def states_of(self, wanted: Iterable[tuple[Stream, int, int]]) -> dict[Stream, list[State]]:
+        """Return the same of many logs at once: a whole ward may ask after an outage."""
+        found: dict[Stream, list[State]] = {}
         with self.writing() as connection:
-            return [(row.sector, row.length, row.state) for row in connection.execute(query)]
+            for stream, first, last in wanted:
+                places = dict(zip(_STREAM, stream, strict=True))
+                rows = connection.execute(_STATES, places | {"first": first, "last": last})
+                found[stream] = [(row[0], row[1], row[2]) for row in rows]
+        return found
 
 
 def _load(

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 5.0
 _STALE_S = 0.1
+_SLOW_S = 3.0  # a commit of so long is an outage: soon gateways take their site for down
 _HEADS_EVERY_MS = 10_000
 _ALARMS_TOLD_MAX = 5  # of one batch, in the story
 
@@ -261,7 +262,7 @@ class Intake:
         delay = _RETRY_FIRST_S
         while True:
             try:
-                result = await loop.run_in_executor(self._thread, job)
+                result = await self._patiently(loop.run_in_executor(self._thread, job))
             except StoreError as error:
                 self._refused(str(error))
             else:
@@ -270,8 +271,23 @@ class Intake:
             await asyncio.sleep(delay)
             delay = min(2 * delay, _RETRY_MAX_S)
 
+    async def _patiently(self, work: asyncio.Future[T]) -> T:
+        """Wait for the store however long it takes, and say when that is too long."""
+        try:
+            await asyncio.wait({work}, timeout=_SLOW_S)
+            if not work.done():
+                self.ingest.counters["store_slow"] += 1
+                self._stopped(f"the store has not answered for {_SLOW_S:g} s")
+            return await work
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+
     def _refused(self, reason: str) -> None:
         self.ingest.counters["store_refusals"] += 1
+        self._stopped(reason)
+
+    def _stopped(self, reason: str) -> None:
         if self.receipting or reason != self.reason:
             log.error("not receipting: %s", reason)
             self._ward.say(utc_now_ms(), None, "bad", f"Not receipting: {reason}")

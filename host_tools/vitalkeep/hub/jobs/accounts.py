@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from bridge.core.journal.layout import CLASSES
@@ -13,15 +14,19 @@ from vitalkeep.hub.store import StoreError, utc_now_ms
 
 MINUTES = 60
 _EVERY_S = 5.0
+_REST = 9  # times as long as an account took
 _DAY_MS = 24 * 3600 * 1000
 
 
 async def run(hub: Context) -> None:
     while True:
         for gateway in hub.ward.gateways():
+            began = time.monotonic()
             found = await of_gateway(hub, gateway, MINUTES)
             if found is not None:
                 hub.ward.set_account(gateway, found)
+            # Of a thousand beds one is always due: receipts need the processor more.
+            await asyncio.sleep(_REST * (time.monotonic() - began))
         await asyncio.sleep(_EVERY_S)
 
 

@@ -15,12 +15,13 @@ _PATIENCE_S = 5.0  # that a broker may take before its silence is news
 
 
 async def run(hub: Context) -> None:
-    consumer, said = hub.consumer, True  # the first session is no news
-    sessions = 0
+    consumer, said = hub.consumer, True
+    sessions = 1  # the first is no news
     silent_s = 0.0
     while True:
         silent_s = 0.0 if consumer.connected else silent_s + _LOOK_S
-        ended = sessions > 0 and (not consumer.connected or consumer.sessions > sessions)
+        here = consumer.connected or not consumer.sessions
+        ended = not here or consumer.sessions > sessions
         if said and (ended or silent_s > _PATIENCE_S):
             said = False
             text = f"The broker is gone: {consumer.last_error or 'it does not answer'}"
@@ -28,6 +29,5 @@ async def run(hub: Context) -> None:
         if not said and consumer.connected:
             said = True
             hub.ward.say(utc_now_ms(), None, "good", "The broker is there again")
-        if consumer.connected:
-            sessions = consumer.sessions
+        sessions = max(sessions, consumer.sessions)
         await asyncio.sleep(_LOOK_S)

@@ -16,7 +16,10 @@ STORES = (SQLITE, POSTGRESQL)
 RATES = (1.0, 2.0, 5.0)  # times what the ward says
 OUTAGE_S = 600
 _SETTLE_S = 3.0
-_HURRY = 8  # seconds of its log that a gateway may write in a second when nothing holds it
+# Seconds of its log that a gateway may write in a second when nothing holds it, and how many runs
+# a hub may take in that: few gateways have more of it each.
+_HURRY = 8
+_RUNS_MAX = 6000
 
 Tell = Callable[[str], None]
 
@@ -50,7 +53,8 @@ class Plan:
         if {"rates", "peer"} & set(self.parts):
             longest = max(longest, sum(RATES) * (self.seconds + _SETTLE_S))
         if {"capacity", "peer"} & set(self.parts):
-            longest = max(longest, _HURRY * (self.seconds + _SETTLE_S))
+            hurry = max(_HURRY, _RUNS_MAX / self.gateways)
+            longest = max(longest, hurry * (self.seconds + _SETTLE_S))
         if "outage" in self.parts:
             longest = max(longest, self.outage_s)
         return round(longest) + 60

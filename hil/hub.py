@@ -10,7 +10,7 @@ from pathlib import Path
 from hil.board import die_with_the_rig
 from hil.errors import RigError
 
-_READY_S = 20
+_READY_S = 60
 _STOP_S = 5
 _USER, _SYSTEM = 11, 12  # of /proc/<pid>/stat behind the name (proc(5): utime, stime)
 

@@ -27,7 +27,7 @@ from vitalkeep.hub.store import Store, StoreError
 # The quickest that a gateway may be set to: it asks again soon after a kill.
 _HEARTBEAT_MS, _RECEIPT_WAIT_MS = 500, 1000
 _SPEED = 2.0
-_KILL_S = 4  # of the wall clock for each, at most, on a machine that is not busy
+_KILL_S = 6  # of the wall clock for each, with which a busy machine can do
 _STARTING = 0.2  # part of the kills that come before the hub serves
 _START_S = 1.5
 _WORKING_S = 0.7  # since it receipts again

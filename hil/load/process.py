@@ -31,7 +31,7 @@ class Load:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start it; returns when it has its logs and has begun to connect."""
+        """Start it; returns when it has its logs and begins to connect. These stand still."""
         self._process.start()
         self._theirs.close()
         await self._ask(_START_S, "state")

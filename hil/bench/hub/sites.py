@@ -47,8 +47,6 @@ def _cannot(setting: Setting) -> str:
     """Return why a site cannot be measured, "" when it can."""
     if setting.store == POSTGRESQL and find_postgres() is None:
         return "PostgreSQL is not installed: apt-get install postgresql"
-    if setting.workers > 1:
-        return "hubs do not share gateways by leases yet: two would do everything twice"
     return ""
 
 

@@ -277,7 +277,8 @@ class Intake:
             await asyncio.wait({work}, timeout=_SLOW_S)
             if not work.done():
                 self.ingest.counters["store_slow"] += 1
-                self._stopped(f"the store has not answered for {_SLOW_S:g} s")
+                why = "the store does not answer, or the processor has too much to do"
+                self._stopped(f"a batch has taken more than {_SLOW_S:g} s: {why}")
             return await work
         except asyncio.CancelledError:
             work.cancel()

@@ -160,7 +160,7 @@ def test_store_that_is_slow(tmp_path: Path, vault: Vault, gateway: FakeGateway) 
             sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
         ) as other:
             other.execute("BEGIN IMMEDIATE")
-            bedside.until_refused("has not answered for 3 s")
+            bedside.until_refused("the store does not answer")
             bedside.is_receipted_nothing()
             other.execute("ROLLBACK")
         bedside.recovers(database)
@@ -176,7 +176,7 @@ def test_statement_that_is_delayed(
         bedside = Bedside(gateway, hub)
         with psycopg.connect(postgres.replace("+psycopg", "")) as other:
             other.execute("LOCK TABLE sectors IN ACCESS EXCLUSIVE MODE")
-            bedside.until_refused("has not answered for 3 s")
+            bedside.until_refused("the store does not answer")
             bedside.is_receipted_nothing()
             other.rollback()
         bedside.recovers(postgres)

@@ -47,6 +47,8 @@ def _cannot(setting: Setting) -> str:
     """Return why a site cannot be measured, "" when it can."""
     if setting.store == POSTGRESQL and find_postgres() is None:
         return "PostgreSQL is not installed: apt-get install postgresql"
+    if setting.workers > 1 and setting.store == SQLITE:
+        return "hubs share a PostgreSQL: an SQLite file is one hub's"
     return ""
 
 

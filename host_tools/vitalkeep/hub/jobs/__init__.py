@@ -14,6 +14,8 @@ from vitalkeep.hub.jobs import (
     alarms,
     certificates,
     continuity,
+    days,
+    decoding,
     house,
     others,
     share,
@@ -31,4 +33,6 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("house", house.run),
     ("accounts", accounts.run),
     ("certificates", certificates.run),
+    ("decoding", decoding.run),
+    ("days", days.run),
 )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,7 +21,7 @@ from vitalkeep.hub.ingest import Batch, Ingest, Run
 from vitalkeep.hub.radio import Heard
 from vitalkeep.hub.receipts import Map, Receipts, entry, survey, surveyed
 from vitalkeep.hub.sectors import Place
-from vitalkeep.hub.store import FencedError, StaleError, Store, StoreError, utc_now_ms
+from vitalkeep.hub.store import FencedError, Late, StaleError, Store, StoreError, utc_now_ms
 from vitalkeep.hub.ward import Ward
 from vitalkeep.hub.worker import Worker
 from vitalkeep.keys.cipher import Aes256
@@ -32,6 +33,7 @@ _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 5.0
 _STALE_S = 0.1
 _SLOW_S = 3.0  # a commit of so long is an outage: soon gateways take their site for down
+_DECODE_S = 0.02  # of a batch's time that is spent on sectors of which nothing is decoded yet
 _HEADS_EVERY_MS = 10_000
 _ALARMS_TOLD_MAX = 5  # of one batch, in the story
 
@@ -80,6 +82,33 @@ class Intake:
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
+    async def work(self, job: Callable[[], T]) -> T:
+        """Return what a job on sectors or store returns, run between two batches.
+
+        Tries for ever while the store refuses.
+        """
+        async with self._lock:
+            return await self._retry(job)
+
+    async def write_late(
+        self, found: Sequence[Late], undecodable: Sequence[tuple[Place, str]] = ()
+    ) -> None:
+        """Store what was decoded late, and show it: all that the store did not have by now."""
+        async with self._lock:
+            taken = await self._retry(lambda: self._store.commit_late(found))
+            now_ms = utc_now_ms()
+            alarms: list[tuple[bytes, str]] = []
+            for place, error in undecodable:
+                self.ingest.note_undecodable(place, error, alarms)
+            self._tell(alarms, now_ms)
+            for late in taken:
+                self.ingest.decoded(late.place, late.was, late.decoded, late.spans)
+                self._ward.stored(late.rows, now_ms)
+
+    def knows(self, place: Place) -> bool:
+        """Return True for a sector of a gateway that is served here, and whose key is known."""
+        return place.gateway in self._gateways and self._serves(place.gateway)
+
     async def write_story(self) -> None:
         """Store the story lines that no batch has taken along."""
         if self._ward.unwritten and not self._lock.locked():
@@ -94,12 +123,8 @@ class Intake:
             runs, beats, heard = self._sort(messages)
             radio = self._hear(heard)
             try:
-                # Backlog takes long to decode: what is live does not wait for what came with it.
-                live, old = self._by_age(runs)
-                batches = [await self._commit(live, beats, radio)]
-                if old:
-                    batches.append(await self._commit(old, [], {}))
-                answers = await self._retry(lambda: self._answers(batches, beats))
+                batch = await self._commit(runs, beats, radio)
+                answers = await self._retry(lambda: self._answers(batch, beats))
             except BaseException:
                 # What was applied in memory may not be in the store: start from there again.
                 self.ingest.forget()
@@ -130,7 +155,7 @@ class Intake:
                 if session is not None and session.beat is not None:
                     # Not the answer to a heartbeat of now: it tells no time.
                     beats.append(replace(session.beat, ask=True, mono_ms=0))
-            return await self._retry(lambda: self._answers([], beats))
+            return await self._retry(lambda: self._answers(Batch(utc_now_ms()), beats))
 
     def _sort(self, messages: Sequence[Message]) -> tuple[list[Run], list[Heartbeat], list[Heard]]:
         runs: list[Run] = []
@@ -160,16 +185,13 @@ class Intake:
                     beats[found.gateway] = found
         return runs, list(beats.values()), heard
 
-    def _by_age(self, runs: list[Run]) -> tuple[list[Run], list[Run]]:
-        """Return the runs of sectors that their gateways still wrote lately, and all others."""
-        live: list[Run] = []
-        old: list[Run] = []
-        for run in runs:
-            session = self._sessions.get(run.place.gateway)
-            beat = session.beat if session else None
-            newest = beat.heads[run.place.cls][1] if beat and run.place.cls in beat.heads else 0
-            (live if run.place.sector >= newest else old).append(run)
-        return live, old
+    def _is_live(self, run: Run) -> bool:
+        """Return True for a run of a sector that its gateway wrote lately."""
+        session = self._sessions.get(run.place.gateway)
+        beat = session.beat if session else None
+        if beat is None or beat.log != run.place.log or run.place.cls not in beat.heads:
+            return beat is None
+        return run.place.sector >= beat.heads[run.place.cls][1]
 
     def _hear(self, heard: list[Heard]) -> dict[bytes, Row]:
         """Tell the story of frames that came by radio; returns the rows to store, by gateway."""
@@ -309,16 +331,19 @@ class Intake:
             for place, stored in store.load(places).items():
                 ingest.load(place, stored)
         batch = Batch(utc_now_ms())
+        # When all gateways come back at once, to decode their open sectors takes long: receipts
+        # do not wait for that. What has no time now has it with the next run, or late.
+        deadline = time.monotonic() + _DECODE_S
         for run in runs:
+            batch.decode = self._is_live(run) and time.monotonic() < deadline
             ingest.take(run, batch)
         ingest.finish(batch)
         return batch
 
-    def _answers(self, batches: list[Batch], beats: list[Heartbeat]) -> list[Publish]:
+    def _answers(self, batch: Batch, beats: list[Heartbeat]) -> list[Publish]:
         now_ms = utc_now_ms()
         answers: list[Publish] = []
-        touched = [item for batch in batches for item in batch.touched.items()]
-        for (gateway, of_log), places in touched:
+        for (gateway, of_log), places in batch.touched.items():
             session = self._sessions.get(gateway)
             if session is None or session.beat is None or session.beat.log != of_log:
                 continue  # its heartbeat comes soon, and with it a nonce
@@ -360,10 +385,13 @@ class Intake:
             if news or batch.now_ms - at_ms >= _HEADS_EVERY_MS:
                 self._heads_ms[beat.gateway] = (beat.log, beat.boot, batch.now_ms)
                 batch.heads[beat.gateway] = _heads_row(beat, batch.now_ms)
-        for gateway, text in batch.alarms[:_ALARMS_TOLD_MAX]:
-            log.warning("%s", text)
-            self._ward.say(batch.now_ms, gateway, "bad", text)
+        self._tell(batch.alarms, batch.now_ms)
         batch.story = list(self._ward.unwritten)
+
+    def _tell(self, alarms: list[tuple[bytes, str]], now_ms: int) -> None:
+        for gateway, text in alarms[:_ALARMS_TOLD_MAX]:
+            log.warning("%s", text)
+            self._ward.say(now_ms, gateway, "bad", text)
 
 
 def _heads_row(beat: Heartbeat, now_ms: int) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from vitalkeep.hub.jobs import (
     broker,
     certificates,
     continuity,
+    days,
+    decoding,
     house,
     others,
     share,
@@ -33,4 +35,6 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("accounts", accounts.run),
     ("certificates", certificates.run),
     ("broker", broker.run),
+    ("decoding", decoding.run),
+    ("days", days.run),
 )

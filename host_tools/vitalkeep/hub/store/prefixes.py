@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place, Stored
-from vitalkeep.hub.store import tables
+from vitalkeep.hub.sectors import ORPHAN, Place, Stored
+from vitalkeep.hub.store import bulk
 from vitalkeep.hub.store.database import Database, StoreError
-from vitalkeep.hub.store.tables import at_places, place_of
+from vitalkeep.hub.store.tables import PLACE, pieces, sectors
 
 State = tuple[int, int, int]  # sector, length, state
 
@@ -19,10 +20,10 @@ _LOAD_CHUNK = 100
 _STREAM = ("gateway", "log", "cls")
 # Made once: to make a statement takes longer than to execute it.
 _STATES = (
-    sa.select(tables.sectors.c.sector, tables.sectors.c.length, tables.sectors.c.state)
-    .where(*(tables.sectors.c[name] == sa.bindparam(name) for name in _STREAM))
-    .where(tables.sectors.c.sector.between(sa.bindparam("first"), sa.bindparam("last")))
-    .order_by(tables.sectors.c.sector)
+    sa.select(sectors.c.sector, sectors.c.length, sectors.c.state)
+    .where(*(sectors.c[name] == sa.bindparam(name) for name in _STREAM))
+    .where(sectors.c.sector.between(sa.bindparam("first"), sa.bindparam("last")))
+    .order_by(sectors.c.sector)
 )
 
 
@@ -51,20 +52,41 @@ class Prefixes(Database):
                 found[stream] = [(row[0], row[1], row[2]) for row in rows]
         return found
 
+    def undecoded(self, before_ms: int, count: int) -> dict[Place, Stored]:
+        """Return sectors that have bytes of which the rows are not stored yet, the oldest first.
+
+        before_ms  when a sector must have grown last that is not closed
+        """
+        closed = sa.or_(sectors.c.length == SECTOR_SIZE, sectors.c.state == ORPHAN)
+        rest = sa.or_(closed, sectors.c.stored_ms < before_ms)
+        query = (
+            sa.select(*(sectors.c[name] for name in PLACE))
+            .where(sectors.c.decoded < sectors.c.length, rest)
+            .order_by(sectors.c.stored_ms)
+            .limit(count)
+        )
+        found: dict[Place, Stored | None] = {}
+        with self.reading() as connection:
+            places = [Place(*row) for row in connection.execute(query)]
+            _load(connection, places, found)
+        return {place: stored for place in places if (stored := found.get(place)) is not None}
+
 
 def _load(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
     parts: dict[Place, bytearray] = {}
-    pieces, sectors = tables.pieces, tables.sectors
-    query = sa.select(pieces).where(at_places(pieces, places)).order_by(pieces.c.offset)
-    for row in connection.execute(query):
-        prefix = parts.setdefault(place_of(row), bytearray())
-        if row.offset == len(prefix):
-            prefix += row.data
-    for row in connection.execute(sa.select(sectors).where(at_places(sectors, places))):
-        place = place_of(row)
-        data = row.data if row.data is not None else bytes(parts.get(place, b""))
-        if len(data) != row.length:
-            raise StoreError(f"{place}: {len(data)} bytes are stored, want {row.length}")
-        found[place] = Stored(bytes(data), row.state)
+    of_pieces = (*PLACE, "offset", "data")
+    for *key, offset, data in sorted(bulk.select(connection, pieces, of_pieces, PLACE, places)):
+        prefix = parts.setdefault(Place(*key), bytearray())
+        if offset == len(prefix):
+            prefix += data
+    names = (*PLACE, "length", "state", "decoded", "day", "data")
+    for *key, length, state, decoded, day, data in bulk.select(
+        connection, sectors, names, PLACE, places
+    ):
+        place = Place(*key)
+        known = data if data is not None else parts.get(place, b"")
+        if len(known) != length:
+            raise StoreError(f"{place}: {len(known)} bytes are stored, want {length}")
+        found[place] = Stored(bytes(known), state, decoded, day)

@@ -10,8 +10,8 @@ FLASH = 4 * 1024 * 1024  # bytes, of the chip that holds the image
 STORAGE = 2560 * 1024  # bytes at its end, for files, log and keys
 HEAP = 440 * 1024  # bytes; what the RP2040 has less of RAM added to what that has free
 LINKS = ({"kind": "wifi", "bind": False},)
-FILES = {"start": 0x000000, "size": 0x080000}
-JOURNAL = {"medium": "rp2", "start": 0x080000, "size": 0x1FC000}
+FILES = {"start": 0x000000, "size": 0x100000}
+JOURNAL = {"medium": "rp2", "start": 0x100000, "size": 0x17C000}
 KEYS = {"medium": "rp2", "start": 0x27C000, "size": 0x004000}
 UARTS = {
     0: {"tx": 0, "rx": 1, "dma": "rp2350"},

@@ -1,7 +1,7 @@
 """WIZnet W5500-EVB-Pico, log and keys on an external W25Q32 (or up to W25Q128), by cable.
 
-The W5500 has SPI 0 for itself, the flash chip SPI 1. It leaves interrupts on during an erase, so UARTs
-need no DMA.
+The W5500 has SPI 0 for itself, the flash chip SPI 1. It leaves interrupts on during an erase, so
+UARTs need no DMA.
 """
 
 BOARD = "W5500_EVB_PICO"

@@ -1,8 +1,8 @@
 """An ESP32 board on the bench: the loader in its ROM, and what that put into its flash.
 
 Pseudo-terminals carry no DTR and RTS, by which a host resets such a board. So a greeting of the
-loader's protocol resets it into the loader, whatever it does, and anything else that comes while it
-is there resets it into what is in its flash.
+loader's protocol resets it into the loader, whatever it does, and anything else that comes while
+it is there resets it into what is in its flash.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Devkit(BenchBoard):
 
     def table(self) -> dict[str, tuple[int, int]] | None:
         """Return {label: (offset, size)} of the table in flash, None when its check fails."""
-        places = {}
+        places: dict[str, tuple[int, int]] = {}
         data = self.flash[_TABLE_AT : _TABLE_AT + 0xC00]
         for at in range(0, len(data), _ENTRY.size):
             magic, _, _, offset, size, label, _ = _ENTRY.unpack_from(data, at)
@@ -95,9 +95,7 @@ class Devkit(BenchBoard):
             return None
         vfs = table.get("vfs", (end, size - end))
         own = b"bridge/app.py\0" in self.flash[app : app + table["factory"][1]]
-        return Start(
-            "esp32", vfs, table, frozen=self.frozen if own else None, unique_id=self.mac
-        )
+        return Start("esp32", vfs, table, frozen=self.frozen if own else None, unique_id=self.mac)
 
     def close(self) -> None:
         super().close()

@@ -16,7 +16,7 @@ from hil.board import REPOSITORY, RIG, die_with_the_rig, find_micropython
 from hil.stalls import NONE
 
 _PROMPT = b">>> "
-_RUNNING = b"\x16\n"
+_RUNNING = b"\x16"
 _INTERRUPT = b"\x03"
 _HEAP = "6m"
 

@@ -81,7 +81,7 @@ import vboard  # noqa: E402, F401
 # As boot.py does: no file can stand in for `tls`.
 sys.modules["tls"] = tls_stalls
 sys.modules["tls"] = __import__("dated_tls")
-sys.path[:] = ["", ".frozen", "/lib"] + _rig
+sys.path[:] = ["", ".frozen", "/lib", _rig[0], _rig[1]]
 if _orders["frozen"]:
     sys.path.insert(1, _HOST + _orders["frozen"])
 del sys.argv[1:]
@@ -102,7 +102,6 @@ def _run(name):
 
 
 if _mounted and _orders["run_main"]:
-    print("\x16")  # the rig takes it out: from here to the prompt, Ctrl-C is a signal
+    print("\x16", end="")  # the rig takes it out: from here to the prompt, Ctrl-C is a signal
     _run("/boot.py")
     _run("/main.py")
-del _run, _mount, _Part, _orders, _mounted, _rig, _file

@@ -30,7 +30,7 @@ def test_the_boards_that_are_promised_are_there() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_a_board_has_what_the_firmware_needs(kind: Kind) -> None:
     assert problems(kind) == []
-    assert kind.wiring.BOARD == kind.name
+    assert kind.name == kind.wiring.BOARD
     names = {path.name for path in kind.folder.iterdir()}
     own = {"board.json", "manifest.py", "mpconfigboard.cmake", "mpconfigboard.h"}
     assert own | {"partitions.csv", "wiring.py", "README.md"} <= names

@@ -2,8 +2,8 @@
 
 A flash erase takes up to 0.4 s, a TLS handshake up to 1.2 s (docs/guides/stalls.md); meanwhile no
 task reads. What a ring cannot hold is lost without a word, so a line that does not fit is refused
-when it is configured. On RP2 rings lie in the Python heap, beside the gateway itself and what mbedTLS
-takes for its sessions: together they must fit as well.
+when it is configured. On RP2 rings lie in the Python heap, beside the gateway itself and what
+mbedTLS takes for its sessions: together they must fit as well.
 """
 
 from micropython import const
@@ -55,8 +55,8 @@ def room_for_rings(wiring, sessions):
 def check_rings(wiring, lines, sessions=0):
     """Raise ConfigError when a board's rings cannot hold the longest stall of these lines.
 
-    wiring    the board's: UARTS, and RXBUF_MAX where its port takes more than 32766 bytes; HEAP and
-              TLS_ROOM as in `room_for_rings`
+    wiring    the board's: UARTS, and RXBUF_MAX where its port takes more than 32766 bytes; HEAP
+              and TLS_ROOM as in `room_for_rings`
     lines     of a Config; those that are not on a UART are passed over
     sessions  TLS sessions open at once
     """

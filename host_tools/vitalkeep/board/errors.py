@@ -1,4 +1,4 @@
-"""Failures at a board, each with a name that scripts can act on (docs/guides/flash.md lists them)."""
+"""Failures at a board, each with a name for scripts (docs/guides/flash.md lists them)."""
 
 from __future__ import annotations
 

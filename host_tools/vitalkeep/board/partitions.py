@@ -1,6 +1,6 @@
 """The flash map of a board: partitions.csv, and the table that an ESP32's bootloader reads.
 
-The table is at 0x8000: entries of 32 bytes, then one with the MD5 of those before it, the rest ones
+The table is at 0x8000: entries of 32 bytes, then one with the MD5 of those before it, then ones
 (ESP-IDF Programming Guide, "Partition Tables", and esp_flash_partitions.h).
 """
 
@@ -121,7 +121,7 @@ def parse_table(data: bytes) -> list[Partition]:
     """
     if data == b"\xff" * len(data):
         return []
-    found = []
+    found: list[Partition] = []
     for at in range(0, len(data) - _ENTRY.size + 1, _ENTRY.size):
         entry = data[at : at + _ENTRY.size]
         if entry[:2] == _MD5_MAGIC:

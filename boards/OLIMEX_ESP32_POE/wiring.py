@@ -1,8 +1,8 @@
 """Olimex ESP32-POE and ESP32-POE-ISO (WROOM-32, 4 MB, no external RAM), by cable or Wi-Fi.
 
 UART 0 is the console, on the USB plug. UART 1 is the one of the UEXT plug. The image for this
-board drives the PHY's clock on pin 17. No pin is left that would keep an RS485 driver off while the
-board starts: take a transceiver that switches by itself.
+board drives the PHY's clock on pin 17. No pin is left that would keep an RS485 driver off while
+the board starts: take a transceiver that switches by itself.
 """
 
 BOARD = "OLIMEX_ESP32_POE"

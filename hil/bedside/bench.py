@@ -81,6 +81,14 @@ class BenchBoard(threading.Thread):
             self._ends = None
         self._waiting.clear()
 
+    def cable(self, plugged: bool) -> None:
+        """Put the cable in or take it out; with it goes the power."""
+        if plugged:
+            self.plug()
+        else:
+            self.stop()
+            self.unplug()
+
     def say(self, data: bytes) -> None:
         self._waiting += data
         del self._waiting[:-_WAITING_MAX]
@@ -116,7 +124,10 @@ class BenchBoard(threading.Thread):
 
     def run(self) -> None:
         while not self._closing:
-            self._one_turn()
+            try:
+                self._one_turn()
+            except (OSError, ValueError):
+                pass  # the port was pulled in the midst of it
         self.stop()
         self.unplug()
 

@@ -1,7 +1,7 @@
 """An RP2 board on the bench: a drive that waits for an image, or MicroPython behind a serial port.
 
-Written from the data sheets' description of the boot ROM's drive and the UF2 specification, apart from
-what the host tools know of UF2.
+Written from the data sheets' description of the boot ROM's drive and the UF2 specification, apart
+from what the host tools know of UF2.
 """
 
 from __future__ import annotations

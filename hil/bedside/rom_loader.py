@@ -89,7 +89,7 @@ class RomLoader:
     """One chip that waits for a host.
 
     flash   its contents: bytearray-like of the flash's size, changed in place
-    erased  called with (offset, size) of what was erased, for those who count
+    erased  (offset, size) of all that was erased so far
     """
 
     def __init__(self, chip: str, flash: bytearray, mac: bytes, faults: Faults | None = None):
@@ -97,7 +97,6 @@ class RomLoader:
         self.flash = flash
         self.faults = faults or Faults()
         self.erased: list[tuple[int, int]] = []
-        self.commands: list[int] = []
         self._registers = dict(self.model.registers)
         self._registers[_MAGIC_AT] = self.model.magic
         low, high = self.model.mac
@@ -164,7 +163,6 @@ class RomLoader:
         payload = frame[_HEAD.size :]
         if direction or size != len(payload):
             return b""
-        self.commands.append(code)
         if code == 0x08:
             value = 0 if self._stub else _SYNC_OF_ROM
             return self._answer(code, b"", value=value) * _SYNCS
@@ -274,7 +272,8 @@ class RomLoader:
         self._place += len(data)
 
     def _erase(self, offset: int, size: int) -> None:
-        self.erased.append((offset, size))
+        if size:
+            self.erased.append((offset, size))
         self.flash[offset : offset + size] = b"\xff" * size
 
     def _erase_all(self, payload: bytes, check: int) -> bytes:

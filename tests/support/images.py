@@ -1,11 +1,11 @@
-"""Images as MicroPython's builds have them in every respect that tools look at, with nothing to run."""
+"""Images as MicroPython's builds are in all that tools look at, with nothing in them to run."""
 
 import hashlib
 import random
 import struct
 
 from vitalkeep.board import uf2
-from vitalkeep.board.partitions import TABLE_AT, parse_csv, pack_table
+from vitalkeep.board.partitions import TABLE_AT, pack_table, parse_csv
 
 STOCK_TABLE = """
 nvs,      data, nvs,     0x9000,  0x6000

@@ -73,8 +73,9 @@ def write_image(
     *program, last = split(kind, image.data, table)
     progress.begin("look at the flash")
     found = tool.read(TABLE_AT, TABLE_SIZE)
-    if found == table and tool.holds(program, kind.wiring.FLASH):
+    if found == table and all(tool.holds(program, kind.wiring.FLASH)):
         progress.end("unchanged", "image and partition table are there already")
+        tool.restart()
         return False
     progress.end("done")
     old = _old_table(found)
@@ -82,7 +83,7 @@ def write_image(
         need(kind.partitions, label) for label in _OURS
         if by_label(old, label) != by_label(kind.partitions, label)
     ]  # fmt: skip
-    filled = [part for part in moved if not tool.is_blank(part.offset, part.size)]
+    filled = _not_blank(tool, moved)
     lost = _save(tool, old, filled, saved, progress)
     if lost and not may_erase_log:
         raise BoardError(
@@ -99,9 +100,15 @@ def write_image(
     tool.write(program, kind.wiring.FLASH, progress)
     progress.end("done", f"{image.name}, {len(image.data)} bytes, each piece verified")
     progress.begin("write the partition table")
-    tool.write([last], kind.wiring.FLASH, progress)
+    tool.write([last], kind.wiring.FLASH, progress, restart=True)
     progress.end("done", ", ".join(part.label for part in kind.partitions))
     return True
+
+
+def _not_blank(tool: Esptool, parts: list[Partition]) -> list[Partition]:
+    if not parts:
+        return []
+    return [part for part, blank in zip(parts, tool.blank(parts), strict=True) if not blank]
 
 
 def _old_table(found: bytes) -> list[Partition]:
@@ -119,15 +126,13 @@ def _save(
     progress: Progress,
 ) -> list[str]:
     """Save what may hold something; returns the labels of a log or keys that would be erased."""
-    ours = [part for part in old if part.label in _OURS]
-    if not ours:
+    held = _not_blank(tool, [part for part in old if part.label in _OURS])
+    if not any(part.label in _OURS for part in old):
         # A stock table: all behind its last partition are files, up to the end of the chip.
-        ours = [Partition("before-" + part.label, 1, 0, part.offset, part.size) for part in filled]
+        held = [Partition("before-" + part.label, 1, 0, part.offset, part.size) for part in filled]
     lost = []
     place: Saved | None = None
-    for part in ours:
-        if tool.is_blank(part.offset, part.size):
-            continue
+    for part in held:
         progress.begin(f"save {part.label}")
         try:
             data = tool.read(part.offset, part.size, progress)

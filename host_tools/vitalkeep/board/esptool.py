@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitalkeep.board.errors import BoardError
+from vitalkeep.board.partitions import Partition
 from vitalkeep.board.program import Run, run_module
 from vitalkeep.board.progress import Progress
 
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
+_VERIFIED = re.compile(r"^Verification (successful|failed)", re.M | re.I)
 _TIMEOUT_S = 1800.0  # a chip of 16 MB read at 115200 baud
 
 # What esptool says, the cause, and what to do
@@ -114,39 +116,53 @@ class Esptool:
             )
         return data
 
-    def holds(self, pieces: list[tuple[int, bytes]], flash_size: int = 0) -> bool:
-        """Say whether these (offset, bytes) are in flash already; the chip computes the MD5.
+    def holds(self, pieces: list[tuple[int, bytes]], flash_size: int = 0) -> list[bool]:
+        """Say which of these (offset, bytes) are in flash already; the chip computes their MD5.
 
         flash_size  what the image's header is to say, 0 for what it says already
         """
         size = _size_name(flash_size) if flash_size else "keep"
         run = self._with_files(pieces, "verify-flash", "--flash-size", size)
-        if run.code and not re.search(r"Verification failed|verify failed|digest", run.said, re.I):
+        found = _VERIFIED.findall(run.said)
+        if len(found) < len(pieces):
             raise self._failure(run)
-        return run.code == 0
+        return [word.lower() == "successful" for word in found[: len(pieces)]]
 
-    def is_blank(self, offset: int, size: int) -> bool:
-        return self.holds([(offset, b"\xff" * size)])
+    def blank(self, parts: list[Partition]) -> list[bool]:
+        """Say which of these parts of the flash hold nothing but ones."""
+        return self.holds([(part.offset, b"\xff" * part.size) for part in parts])
 
     def erase(self, offset: int, size: int) -> None:
         self._checked("erase-region", f"{offset:#x}", f"{size:#x}")
 
-    def write(self, pieces: list[tuple[int, bytes]], flash_size: int, progress: Progress) -> None:
-        """Write (offset, bytes) in this order and have each verified; raises BoardError.
+    def write(
+        self,
+        pieces: list[tuple[int, bytes]],
+        flash_size: int,
+        progress: Progress,
+        restart: bool = False,
+    ) -> None:
+        """Write (offset, bytes) and have each verified; raises BoardError.
 
         flash_size  for the image's header: its bootloader refuses what lies beyond
+        restart     whether the board starts from its flash then
         """
         command = ("write-flash", "--flash-size", _size_name(flash_size))
-        run = self._with_files(pieces, *command, show=progress)
+        after = "hard-reset" if restart else "no-reset"
+        run = self._with_files(pieces, *command, show=progress, after=after)
         if run.code:
             raise self._failure(run)
 
     def restart(self) -> None:
         """Start the board from its flash."""
-        self._checked("run", after="hard-reset")
+        self._checked("read-mac", after="hard-reset")
 
     def _with_files(
-        self, pieces: list[tuple[int, bytes]], *command: str, show: Progress | None = None
+        self,
+        pieces: list[tuple[int, bytes]],
+        *command: str,
+        show: Progress | None = None,
+        after: str = "no-reset",
     ) -> Run:
         with tempfile.TemporaryDirectory() as folder:
             arguments = list(command)
@@ -154,7 +170,7 @@ class Esptool:
                 path = Path(folder) / f"{offset:x}.bin"
                 path.write_bytes(data)
                 arguments += [f"{offset:#x}", str(path)]
-            return self._run(*arguments, show=show)
+            return self._run(*arguments, show=show, after=after)
 
     def _checked(
         self, *command: str, show: Progress | None = None, after: str = "no-reset"
@@ -168,6 +184,9 @@ class Esptool:
         arguments = ["--chip", self.chip, "--port", self.device, "--baud", str(self._baud)]
         arguments += ["--before", "default-reset", "--after", after]
         arguments += [] if self._stub else ["--no-stub"]
+        watched = show is not None and show.watched
+        if command[0] in ("read-flash", "write-flash") and not watched:
+            command = (command[0], "--no-progress", *command[1:])
 
         def heard(text: str) -> None:
             found = _PERCENT.findall(text)

@@ -137,7 +137,7 @@ class _Work:
         self._units = units
         self._saved: Saved | None = None
         self._kind: Kind | None = None
-        self._tool: Esptool | None = None
+        self._device = unit.device  # its serial port; of a drive it is known once it restarts
 
     def saved(self) -> Saved:
         if self._saved is None:
@@ -159,7 +159,7 @@ class _Work:
             self.progress.end("skipped", "none was named, and none is pinned for this board")
         installed = None
         if order.files:
-            board = Mpremote(self._port())
+            board = Mpremote(self._device)
             board.wait_for_port()
             installed = install(
                 board, kind, order.firmware, self.saved, self.progress,
@@ -169,7 +169,7 @@ class _Work:
                 board.reset()
         saved = self._saved.folder if self._saved else None
         return Flashed(
-            self.unit.identity, self.unit.device, kind, installed.id if installed else "", image,
+            self.unit.identity, self._device, kind, installed.id if installed else "", image,
             written, installed, saved, budget(kind).hours, self.progress.steps,
         )  # fmt: skip
 
@@ -185,8 +185,8 @@ class _Work:
         elif "RP2" in self.unit.what:
             fit = [kind for kind in kinds if kind.chip.port == "rp2"]
         else:
-            self._tool = Esptool(self.unit.device, baud=order.baud, stub=order.stub)
-            fit = esp32.matching_kinds(self._tool.detect(), kinds)
+            tool = Esptool(self.unit.device, baud=order.baud, stub=order.stub)
+            fit = esp32.matching_kinds(tool.detect(), kinds)
         if len(fit) != 1:
             names = ", ".join(kind.name for kind in fit) or "none"
             raise BoardError(
@@ -213,12 +213,11 @@ class _Work:
         esp32.check_chip(found, kind)
         tool.chip = found.chip
         self.progress.end("done", f"{found.description}, {found.flash_size >> 20} MB, {found.mac}")
-        written = esp32.write_image(tool, kind, image, self.saved, self.progress, order.erase_log)
-        tool.restart()
-        return written
+        return esp32.write_image(tool, kind, image, self.saved, self.progress, order.erase_log)
 
     def _write_rp2(self, kind: Kind, image: Image) -> bool:
         drive = self.unit.drive
+        ports = {unit.device for unit in self._units() if unit.device != self.unit.device}
         if drive is None:
             before = {unit.drive for unit in self._units() if unit.drive}
             self.progress.begin("ask the board to wait for an image")
@@ -226,11 +225,7 @@ class _Work:
             drive = rp2.wait_for_drive(before, lambda: [u.drive for u in self._units() if u.drive])
             self.progress.end("done", str(drive))
         rp2.write_image(drive, kind, image, self.progress)
+        self.progress.begin("wait for the board")
+        self._device = rp2.wait_for_port(ports, self.unit.device, self._units)
+        self.progress.end("done", self._device)
         return True
-
-    def _port(self) -> str:
-        """Return the serial port, also of a board that was a drive before."""
-        if self.unit.device:
-            return self.unit.device
-        ports = [unit for unit in self._units() if unit.device and "RP2" in unit.what]
-        return choose(ports, None).device

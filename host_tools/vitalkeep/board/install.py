@@ -124,7 +124,7 @@ def install(
 
 
 def check_memory(kind: Kind, trial: bool) -> None:
-    """Raise BoardError where code from files does not fit a kind's memory, unless it is a trial."""
+    """Raise BoardError where code from files does not fit a kind's memory, but for a trial."""
     room = budget(kind)
     if not room.takes_mpy and not trial:
         raise BoardError(

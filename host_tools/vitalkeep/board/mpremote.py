@@ -19,12 +19,14 @@ _ANSWER_S = 60.0
 _COPY_S = 900.0
 _BACK_S = 20.0
 
+_BUSY = "End the program that has the port open (a terminal, esptool, an editor)."
+
 _FAILURES = (
     (r"ENOSPC|Errno 28|No space", "full", "Take away what it does not need, or format its files."),
     (
-        r"in use by another program|Could not exclusively lock|Resource temporarily",
+        r"Could not exclusively lock|Resource temporarily",
         "port-busy",
-        "End the program that has the port open (a terminal, esptool, an editor).",
+        _BUSY,
     ),
     (
         r"failed to access|no device found|No such file or directory: '/dev",
@@ -135,6 +137,8 @@ class Mpremote:
     def _failure(self, run: Run) -> BoardError:
         for pattern, cause, hint in _FAILURES:
             if re.search(pattern, run.said):
+                if cause == "no-board" and os.path.exists(self.device):
+                    cause, hint = "port-busy", _BUSY
                 return BoardError(cause, f"{self.device}: {run.last}", hint)
         return BoardError(
             "tool", f"{self.device}: mpremote: {run.last}", "Run it by hand to see more."

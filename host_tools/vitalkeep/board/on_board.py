@@ -52,7 +52,7 @@ def _frozen():
 def _space():
     try:
         row = os.statvfs("/")
-        return row[0], row[2], row[3]
+        return (row[0], row[2], row[3]) if row[0] else None  # nothing is mounted there
     except OSError:
         return None
 

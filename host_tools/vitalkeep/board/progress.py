@@ -20,9 +20,11 @@ class Progress:
     """Steps as they are done; `show(step, percent)` is called each time something has moved.
 
     percent  0 to 100, None where nobody knows
+    watched  whether somebody looks at percents, which cost esptool more than the work itself
     """
 
     show: Callable[[Step, float | None], None] = lambda step, percent: None
+    watched: bool = False
     steps: list[Step] = field(default_factory=list)
 
     def begin(self, name: str) -> Step:

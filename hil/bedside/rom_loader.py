@@ -70,7 +70,6 @@ class Faults:
     flip           one bit of the so manyth block to flash arrives wrong, behind every check
     silent         whether the chip answers nothing
     refuse_block   so many blocks are answered with an error, and are right when sent again
-    no_stub        whether code put into RAM does not start
     """
 
     pull_after: int = 0
@@ -78,7 +77,6 @@ class Faults:
     flip: int = 0
     silent: bool = False
     refuse_block: int = 0
-    no_stub: bool = False
 
 
 class CablePulled(Exception):
@@ -200,7 +198,7 @@ class RomLoader:
 
     def _ram_end(self, payload: bytes, check: int) -> bytes:
         stays, _ = struct.unpack("<II", payload)
-        if not stays and not self.faults.no_stub:
+        if not stays:
             self._after = slip(b"OHAI")
             self._starting = True
         return b""

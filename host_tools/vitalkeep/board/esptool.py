@@ -44,8 +44,8 @@ _FAILURES = (
         "Run the same again; if it stays so, take a shorter cable, --baud 115200, another board.",
     ),
     (
-        r"device disconnected|returned no data|Input/output error|Errno 5|Errno 6|Errno 19"
-        r"|No more data to read|write failed|ClearCommError|device reports readiness",
+        r"device disconnected|serial exception error|port that is not open|Lost connection|"
+        r"returned no data|Input/output error|Errno 5|Errno 6|Errno 19|No more data to read|write failed|ClearCommError|device reports readiness",
         "cable",
         "Plug the board in again and run the same again: it goes on from where it was.",
     ),

@@ -45,7 +45,8 @@ _FAILURES = (
     ),
     (
         r"device disconnected|serial exception error|port that is not open|Lost connection|"
-        r"returned no data|Input/output error|Errno 5|Errno 6|Errno 19|No more data to read|write failed|ClearCommError|device reports readiness",
+        r"returned no data|Input/output error|Errno 5|Errno 6|Errno 19"
+        r"|No more data to read|write failed|ClearCommError|device reports readiness",
         "cable",
         "Plug the board in again and run the same again: it goes on from where it was.",
     ),

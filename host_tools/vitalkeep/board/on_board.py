@@ -40,9 +40,7 @@ def _frozen():
     path = list(sys.path)
     sys.path[:] = [".frozen"] + [name for name in path if "frozen" in name]
     try:
-        from bridge.release import VERSION
-
-        return VERSION
+        return __import__("bridge.release", None, None, ("VERSION",)).VERSION
     except ImportError:
         return ""
     finally:

@@ -15,7 +15,7 @@ from vitalkeep.board.flash import flash as flash_board
 from vitalkeep.board.kinds import BOARDS, FIRMWARE
 from vitalkeep.board.progress import Progress, Step
 from vitalkeep.board.units import find_units
-from vitalkeep.commands.hub import data_home
+from vitalkeep.hub.config.chosen import data_home
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)

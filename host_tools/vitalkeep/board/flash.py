@@ -5,6 +5,7 @@ What comes after it (keys, configuration, acceptance) begins with the `Flashed` 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -117,6 +118,10 @@ def _unit(order: Order, units: Callable[[], Iterable[Unit]]) -> Unit:
             raise AssertionError
         return Unit(unit.identity, order.port or "", order.drive, unit.what)
     if order.port is not None:
+        if os.name == "posix" and not os.path.exists(order.port):
+            raise BoardError(
+                "no-board", f"{order.port}: no such port", "Plug the board in; see --list."
+            )
         return unit_at(order.port, units())
     return choose(list(units()), order.id)
 

@@ -38,11 +38,23 @@ class Place(NamedTuple):
         return f"{self.gateway.hex()} {layout.CLASSES[self.cls]} sector {self.sector}"
 
 
+class Cold(NamedTuple):
+    """What is known of a proven sector whose bytes are in the archive alone.
+
+    digest  SHA-256 of its 4096 bytes
+    tag     to which the next sector is chained
+    """
+
+    digest: bytes
+    tag: bytes
+
+
 class Stored(NamedTuple):
-    """What the store has of a sector: its prefix and one of the states above."""
+    """What the store has of a sector: its prefix, empty for a cold one, and one of the states."""
 
     data: bytes
     state: int
+    cold: Cold | None = None
 
 
 def normalised(offset: int, data: bytes) -> bytes:
@@ -81,6 +93,7 @@ class Sector:
         self.place = place
         self.data = bytearray(stored.data if stored else b"")
         self.state = stored.state if stored else OPEN
+        self.cold = stored.cold if stored else None
         self.pending: list[tuple[int, bytes]] = []
         self.reader: SectorReader | None = None
         self.undecodable = False
@@ -92,6 +105,8 @@ class Sector:
 
     def tag(self) -> bytes | None:
         """Return the tag to which the next sector is chained, None while it is not here."""
+        if self.cold is not None:
+            return self.cold.tag
         sealed = layout.parse_seal(self.data) if self.whole else None
         return sealed[1] if sealed else None
 

@@ -12,6 +12,7 @@ from vitalkeep.hub.context import Context
 from vitalkeep.hub.jobs import (
     accounts,
     alarms,
+    archive,
     certificates,
     continuity,
     house,
@@ -31,4 +32,5 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("house", house.run),
     ("accounts", accounts.run),
     ("certificates", certificates.run),
+    ("archive", archive.run),
 )

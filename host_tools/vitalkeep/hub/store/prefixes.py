@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place, Stored
+from vitalkeep.hub.sectors import Cold, Place, Stored
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database, StoreError
-from vitalkeep.hub.store.tables import at_places, in_stream, place_of
+from vitalkeep.hub.store.tables import at_place, at_places, in_stream, place_of
 
 _LOAD_CHUNK = 100
 
@@ -24,7 +25,7 @@ class Prefixes(Database):
         found: dict[Place, Stored | None] = dict.fromkeys(places)
         with self.writing() as connection:
             for start in range(0, len(places), _LOAD_CHUNK):
-                _load(connection, places[start : start + _LOAD_CHUNK], found)
+                load_prefixes(connection, places[start : start + _LOAD_CHUNK], found)
         return found
 
     def states(self, stream: Stream, first: int, last: int) -> list[tuple[int, int, int]]:
@@ -39,9 +40,10 @@ class Prefixes(Database):
             return [(row.sector, row.length, row.state) for row in connection.execute(query)]
 
 
-def _load(
+def load_prefixes(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
+    """Put what is stored of a hundred sectors or so into `found`; raises StoreError."""
     parts: dict[Place, bytearray] = {}
     pieces, sectors = tables.pieces, tables.sectors
     query = sa.select(pieces).where(at_places(pieces, places)).order_by(pieces.c.offset)
@@ -51,7 +53,20 @@ def _load(
             prefix += row.data
     for row in connection.execute(sa.select(sectors).where(at_places(sectors, places))):
         place = place_of(row)
+        if row.data is None and row.length == SECTOR_SIZE:
+            found[place] = Stored(b"", row.state, _cold(connection, place))
+            continue
         data = row.data if row.data is not None else bytes(parts.get(place, b""))
         if len(data) != row.length:
             raise StoreError(f"{place}: {len(data)} bytes are stored, want {row.length}")
         found[place] = Stored(bytes(data), row.state)
+
+
+def _cold(connection: Connection, place: Place) -> Cold:
+    """Return what is known of a sector whose bytes are in the archive alone."""
+    table = tables.archived
+    query = sa.select(table.c.digest, table.c.tag).where(*at_place(table, place), table.c.cold)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise StoreError(f"{place}: its bytes are neither here nor in the archive")
+    return Cold(bytes(row.digest), bytes(row.tag))

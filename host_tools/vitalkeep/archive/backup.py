@@ -19,7 +19,8 @@ from vitalkeep.archive import manifest
 from vitalkeep.archive.bucket import Bucket, BucketError
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.manifest import FULL, INCREMENTAL, Head, Manifest, ManifestError, PackRef
-from vitalkeep.archive.restore import Restore, SealsOnly
+from vitalkeep.archive.pack import DAMAGED, FOREIGN, FORGED, SHORT
+from vitalkeep.archive.restore import Problem, Restore, SealsOnly
 from vitalkeep.archive.sources import ArchiveSource
 from vitalkeep.archive.writing import BACKUP, SECTORS_AT_ONCE, load_items, write_pack
 from vitalkeep.errors import ToolError
@@ -35,6 +36,7 @@ _OVERLAP_MS = 3600 * 1000
 _DAY_MS = 24 * 3600 * 1000
 _SHOWN_DAYS = 30
 _KINDS = (FULL, INCREMENTAL)
+_SPOILT = (DAMAGED, FORGED, FOREIGN, SHORT)
 
 
 class BackupError(Exception):
@@ -188,12 +190,20 @@ class Backups:
                 source = ArchiveSource(self._bucket, self._keys, loaded.packs)
                 result = Restore(copy, gateways, self._now_ms(), SealsOnly).run(source)
                 if result.problems:
-                    raise BackupError("; ".join(f"{p.code}: {p.text}" for p in result.problems[:3]))
+                    self._strike(result.problems)
+                    texts = [f"{problem.code}: {problem.text}" for problem in result.problems[:3]]
+                    raise BackupError("; ".join(texts))
                 wrong = self._compare(copy, loaded)
             finally:
                 copy.close()
         if wrong:
             raise BackupError(f"{len(wrong)} sectors did not come back: {'; '.join(wrong[:3])}")
+
+    def _strike(self, problems: Sequence[Problem]) -> None:
+        """Strike packs that are spoilt, so that the next backup packs anew what was in them."""
+        for name in {problem.name for problem in problems if problem.code in _SPOILT}:
+            lost = self._store.forget_pack(name)
+            log.error("pack %s is spoilt; %d cold sectors are in it alone", name, lost)
 
     def _compare(self, copy: Store, loaded: Manifest) -> list[str]:
         """Return the sectors of a manifest's packs that the copy has not as this store has them.

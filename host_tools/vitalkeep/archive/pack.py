@@ -209,12 +209,15 @@ def day_of(utc_ms: int) -> str:
     return datetime.fromtimestamp(utc_ms / 1000, timezone.utc).strftime("%Y%m%d")
 
 
-def name(kind: str, data: bytes) -> str:
+def name(kind: str, data: bytes, again: int = 0) -> str:
     """Return the name of a pack, which its content decides: two writers cannot collide.
 
-    kind  "backup" or "cold", the first part of the name: a bucket's rules go by prefix
+    kind   "backup" or "cold", the first part of the name: a bucket's rules go by prefix
+    again  counts the names under which something else stood already
     """
     index = read_index(data)
     day = day_of(max(entry.stored_ms for entry in index.entries))
     digest = hashlib.sha256(data).hexdigest()[:40]
+    if again:
+        digest = f"{digest}-{again}"
     return f"{kind}/{index.site.hex()}/{CLASSES[index.cls]}/{day}/{digest}.pack"

@@ -34,9 +34,14 @@ class Held(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What a source could not give, and why; `code` is for machines."""
+    """What a source could not give, and why.
+
+    code  for machines
+    name  of the object or file
+    """
 
     code: str
+    name: str
     text: str
 
 

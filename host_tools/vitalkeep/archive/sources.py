@@ -67,7 +67,7 @@ class ArchiveSource(Source):
             for entry in index.entries:
                 wrong = pack.check_entry(entry, self._keys.of)
                 if wrong:
-                    self._note(wrong, f"{name}: {entry.place}: {wrong}")
+                    self._note(wrong, name, f"{entry.place}: {wrong}")
                 else:
                     held[Held(entry.place, entry.length, entry.stored_ms)] = entry
             self.total += len(index.entries)
@@ -77,24 +77,24 @@ class ArchiveSource(Source):
             if len(data) < index.size:
                 data = data + self._bucket.get(name, len(data), None)
             if pack.check_whole(data):
-                self._note(pack.check_whole(data), f"{name}: {pack.check_whole(data)}")
+                self._note(pack.check_whole(data), name, "the whole of it does not fit its digest")
         except BucketError as error:
-            self._note(error.code, str(error))
+            self.problems.append(Problem(error.code, name, str(error)))
             return
         except PackError as error:
-            self._note(error.code, f"{name}: {error}")
+            self._note(error.code, name, error)
             return
         for found in wanted:
             entry = held[found]
             bytes_ = data[entry.start : entry.start + entry.length]
             wrong = pack.check_bytes(entry, bytes_)
             if wrong:
-                self._note(wrong, f"{name}: {entry.place}: {wrong}")
+                self._note(wrong, name, f"{entry.place}: {wrong}")
             else:
                 yield found, bytes_
 
-    def _note(self, code: str, text: str) -> None:
-        self.problems.append(Problem(code, text))
+    def _note(self, code: str, name: str, text: object) -> None:
+        self.problems.append(Problem(code, name, f"{name}: {text}"))
 
     def promises(self) -> list[Promise]:
         """Return the heads of the newest full backup of each site and class, and those after."""
@@ -118,10 +118,10 @@ class ArchiveSource(Source):
         try:
             loaded, false = manifest.load(self._bucket.get(name), self._keys.of)
         except (BucketError, ManifestError) as error:
-            self._note(getattr(error, "code", "manifest"), f"{name}: {error}")
+            self._note(getattr(error, "code", "manifest"), name, error)
             return None
         for head in false:
-            self._note(pack.FORGED, f"{name}: the head of {head.gateway.hex()} is not ours")
+            self._note(pack.FORGED, name, f"the head of {head.gateway.hex()} is not ours")
         return loaded
 
 
@@ -148,7 +148,8 @@ class FlashSource(Source):
         def take(place: Place, sector: Sector, proof: chain.Proof) -> None:
             if proof.state in (chain.BROKEN, chain.NO_KEY):
                 code = "broken" if proof.state == chain.BROKEN else pack.STRANGER
-                self.problems.append(Problem(code, f"{path.name}: {place}: {proof.why or code}"))
+                text = f"{path.name}: {place}: {proof.why or code}"
+                self.problems.append(Problem(code, path.name, text))
                 return
             size = layout.SECTOR_SIZE if sector.seal else sector.end
             found[Held(place, size, sector.header.utc_ms)] = (sector.offset, size)
@@ -156,7 +157,7 @@ class FlashSource(Source):
         try:
             dump = Dump(path)
         except ToolError as error:
-            self.problems.append(Problem(pack.FOREIGN, error.message))
+            self.problems.append(Problem(pack.FOREIGN, path.name, error.message))
             return
         with closing(dump):
             Inspection(dump, self._vault, take).run()
@@ -194,7 +195,7 @@ class StoreSource(Source):
                 stored = found[entry.place]
                 if stored is not None and stored.cold is not None:
                     text = f"{entry.place}: only its archive has it; name that as a source, too"
-                    self.problems.append(Problem("cold", text))
+                    self.problems.append(Problem("cold", self.name, text))
                 elif stored is not None and stored.data:
                     yield entry, stored.data
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 
 from bridge.core.journal.layout import SECTOR_SIZE, parse_seal
 from vitalkeep.archive import pack
-from vitalkeep.archive.bucket import Bucket
+from vitalkeep.archive.bucket import DIFFERS, Bucket, BucketError
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.pack import Item
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.store.archive import Archive, Kept, Known
 
+log = logging.getLogger(__name__)
+
 BACKUP = "backup"
 COLD = "cold"
 SECTORS_AT_ONCE = 2048  # of one pack: 8 MiB
+_NAMES_TRIED = 3
 
 
 def load_items(store: Archive, known: Sequence[Known]) -> Iterator[Item]:
@@ -44,8 +48,7 @@ def write_pack(
     """
     cls = items[0].place.cls
     data = pack.build(site, cls, items, keys.of)
-    name = pack.name(kind, data)
-    bucket.put(name, data)
+    name = _put(bucket, kind, data)
     row = {"name": name, "kind": kind, "cls": cls, "size": len(data), "count": len(items)}
     row |= {"digest": hashlib.sha256(data).digest(), "at_ms": now_ms}
     kept = []
@@ -55,3 +58,17 @@ def write_pack(
         where = (entry.digest, sealed[1] if sealed else b"", name, entry.start, kind == COLD)
         kept.append(Kept(entry.place, entry.length, entry.state, *where))
     return row, kept, data
+
+
+def _put(bucket: Bucket, kind: str, data: bytes) -> str:
+    """Write a pack and return its name: another one where a damaged pack has its own."""
+    for again in range(_NAMES_TRIED):
+        name = pack.name(kind, data, again)
+        try:
+            bucket.put(name, data)
+            return name
+        except BucketError as error:
+            if error.code != DIFFERS or again == _NAMES_TRIED - 1:
+                raise
+            log.error("%s; it is written once more, under another name", error)
+    raise AssertionError("no name was tried")

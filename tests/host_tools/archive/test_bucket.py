@@ -9,7 +9,7 @@ from vitalkeep.archive import bucket as module
 from vitalkeep.archive.bucket import Bucket, BucketError
 from vitalkeep.errors import ToolError
 
-_S3 = {"key": "access", "secret": "secret"}
+S3_OPTIONS = {"key": "access", "secret": "secret"}
 
 
 @pytest.fixture(params=["file", "memory", "s3"])
@@ -31,7 +31,7 @@ def s3_bucket(address, name, lock=False, **options):
         aws_access_key_id="access", aws_secret_access_key="secret",
     )  # fmt: skip
     client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=lock)
-    return Bucket(f"s3://{name}/ward", {"endpoint_url": address, **_S3}, **options)
+    return Bucket(f"s3://{name}/ward", {"endpoint_url": address, **S3_OPTIONS}, **options)
 
 
 def test_objects_come_back_whole_and_in_parts(bucket):
@@ -117,7 +117,7 @@ def test_storage_that_changes_what_it_is_given_is_caught(tmp_path, monkeypatch):
 
 
 def test_s3_that_does_not_answer_is_unreachable():
-    options = {"endpoint_url": "http://127.0.0.1:9", **_S3}
+    options = {"endpoint_url": "http://127.0.0.1:9", **S3_OPTIONS}
     options["config_kwargs"] = {"connect_timeout": 1, "retries": {"max_attempts": 0}}
     with pytest.raises(BucketError) as raised:
         Bucket("s3://nowhere/at/all", options).get("one")
@@ -126,7 +126,7 @@ def test_s3_that_does_not_answer_is_unreachable():
 
 def test_s3_bucket_that_is_not_there_is_missing(s3_server):
     with pytest.raises(BucketError) as raised:
-        Bucket("s3://no-such-bucket", {"endpoint_url": s3_server, **_S3}).put("one", b"x")
+        Bucket("s3://no-such-bucket", {"endpoint_url": s3_server, **S3_OPTIONS}).put("one", b"x")
     assert raised.value.code == module.MISSING
 
 

@@ -7,9 +7,9 @@ import pytest
 from tests.support.hub import FakeGateway
 from tests.support.hub_process import HubProcess, Online
 from vitalkeep.archive.backup import due
-from vitalkeep.hub.config.load import parse
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.load import parse
 from vitalkeep.keys.vault import Vault
 
 

@@ -180,8 +180,8 @@ class Archive(Database):
         """Return where sectors are in the archive, those that are."""
         found = {}
         for start in range(0, len(places), _AT_ONCE):
-            query = sa.select(archived).where(at_places(archived, places[start : start + _AT_ONCE]))
-            for row in self.read(query):
+            part = places[start : start + _AT_ONCE]
+            for row in self.read(sa.select(archived).where(at_places(archived, part))):
                 entry = _kept(row)
                 found[entry.place] = entry
         return found

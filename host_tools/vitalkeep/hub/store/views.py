@@ -70,7 +70,10 @@ class Views(Database):
         return self.read(sa.select(tables.radio))
 
     def observations(self, gateway: bytes, first: int = 0, count: int = 1000) -> list[Row]:
-        """Return observations of a gateway in the order of its logs, from sector `first`."""
+        """Return hot observations of a gateway in the order of its logs, from sector `first`.
+
+        archive.shelf.Shelf.observations has those that are warm and cold as well.
+        """
         table = tables.observations
         order = [table.c[name] for name in (*PLACE, "offset", "idx")]
         return self.read(

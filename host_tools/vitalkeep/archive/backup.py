@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 _OVERLAP_MS = 3600 * 1000
 _DAY_MS = 24 * 3600 * 1000
 _SHOWN_DAYS = 30
+_COPY = "vitalkeep-backup-"
 _KINDS = (FULL, INCREMENTAL)
 _SPOILT = (DAMAGED, FORGED, FOREIGN, SHORT)
 
@@ -134,7 +137,7 @@ class Backups:
         for known in self._new(cls, since_ms):
             items = list(load_items(self._store, known))
             if items:
-                row, kept, _ = write_pack(
+                row, kept = write_pack(
                     self._bucket, self._keys, self._site, BACKUP, items, self._now_ms()
                 )
                 self._store.record_pack(row, kept)
@@ -183,7 +186,8 @@ class Backups:
         if false:
             raise BackupError(f"{name}: its heads do not come back")
         gateways = list(self._keys.gateways.values())
-        with tempfile.TemporaryDirectory(prefix="vitalkeep-backup-") as folder:
+        _sweep()
+        with tempfile.TemporaryDirectory(prefix=f"{_COPY}{os.getpid()}-") as folder:
             copy = Store(f"sqlite:///{Path(folder) / 'restored.db'}")
             try:
                 copy.open()
@@ -224,6 +228,18 @@ class Backups:
                     if not same:
                         wrong.append(f"{entry.place}")
         return wrong
+
+
+def _sweep() -> None:
+    """Remove the throw-away stores of processes that were killed over them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_COPY}*"):
+        pid = folder.name.removeprefix(_COPY).partition("-")[0]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, PermissionError):
+            continue  # not ours
 
 
 def _same(data: bytes, entry: Kept, here: Stored | None) -> bool:

@@ -38,11 +38,13 @@ class Problem(NamedTuple):
 
     code  for machines
     name  of the object or file
+    held  the sector that it is about, None for more than one
     """
 
     code: str
     name: str
     text: str
+    held: Held | None = None
 
 
 class Promise(NamedTuple):
@@ -94,7 +96,7 @@ class Restored:
     skipped   sectors that were there already
     refused   runs that the write path refused, by its counter
     missing   promises that were not kept, in words
-    problems  of the source
+    problems  of the source, but for what another of its packs had
     """
 
     taken: Counter[str] = field(default_factory=Counter)
@@ -114,7 +116,10 @@ class Restored:
             "skipped": self.skipped,
             "refused": dict(self.refused),
             "missing": self.missing,
-            "problems": [problem._asdict() for problem in self.problems],
+            "problems": [
+                {"code": problem.code, "name": problem.name, "text": problem.text}
+                for problem in self.problems
+            ],
         }
 
 
@@ -167,12 +172,12 @@ class Restore:
             if batch:
                 self._take(batch)
                 tell(len(batch))
-        self.result.problems = source.problems
         for name in _REFUSALS:
             if self._ingest.counters[name]:
                 self.result.refused[name] = self._ingest.counters[name]
         for promise in source.promises():
             self._check(promise)
+        self.result.problems = [p for p in source.problems if not self._has(p.held)]
         return self.result
 
     def _want(self, held: Sequence[Held], tell: Callable[[int], None]) -> list[Held]:
@@ -188,6 +193,14 @@ class Restore:
         self.result.skipped += len(held) - len(wanted)
         tell(len(held) - len(wanted))
         return wanted
+
+    def _has(self, held: Held | None) -> bool:
+        """Say whether a sector came all the same: from another pack, or another time."""
+        if held is None:
+            return False
+        number = held.place.sector
+        rows = self._store.states(held.place[:3], number, number)
+        return any(length >= held.length for _, length, _ in rows)
 
     def _take(self, found: list[tuple[Held, bytes]]) -> None:
         runs = []

@@ -22,6 +22,7 @@ from vitalkeep.journal.inspect import Inspection
 from vitalkeep.journal.survey import Sector
 from vitalkeep.keys.vault import Vault
 
+_SQLITE = "sqlite:///"
 _INDEX_GUESS = 256 * 1024  # of a pack, in one request with its header
 
 
@@ -76,8 +77,6 @@ class ArchiveSource(Source):
                 return
             if len(data) < index.size:
                 data = data + self._bucket.get(name, len(data), None)
-            if pack.check_whole(data):
-                self._note(pack.check_whole(data), name, "the whole of it does not fit its digest")
         except BucketError as error:
             self.problems.append(Problem(error.code, name, str(error)))
             return
@@ -89,12 +88,12 @@ class ArchiveSource(Source):
             bytes_ = data[entry.start : entry.start + entry.length]
             wrong = pack.check_bytes(entry, bytes_)
             if wrong:
-                self._note(wrong, name, f"{entry.place}: {wrong}")
+                self._note(wrong, name, f"{entry.place}: {wrong}", found)
             else:
                 yield found, bytes_
 
-    def _note(self, code: str, name: str, text: object) -> None:
-        self.problems.append(Problem(code, name, f"{name}: {text}"))
+    def _note(self, code: str, name: str, text: object, held: Held | None = None) -> None:
+        self.problems.append(Problem(code, name, f"{name}: {text}", held))
 
     def promises(self) -> list[Promise]:
         """Return the heads of the newest full backup of each site and class, and those after."""
@@ -149,7 +148,9 @@ class FlashSource(Source):
             if proof.state in (chain.BROKEN, chain.NO_KEY):
                 code = "broken" if proof.state == chain.BROKEN else pack.STRANGER
                 text = f"{path.name}: {place}: {proof.why or code}"
-                self.problems.append(Problem(code, path.name, text))
+                size = layout.SECTOR_SIZE if sector.seal else sector.end
+                held = Held(place, size, 0)
+                self.problems.append(Problem(code, path.name, text, held))
                 return
             size = layout.SECTOR_SIZE if sector.seal else sector.end
             found[Held(place, size, sector.header.utc_ms)] = (sector.offset, size)
@@ -167,11 +168,21 @@ class FlashSource(Source):
                 yield held, dump.sector(offset)[:size]
 
 
+def existing_store(url: str) -> Store:
+    """Return a store that is only read; raises ToolError for a file that is not there.
+
+    SQLite would make an empty one, and everything would be missing in it.
+    """
+    if url.startswith(_SQLITE) and not Path(url[len(_SQLITE) :]).exists():
+        raise ToolError(f"{url}: there is no such database", "Check its address.")
+    return Store(url)
+
+
 class StoreSource(Source):
     """The database of another hub, which is read and never written."""
 
     def __init__(self, url: str) -> None:
-        self._store = Store(url)
+        self._store = existing_store(url)
         super().__init__(f"store {self._store.address}")
 
     def parts(self, want: Want) -> Iterator[Part]:

@@ -96,7 +96,7 @@ class Tiers:
         items = list(load_items(self._store, known))
         if not items:
             return 0
-        row, kept, _ = write_pack(bucket, self._keys, self._site, COLD, items, self._now_ms())
+        row, kept = write_pack(bucket, self._keys, self._site, COLD, items, self._now_ms())
         if self._parquet:
             self._put_rows(bucket, row["name"], items)
         return self._store.cool(row, kept)

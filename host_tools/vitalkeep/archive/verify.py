@@ -142,7 +142,7 @@ class Verification:
         self.report = Report()
         self._store = store
         self._keys = keys
-        self._shelf = shelf
+        self.shelf = shelf
         self._scope = scope
         self._other = other
         # A sample is the same for the same seed, so that a finding can be looked at again.
@@ -213,7 +213,7 @@ class Verification:
     def bytes_of(self, place: Place) -> Stored | None:
         """Return a sector wherever it is, None when it cannot be got, which is noted."""
         try:
-            return self._shelf.sector(place)
+            return self.shelf.sector(place)
         except ShelfError as error:
             self.report.find(UNREADABLE, place, f"{error.code}: {error}")
             return None
@@ -241,7 +241,7 @@ class Verification:
             if kept is not None and not kept.cold:
                 self.report.archived += 1
                 try:
-                    copy = self._shelf.archived(kept)
+                    copy = self.shelf.archived(kept)
                 except ShelfError as error:
                     self.report.find(ARCHIVE, place, f"{error.code}: {error}")
                 else:
@@ -342,7 +342,7 @@ class _Line:
     def _walk_to(self, before: Place) -> None:
         """Stand behind a sector that was not looked at, for its seal's sake."""
         try:
-            stored = self._check._shelf.sector(before)
+            stored = self._check.shelf.sector(before)
         except ShelfError:
             return
         if stored is not None and len(stored.data) == SECTOR_SIZE:

@@ -40,8 +40,8 @@ def write_pack(
     kind: str,
     items: Sequence[Item],
     now_ms: int,
-) -> tuple[Row, list[Kept], bytes]:
-    """Write one pack of one class; returns its row, where its sectors are, and its bytes.
+) -> tuple[Row, list[Kept]]:
+    """Write one pack of one class; returns its row, and where its sectors are.
 
     kind    BACKUP or COLD
     Raises  BucketError, with nothing or the whole pack in the bucket
@@ -57,7 +57,7 @@ def write_pack(
         sealed = parse_seal(item.data) if whole else None
         where = (entry.digest, sealed[1] if sealed else b"", name, entry.start, kind == COLD)
         kept.append(Kept(entry.place, entry.length, entry.state, *where))
-    return row, kept, data
+    return row, kept
 
 
 def _put(bucket: Bucket, kind: str, data: bytes) -> str:

@@ -78,6 +78,7 @@ def open_parts(
     make  the store may be made, if it is not there
     """
     from vitalkeep.archive.settings import ArchiveSettings
+    from vitalkeep.archive.sources import existing_store
     from vitalkeep.hub.config.chosen import data_folder, database_url, vault_folder
     from vitalkeep.hub.config.load import Config, load
     from vitalkeep.hub.store import Store, StoreError
@@ -87,9 +88,7 @@ def open_parts(
     data = data_folder(config, data_dir)
     vault = Vault.open(vault_folder(config, vault_dir, data))
     url = database_url(config, database, data)
-    if not make and url.startswith("sqlite:///") and not Path(url[len("sqlite:///") :]).exists():
-        raise ToolError(f"{url}: there is no such database", "Name it: --database URL.")
-    store = Store(url)
+    store = Store(url) if make else existing_store(url)
     stack.callback(store.close)
     try:
         store.open()

@@ -74,15 +74,16 @@ def verify(
     """
     from vitalkeep.archive.keys import ArchiveKeys
     from vitalkeep.archive.shelf import Shelf
+    from vitalkeep.archive.sources import existing_store
     from vitalkeep.archive.verify import Scope, Verification
-    from vitalkeep.hub.store import Store, StoreError
+    from vitalkeep.hub.store import StoreError
 
     with ExitStack() as stack:
         try:
             parts = open_parts(stack, config_path, vault_dir, database, data_dir)
             other = None
             if against is not None:
-                other = Store(against)
+                other = existing_store(against)
                 stack.callback(other.close)
             scope = Scope(
                 0 if since is None else since,

@@ -1,5 +1,6 @@
 """A hub does its archive's work by itself, and says how it went."""
 
+import socket
 import time
 
 import pytest
@@ -108,3 +109,18 @@ def test_settings_are_checked_and_differ_by_class():
         with pytest.raises(ToolError, match=why) as raised:
             parse(wrong)
         assert "AKIA123" not in raised.value.message
+
+
+def test_hub_stops_at_once_in_the_midst_of_a_backup(started, tmp_path):
+    """A storage that never answers holds nobody up."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        text = f'[archive]\naddress = "s3://ward"\nendpoint = "http://127.0.0.1:{port}"\n'
+        process, gateway = started(text + 'key = "env:HOME"\nsecret = "env:HOME"\n')
+        with process as hub:
+            online = Online(gateway, hub.broker)
+            gateway.observe()
+            online.talk(online.settled, 30)
+            online.client.close()
+            assert silent.accept()
+            assert hub.stop() == 0  # within the ten seconds that it gives

@@ -267,3 +267,22 @@ def test_gateway_of_another_ward_is_left_alone(bench, fresh, tmp_path):
     result = bring(bench, fresh, FlashSource(folder, bench.vault))
     assert {problem.code for problem in result.problems} == {"stranger"}
     assert content(fresh, other.id) == {}
+
+
+def test_what_another_pack_has_is_no_problem(bench, fresh, tmp_path):
+    """A spoilt pack stays where nobody may delete; the next full backup made it good."""
+    all_backups(bench)
+    path = max(packs(tmp_path), key=lambda path: path.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[-500] ^= 1
+    path.write_bytes(data)
+    assert not bench.backups.run(0, FULL)["ok"]
+    assert bench.backups.run(0, FULL)["ok"]
+    assert bring(bench, fresh).complete
+    assert content(fresh, bench.gateway.id) == content(bench.store, bench.gateway.id)
+
+
+def test_database_that_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(ToolError, match="no such database"):
+        StoreSource(f"sqlite:///{tmp_path / 'absent.db'}")
+    assert not (tmp_path / "absent.db").exists()

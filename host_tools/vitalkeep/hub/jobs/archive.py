@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.archive import backup
@@ -21,6 +23,8 @@ from vitalkeep.hub.store import StoreError, utc_now_ms
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _LOOK_S = 20.0
 _TIERS_S = 3600.0
 
@@ -28,14 +32,40 @@ _TIERS_S = 3600.0
 async def run(hub: Context) -> None:
     """Look every few seconds what is due; what fails is told once and tried again in time."""
     desk = _Desk(hub)
+    hub.shown["archive"] = lambda: desk.shown
+    while True:
+        for tone, text in await _apart(desk.work):
+            hub.ward.say(utc_now_ms(), None, tone, text)
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _apart(work: Callable[[], T]) -> T:
+    """Run what may take minutes on a thread that nobody waits for when the hub is stopped.
+
+    It then ends wherever it is, as in a power cut, and loses nothing by that.
+    """
     loop = asyncio.get_running_loop()
-    # A thread of its own: a backup takes minutes, and nobody waits for it.
-    with ThreadPoolExecutor(1, thread_name_prefix="archive") as worker:
-        hub.shown["archive"] = lambda: desk.shown
-        while True:
-            for tone, text in await loop.run_in_executor(worker, desk.work):
-                hub.ward.say(utc_now_ms(), None, tone, text)
-            await asyncio.sleep(_LOOK_S)
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(T, result))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is gone
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="archive", daemon=True).start()
+    return await done
 
 
 class _Desk:

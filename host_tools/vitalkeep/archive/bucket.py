@@ -35,6 +35,10 @@ _HINTS = {
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _S3_FULL = ("QuotaExceeded", "XMinioStorageFull", "StorageFull", "InsufficientCapacity")
+# What a service says that has no Object Lock, or none for this bucket
+_NO_LOCK = (
+    "ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidRequest",
+)  # fmt: skip
 _TMP = ".part-"
 _S3 = ("s3", "s3a")
 _S3_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
@@ -101,9 +105,7 @@ class Bucket:
 
     def _create(self, name: str, data: bytes) -> bool:
         if self._local:
-            # As a bucket must: a disk that is not mounted is no place to make a folder in.
-            if not Path(self._root).is_dir():
-                raise FileNotFoundError(errno.ENOENT, "there is no such folder", self._root)
+            self._check_root()
             return _create_file(Path(self._path(name)), data)
         try:
             self._fs.pipe_file(self._path(name), data, mode="create", **self._lock())
@@ -128,8 +130,9 @@ class Bucket:
                 found = self._fs.call_s3("get_object_lock_configuration", Bucket=bucket)
                 rule = found.get("ObjectLockConfiguration", {})
                 self._lock_offered = rule.get("ObjectLockEnabled") == "Enabled"
-            except OSError:
-                # No such configuration, or no right to see it: nothing is locked.
+            except OSError as error:
+                if not isinstance(error, PermissionError) and _s3_code(error) not in _NO_LOCK:
+                    raise  # it may be offered all the same: nothing is written unlocked for that
                 self._lock_offered = False
         return self._lock_offered
 
@@ -143,14 +146,17 @@ class Bucket:
     def names(self, prefix: str = "") -> Iterator[str]:
         """Yield the names of all objects under a prefix that ends a part of names, sorted."""
         with _outcomes(prefix or self.address):
-            try:
-                found = self._fs.find(self._path(prefix) if prefix else self._root)
-            except FileNotFoundError:
-                found = []
+            self._check_root()
+            found = self._fs.find(self._path(prefix) if prefix else self._root)
         head = len(self._root) + 1
         for path in sorted(found):
             if _TMP not in path:
                 yield path[head:]
+
+    def _check_root(self) -> None:
+        """See that a folder is there, as a bucket must be: a disk may not be mounted."""
+        if self._local and not Path(self._root).is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder", self._root)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -196,6 +202,12 @@ def _outcomes(name: str) -> Iterator[None]:
     except Exception as error:
         # Every storage brings exceptions of its own library: the outcome is what counts.
         raise BucketError(_code(error), f"{name}: {_text(error)}") from error
+
+
+def _s3_code(error: BaseException) -> str:
+    """Return what S3 calls an error, "" when it said nothing."""
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    return str((response or {}).get("Error", {}).get("Code", ""))
 
 
 def _code(error: Exception) -> str:

@@ -68,6 +68,19 @@ def test_pack_that_is_gone_or_damaged_is_made_again_by_the_next_full_one(bench, 
     assert bench.backups.run(0, FULL)["ok"]
 
 
+def test_archive_that_is_away_is_not_taken_for_empty(bench, tmp_path):
+    """A disk that is not mounted has no packs, and none is struck from the books for that."""
+    bench.fill(2)
+    bench.backups.run(0, FULL)
+    (tmp_path / "bucket").rename(tmp_path / "unplugged")
+    row = bench.backups.run(0, FULL)
+    assert row["why"].startswith("missing: ")
+    (tmp_path / "unplugged").rename(tmp_path / "bucket")
+    packs = list(bench.bucket.names("backup"))
+    assert bench.backups.run(0, FULL)["ok"]
+    assert list(bench.bucket.names("backup")) == packs
+
+
 @pytest.mark.parametrize("code", [module.FULL, module.DENIED, module.UNREACHABLE])
 def test_storage_that_refuses_is_named_and_nothing_is_lost(bench, monkeypatch, code):
     bench.fill(2)

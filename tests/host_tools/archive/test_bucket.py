@@ -128,6 +128,18 @@ def test_s3_bucket_that_is_not_there_is_missing(s3_server):
     with pytest.raises(BucketError) as raised:
         Bucket("s3://no-such-bucket", {"endpoint_url": s3_server, **S3_OPTIONS}).put("one", b"x")
     assert raised.value.code == module.MISSING
+    with pytest.raises(BucketError) as raised:
+        list(Bucket("s3://no-such-bucket/ward", {"endpoint_url": s3_server, **S3_OPTIONS}).names())
+    assert raised.value.code == module.MISSING
+
+
+def test_lock_that_cannot_be_asked_for_is_not_taken_for_none():
+    options = {"endpoint_url": "http://127.0.0.1:9", **S3_OPTIONS}
+    options["config_kwargs"] = {"connect_timeout": 1, "retries": {"max_attempts": 0}}
+    bucket = Bucket("s3://nowhere/at/all", options, lock_days=3)
+    with pytest.raises(BucketError) as raised:
+        bucket.put("one", b"data")
+    assert raised.value.code == module.UNREACHABLE
 
 
 def test_objects_are_locked_where_that_is_offered(s3_server):
@@ -146,6 +158,9 @@ def test_folder_that_is_not_there_is_not_made(tmp_path):
         Bucket(f"file://{tmp_path}/mount").put("one", b"data")
     assert raised.value.code == module.MISSING
     assert not (tmp_path / "mount").exists()
+    with pytest.raises(BucketError) as raised:
+        list(Bucket(f"file://{tmp_path}/mount").names("backup"))
+    assert raised.value.code == module.MISSING
 
 
 def test_storage_that_nobody_knows_is_a_tool_error():

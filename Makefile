@@ -14,6 +14,9 @@ NPM_STAMP := $(VENV)/micropython32/.installed
 # Tests run on so many processors at once; a file stays on one of them.
 WORKERS ?= auto
 
+# What is installed with the project: those of pyproject.toml.
+EXTRAS ?= test
+
 CUTS ?= 2000
 SEED ?= 1
 
@@ -32,7 +35,7 @@ $(STAMP): pyproject.toml
 		echo "make setup needs Python's venv module: on Debian and Ubuntu, apt-get install python3-venv." \
 			>&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]' || { \
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]' || { \
 		echo "make setup could not install the packages above; it needs a package index." \
 			>&2; exit 1; }
 	@touch $@

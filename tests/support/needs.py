@@ -4,6 +4,7 @@ A test that needs something is skipped without it, and says so; where VITALKEEP_
 need ("mosquitto postgres browser"), it fails instead, so that no build passes by skipping.
 """
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -44,10 +45,17 @@ def find_softhsm() -> str | None:
     return str(found[0]) if found and find_program("softhsm2-util") else None
 
 
+def find_s3() -> str | None:
+    """Return where the package is that plays an S3 server, when s3fs is there as well."""
+    found = [importlib.util.find_spec(name) for name in ("s3fs", "moto", "flask")]
+    return found[1].origin if all(found) and found[1] else None
+
+
 NEEDS = {
     "mosquitto": Need(lambda: find_program("mosquitto"), "apt-get install mosquitto"),
     "nats": Need(lambda: find_program("nats-server"), "apt-get install nats-server"),
     "postgres": Need(find_postgres, "apt-get install postgresql"),
+    "s3": Need(find_s3, "pip install -e '.[test-s3]'"),
     "softhsm": Need(find_softhsm, "apt-get install softhsm2"),
     "micropython32": Need(find_micropython32, "install Node 18 or newer with npm, and make test"),
     "browser": Need(find_chromium, "apt-get install chromium chromium-driver"),

@@ -77,16 +77,18 @@ class Change:
 class Batch:
     """What one commit adds.
 
-    decode   whether the runs that are taken next are decoded at once, or only their bytes stored
-    rows     by table, decoded; observations are one by one here, as people want to see them
-    blocks   what the store keeps of the observations
-    touched  what the receipts are about
+    decode    whether the runs that are taken next are decoded at once, or only their bytes stored
+    thorough  also whole sectors are decoded at once: nobody waits for a receipt
+    rows      by table, decoded; observations are one by one here, as people want to see them
+    blocks    what the store keeps of the observations
+    touched   what the receipts are about
     worker, fences  who writes, and under which fence each gateway of the batch is its own; no
                     fences where there is one hub alone
     """
 
     now_ms: int
     decode: bool = True
+    thorough: bool = False
     changes: list[Change] = field(default_factory=list)
     rows: Rows = field(default_factory=dict)
     blocks: list[Row] = field(default_factory=list)
@@ -251,6 +253,11 @@ class Ingest:
 
     def _apply(self, sector: Sector, run: Run, batch: Batch) -> bool:
         """Return True when the prefix grew."""
+        if sector.cold is not None:
+            # The receipt has the digest: the gateway compares what we do not fetch for that.
+            self.counters["cold"] += 1
+            self._touch(run.place, batch)
+            return False
         verdict, new = sectors.fit(sector.data, run.offset, run.data)
         if verdict == sectors.BEYOND:
             self.counters["out_of_order"] += 1
@@ -287,7 +294,7 @@ class Ingest:
         self._touch(place, batch)
         # The last bytes of a sector of which nothing was decoded: no time for all of it now.
         known = sector.reader is not None or sector.undecodable
-        if known or (batch.decode and len(grown) < layout.SECTOR_SIZE):
+        if known or (batch.decode and (batch.thorough or len(grown) < layout.SECTOR_SIZE)):
             self._decode(sector, grown, batch)
         sector.data += new
         sector.state = state

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from bridge.core import wire
+from bridge.core.journal.layout import SECTOR_SIZE
 from bridge.core.radio_wire import Frame, pack_answer
 from vitalkeep.hub import sectors
 from vitalkeep.hub.heartbeat import Heartbeat
@@ -25,6 +26,8 @@ Map = tuple[int, int, int, bytes]  # class, first sector, count, bits
 
 def entry(sector: Sector) -> Entry:
     """Return the receipt entry for a sector's prefix."""
+    if sector.cold is not None:
+        return sector.place.cls, sector.place.sector, SECTOR_SIZE, sector.cold.digest[:8]
     length = len(sector.data)
     digest = hashlib.sha256(sector.data).digest()[:8]
     return sector.place.cls, sector.place.sector, length, digest
@@ -82,7 +85,7 @@ class Receipts:
         utc_ms: int,
     ) -> list[bytes]:
         """Return the receipts for sectors that a commit touched."""
-        entries = [entry(sector) for sector in touched if sector.data]
+        entries = [entry(sector) for sector in touched if sector.data or sector.cold]
         step = wire.ENTRIES_MAX
         return [
             self._pack(gateway, log, nonce, utc_ms, entries=entries[at : at + step])

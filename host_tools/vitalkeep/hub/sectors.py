@@ -39,10 +39,21 @@ class Place(NamedTuple):
         return f"{self.gateway.hex()} {layout.CLASSES[self.cls]} sector {self.sector}"
 
 
+class Cold(NamedTuple):
+    """What is known of a proven sector whose bytes are in the archive alone.
+
+    digest  SHA-256 of its 4096 bytes
+    tag     to which the next sector is chained
+    """
+
+    digest: bytes
+    tag: bytes
+
+
 class Stored(NamedTuple):
     """What the store has of a sector.
 
-    data     its prefix
+    data     its prefix, empty for a cold one
     state    one of the above
     decoded  where the commits begin of which it has no rows yet, all of it when none are left
     day      since 1970, on which its first bytes came
@@ -52,6 +63,7 @@ class Stored(NamedTuple):
     state: int
     decoded: int = 0
     day: int = 0
+    cold: Cold | None = None
 
 
 def normalised(offset: int, data: bytes) -> bytes:
@@ -90,6 +102,7 @@ class Sector:
         self.place = place
         self.data = bytearray(stored.data if stored else b"")
         self.state = stored.state if stored else OPEN
+        self.cold = stored.cold if stored else None
         self.pending: list[tuple[int, bytes]] = []
         self.day = stored.day if stored else -1
         self.decoded = self.decoded_stored = stored.decoded if stored else 0
@@ -105,6 +118,8 @@ class Sector:
 
     def tag(self) -> bytes | None:
         """Return the tag to which the next sector is chained, None while it is not here."""
+        if self.cold is not None:
+            return self.cold.tag
         sealed = layout.parse_seal(self.data) if self.whole else None
         return sealed[1] if sealed else None
 

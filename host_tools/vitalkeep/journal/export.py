@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bridge.core import codes
 from bridge.core.journal import records
@@ -66,6 +66,12 @@ class Spool:
             for record in kept:
                 if record.kind == kind:
                     yield from make(record, _common(place, proof, record, boots))
+
+
+def clock_row(record: Any) -> dict[str, int]:
+    """Return what a clock record says, as the hub's table has it."""
+    row = {"boot": record.boot, "mono_ms": record.exact_ms, "utc_ms": record.utc_ms}
+    return row | {"error_ms": record.error_ms, "quality": record.clock}
 
 
 def _common(place: Place, proof: str, record: Any, boots: dict[int, tuple[int, int, int]]) -> Row:
@@ -150,7 +156,9 @@ def _create(path: Path) -> Any:
         raise ToolError(f"{path}: {error.strerror}", "Name a file that can be written.") from None
 
 
-def write_parquet(path: Path, rows: Iterator[Row], kind: int = records.OBSERVATION) -> int:
+def write_parquet(
+    path: Path | BinaryIO, rows: Iterator[Row], kind: int = records.OBSERVATION
+) -> int:
     """Write a Parquet file; raises ToolError when pyarrow is not installed."""
     try:
         import pyarrow as arrow

@@ -16,6 +16,7 @@ from vitalkeep.hub.sectors import Place
 from vitalkeep.journal import chain, survey
 from vitalkeep.journal.chain import ClassChain, Proof
 from vitalkeep.journal.dump import Dump
+from vitalkeep.journal.export import clock_row
 from vitalkeep.journal.survey import Sector
 from vitalkeep.keys.vault import Gateway, Vault
 
@@ -240,9 +241,7 @@ class Inspection:
         for record in proof.records:
             report.records[record.kind] += 1
             if record.kind == records.CLOCK:
-                row = {"boot": record.boot, "mono_ms": record.exact_ms, "utc_ms": record.utc_ms}
-                row |= {"error_ms": record.error_ms, "quality": record.clock}
-                self.clocks.setdefault(gateway, []).append(row)
+                self.clocks.setdefault(gateway, []).append(clock_row(record))
             elif record.kind == records.GAP:
                 said = f"{CLASSES[report.id.cls]} sector {sector.number}"
                 for number in range(record.first, min(record.last, record.first + 0xFFFF) + 1):

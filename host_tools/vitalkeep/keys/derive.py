@@ -46,3 +46,8 @@ def receipt_key(root: bytes, gateway: bytes, site: bytes) -> bytes:
 def command_key(root: bytes, gateway: bytes) -> bytes:
     """Return the key under which a gateway takes commands."""
     return hmac_sha256(root, b"vitalkeep command", gateway)
+
+
+def archive_key(root: bytes, gateway: bytes) -> bytes:
+    """Return the key under which what leaves for object storage is tagged and encrypted."""
+    return hmac_sha256(root, b"vitalkeep archive", gateway)

@@ -12,6 +12,7 @@ from vitalkeep.hub.context import Context
 from vitalkeep.hub.jobs import (
     accounts,
     alarms,
+    archive,
     broker,
     certificates,
     continuity,
@@ -37,4 +38,5 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("broker", broker.run),
     ("decoding", decoding.run),
     ("days", days.run),
+    ("archive", archive.run),
 )

@@ -5,6 +5,7 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 """
 
 from vitalkeep.hub.store.alone import Alone
+from vitalkeep.hub.store.archive import Archive
 from vitalkeep.hub.store.commits import Commits, Late
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import Duties
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-class Store(Commits, Prefixes, Views, Partitions, Leases, Duties, Alone):
+class Store(Commits, Prefixes, Views, Partitions, Leases, Duties, Alone, Archive):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Commits   the write path
@@ -34,4 +35,5 @@ class Store(Commits, Prefixes, Views, Partitions, Leases, Duties, Alone):
     Leases    which worker serves which gateway
     Duties    which hub does what is done once for all of them
     Alone     that a file has one hub
+    Archive   what is in object storage, and how the backups went
     """

@@ -45,6 +45,7 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = parse_url(url)
         self.kind = parsed.get_backend_name()
+        self.dialect: Any = postgresql if self.kind == "postgresql" else sqlite
         self.address = parsed.render_as_string(hide_password=True)
         # Readers (the page, the account) never wait for whoever writes.
         self.writer = make_engine(parsed, pool_size=_WRITERS[self.kind], writes=True)
@@ -101,8 +102,7 @@ class Database:
 
     def insert(self, connection: Connection, table: sa.Table, rows: Sequence[Row]) -> int:
         """Add rows that are not there yet and return how many were added."""
-        dialect = postgresql if self.kind == "postgresql" else sqlite
-        statement = dialect.insert(table).on_conflict_do_nothing()
+        statement = self.dialect.insert(table).on_conflict_do_nothing()
         return connection.execute(statement, rows, execution_options=_COUNTED).rowcount
 
     @staticmethod

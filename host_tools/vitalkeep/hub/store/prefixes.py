@@ -9,10 +9,10 @@ from sqlalchemy.engine import Connection
 
 from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import ORPHAN, Place, Stored
+from vitalkeep.hub.sectors import ORPHAN, Cold, Place, Stored
 from vitalkeep.hub.store import bulk
 from vitalkeep.hub.store.database import Database, StoreError
-from vitalkeep.hub.store.tables import PLACE, pieces, sectors
+from vitalkeep.hub.store.tables import PLACE, archived, at_place, pieces, sectors
 
 State = tuple[int, int, int]  # sector, length, state
 
@@ -35,7 +35,7 @@ class Prefixes(Database):
         found: dict[Place, Stored | None] = dict.fromkeys(places)
         with self.writing() as connection:
             for start in range(0, len(places), _LOAD_CHUNK):
-                _load(connection, places[start : start + _LOAD_CHUNK], found)
+                load_prefixes(connection, places[start : start + _LOAD_CHUNK], found)
         return found
 
     def states(self, stream: Stream, first: int, last: int) -> list[State]:
@@ -68,13 +68,14 @@ class Prefixes(Database):
         found: dict[Place, Stored | None] = {}
         with self.reading() as connection:
             places = [Place(*row) for row in connection.execute(query)]
-            _load(connection, places, found)
+            load_prefixes(connection, places, found)
         return {place: stored for place in places if (stored := found.get(place)) is not None}
 
 
-def _load(
+def load_prefixes(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
+    """Put what is stored of a hundred sectors or so into `found`; raises StoreError."""
     parts: dict[Place, bytearray] = {}
     of_pieces = (*PLACE, "offset", "data")
     for *key, offset, data in sorted(bulk.select(connection, pieces, of_pieces, PLACE, places)):
@@ -86,7 +87,20 @@ def _load(
         connection, sectors, names, PLACE, places
     ):
         place = Place(*key)
+        if data is None and length == SECTOR_SIZE:
+            found[place] = Stored(b"", state, decoded, day, _cold(connection, place))
+            continue
         known = data if data is not None else parts.get(place, b"")
         if len(known) != length:
             raise StoreError(f"{place}: {len(known)} bytes are stored, want {length}")
         found[place] = Stored(bytes(known), state, decoded, day)
+
+
+def _cold(connection: Connection, place: Place) -> Cold:
+    """Return what is known of a sector whose bytes are in the archive alone."""
+    query = sa.select(archived.c.digest, archived.c.tag)
+    query = query.where(*at_place(archived, place), archived.c.cold)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise StoreError(f"{place}: its bytes are neither here nor in the archive")
+    return Cold(bytes(row.digest), bytes(row.tag))

@@ -235,6 +235,63 @@ story = Table(
     Column("text", Text, nullable=False),
 )
 
+# Packs that were read back after they were written. kind: "backup" or "cold"
+packs = Table(
+    "packs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("cls", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+# Where in which pack the longest known prefix of a sector is. start: its first byte in the pack;
+# tag: to which the next sector is chained, for a whole one; cold: the pack alone has it.
+archived = Table(
+    "archived",
+    metadata,
+    *_place(),
+    Column("length", Integer, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("tag", LargeBinary(16), nullable=False),
+    Column("pack", Text, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("cold", Boolean, nullable=False),
+    PrimaryKeyConstraint(*PLACE),
+    Index("archived_by_pack", "pack"),
+)
+
+# The decoded rows of a closed sector, compressed.
+warm = Table(
+    "warm",
+    metadata,
+    *_place(),
+    Column("count", Integer, nullable=False),
+    Column("rows", LargeBinary, nullable=False),
+    PrimaryKeyConstraint(*PLACE),
+)
+
+# One row a backup, good or not; `why` says what was wrong.
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("cls", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("began_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("sectors", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("manifest", Text, nullable=False),
+    Index("backups_by_time", "cls", "began_ms"),
+)
+
 # Tables whose rows a commit only ever adds, by the name that Batch.rows uses.
 ADDED: dict[str, Table] = {
     table.name: table for table in (observations, alarms, events, gaps, clocks, quarantine)

@@ -111,7 +111,10 @@ class Views(Database):
         return self.read(sa.select(tables.radio))
 
     def observations(self, gateway: bytes, first: int = 0, count: int = 1000) -> list[Row]:
-        """Return observations of a gateway in the order of its logs, from sector `first`."""
+        """Return hot observations of a gateway in the order of its logs, from sector `first`.
+
+        archive.shelf.Shelf.observations has those that are warm and cold as well.
+        """
         table = tables.observations
         order = [table.c[name] for name in POSITION]
         query = sa.select(table).where(table.c.gateway == gateway, table.c.sector >= first)
@@ -123,7 +126,7 @@ class Views(Database):
                 if len(found) >= count and sector != [block[name] for name in PLACE]:
                     break
                 sector = [block[name] for name in PLACE]
-                found += _rows_of(block)
+                found += rows_of_block(block)
         found.sort(key=itemgetter(*POSITION))
         return found[:count]
 
@@ -137,7 +140,8 @@ class Views(Database):
         return int(rows[0]["n"])
 
 
-def _rows_of(block: Any) -> Iterator[Row]:
+def rows_of_block(block: Any) -> Iterator[Row]:
+    """Yield the observations in a row of the table `observations`."""
     row = {name: block[name] for name in _OF_BLOCK}
     for seen in observations(block["first_ms"], block["stored_ms"], block["data"]):
         place = {"offset": seen.offset, "idx": seen.idx, "mono_ms": seen.mono_ms}

@@ -1,0 +1,409 @@
+"""Is all here, and is it what was sealed? Reads a store back and believes nothing it says.
+
+Seals and chain are computed again from the bytes and the vault; rows are made again from the
+records; numbers that are missing are asked for; and every copy is held against the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from bridge.core.errors import FormatError
+from bridge.core.journal import layout
+from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
+from vitalkeep.archive.keys import ArchiveKeys
+from vitalkeep.archive.shelf import Shelf, ShelfError
+from vitalkeep.hub import sectors, spans
+from vitalkeep.hub.clocks import best_offsets
+from vitalkeep.hub.decode import Row, row_of
+from vitalkeep.hub.ingest import Stream
+from vitalkeep.hub.sectors import Place, Stored
+from vitalkeep.hub.store import Store
+from vitalkeep.hub.store.archive import COLD, Known
+from vitalkeep.journal import chain
+from vitalkeep.journal.chain import ClassChain, Proof
+from vitalkeep.journal.survey import survey
+
+# What may be wrong, by what it is about
+SEAL = "seal"  # its bytes are not those that were sealed, or not where they were
+STATE = "state"  # the store says something else of it than its bytes
+ROWS = "rows"  # its decoded rows are not those of its records
+UNREADABLE = "unreadable"  # its bytes cannot be got
+ABSENT = "absent"  # no sector with this number, and no gap record says why
+ARCHIVE = "archive"  # the archive has other bytes
+SITES = "sites"  # the other site has other bytes
+LACKS = "other site lacks"  # the other site has less; it may still be on its way
+_FINDINGS_MAX = 1000
+_AT_ONCE = 500
+_OF_TIME = {"stored_ms"}  # when a row was stored is the store's own
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong."""
+
+    code: str
+    where: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to look at.
+
+    since_ms, until_ms  UTC; a sector whose time nobody knows is always looked at
+    gateways, classes   None for all
+    percent             of the sectors, chosen by `seed`; 100 for each of them
+    deep                fetch from the archive what is there, too, and compare
+    """
+
+    since_ms: int = 0
+    until_ms: int = 2**62
+    gateways: frozenset[bytes] | None = None
+    classes: tuple[int, ...] = (0, 1, 2)
+    percent: float = 100.0
+    seed: int = 0
+    deep: bool = False
+
+
+@dataclass
+class Report:
+    """What was looked at and what was wrong.
+
+    sectors   in the scope; checked: of these, read and proven again
+    states    of the checked, by what their bytes say
+    gaps      numbers that a gap record explains
+    wrong     by code; findings: the first of them, in words
+    """
+
+    sectors: int = 0
+    checked: int = 0
+    bytes: int = 0
+    observations: int = 0
+    archived: int = 0
+    compared: int = 0
+    gaps: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+
+    def find(self, code: str, where: object, text: str, count: int = 1) -> None:
+        self.wrong[code] += count
+        if len(self.findings) < _FINDINGS_MAX:
+            self.findings.append(Finding(code, str(where), text))
+
+    @property
+    def good(self) -> bool:
+        return not any(count for code, count in self.wrong.items() if code != LACKS)
+
+    @property
+    def error_rate(self) -> float:
+        """Return wrong things a sector that was checked, 0 without any."""
+        wrong = sum(count for code, count in self.wrong.items() if code != LACKS)
+        return wrong / self.checked if self.checked else float(bool(wrong))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "good": self.good,
+            "sectors": self.sectors,
+            "checked": self.checked,
+            "bytes": self.bytes,
+            "observations": self.observations,
+            "archived": self.archived,
+            "compared": self.compared,
+            "gaps": self.gaps,
+            "states": dict(self.states),
+            "wrong": dict(self.wrong),
+            "error_rate": self.error_rate,
+            "findings": [finding._asdict() for finding in self.findings],
+        }
+
+
+class Verification:
+    """Looks at one store.
+
+    shelf  reads what is cold from the archive
+    other  another site's store, None for none
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: ArchiveKeys,
+        shelf: Shelf,
+        scope: Scope,
+        other: Store | None = None,
+    ) -> None:
+        self.report = Report()
+        self._store = store
+        self._keys = keys
+        self.shelf = shelf
+        self._scope = scope
+        self._other = other
+        # A sample is the same for the same seed, so that a finding can be looked at again.
+        self._dice = random.Random(scope.seed)
+
+    def total(self) -> int:
+        """Return how many sectors there are to go through, for progress."""
+        return self._store.count("sectors")
+
+    def run(self, tell: Callable[[int], None] = lambda _: None) -> Report:
+        """Look at all of the scope; raises StoreError when the store cannot be read.
+
+        tell  is called with how many sectors were gone through since the last call
+        """
+        gateways = set(self._store.gateways())
+        if self._other is not None:
+            gateways |= set(self._other.gateways())
+        for gateway in sorted(gateways):
+            if self._scope.gateways is None or gateway in self._scope.gateways:
+                self._gateway(gateway, tell)
+        return self.report
+
+    def _gateway(self, gateway: bytes, tell: Callable[[int], None]) -> None:
+        known = self._keys.gateways.get(gateway)
+        if known is None:
+            name = gateway.hex()
+            self.report.find(UNREADABLE, name, "the vault does not know this gateway")
+            return
+        offsets = {b: best[0] for b, best in best_offsets(self._store.clocks(gateway)).items()}
+        for stream, found in groupby(self._sectors(gateway), lambda one: one[0].place[:3]):
+            line = _Line(self, stream, known.root)
+            for entry, text, tier in found:
+                tell(1)
+                if entry.place.cls in self._scope.classes and self._within(text, offsets):
+                    line.see(entry, tier)
+            line.end()
+        if self._other is not None:
+            self._absent_here(gateway, self._other)
+
+    def _sectors(self, gateway: bytes) -> Iterator[tuple[Known, str, str]]:
+        first: Place | None = None
+        while found := self._store.sectors_with_spans(gateway, first, _AT_ONCE):
+            yield from found
+            last = found[-1][0].place
+            first = last._replace(sector=last.sector + 1)
+
+    def _within(self, text: str, offsets: dict[int, int]) -> bool:
+        """Say whether a sector has values in the scope's time, or nobody knows its time."""
+        scope = self._scope
+        if scope.since_ms <= 0 and scope.until_ms >= 2**62:
+            return True
+        dated = False
+        for found in spans.load(text).values():
+            for boot, first, last, _ in found:
+                offset = offsets.get(boot)
+                if offset is None:
+                    return True
+                dated = True
+                if first + offset < scope.until_ms and last + offset >= scope.since_ms:
+                    return True
+        return not dated
+
+    def sampled(self) -> bool:
+        return self._scope.percent >= 100 or self._dice.random() * 100 < self._scope.percent
+
+    # --- one sector ---
+
+    def bytes_of(self, place: Place) -> Stored | None:
+        """Return a sector wherever it is, None when it cannot be got, which is noted."""
+        try:
+            return self.shelf.sector(place)
+        except ShelfError as error:
+            self.report.find(UNREADABLE, place, f"{error.code}: {error}")
+            return None
+
+    def check_rows(self, place: Place, records: Sequence[Any]) -> None:
+        """Compare the rows that the store has of a sector with those of its records."""
+        wanted = []
+        for record in records:
+            made = row_of(record, place, 0)
+            if made is not None and made[0] == "observations":
+                wanted.append(_comparable(made[1]))
+        found = [_comparable(row) for row in self._store.rows_of(place)]
+        self.report.observations += len(wanted)
+        if found != wanted:
+            text = f"{len(found)} rows are stored, {len(wanted)} are in its records"
+            if len(found) == len(wanted):
+                wrong = sum(a != b for a, b in zip(found, wanted, strict=True))
+                text = f"{wrong} of {len(wanted)} rows are not those of its records"
+            self.report.find(ROWS, place, text)
+
+    def check_copies(self, place: Place, stored: Stored) -> None:
+        """Hold a sector against the archive's copy, and the other site's."""
+        if self._scope.deep and stored.data:
+            kept = self._store.kept([place]).get(place)
+            if kept is not None and not kept.cold:
+                self.report.archived += 1
+                try:
+                    copy = self.shelf.archived(kept)
+                except ShelfError as error:
+                    self.report.find(ARCHIVE, place, f"{error.code}: {error}")
+                else:
+                    if copy != stored.data[: kept.length]:
+                        text = "the archive has other bytes, as whole as these"
+                        self.report.find(ARCHIVE, place, text)
+        if self._other is not None:
+            theirs = self._other.bytes_of([place])[place]
+            self.report.compared += 1
+            if theirs is None or (not theirs.data and theirs.cold is None):
+                self.report.find(LACKS, place, "the other site has nothing of it")
+            elif theirs.cold is not None:
+                if theirs.cold.digest != hashlib.sha256(stored.data).digest():
+                    self.report.find(SITES, place, "the other site's archive has other bytes")
+            else:
+                both = min(len(theirs.data), len(stored.data))
+                if theirs.data[:both] != stored.data[:both]:
+                    at = _first_difference(theirs.data, stored.data)
+                    self.report.find(SITES, place, f"the other site differs from byte {at} on")
+                elif len(theirs.data) < len(stored.data):
+                    text = f"the other site has {len(theirs.data)} bytes of {len(stored.data)}"
+                    self.report.find(LACKS, place, text)
+
+    def _absent_here(self, gateway: bytes, other: Store) -> None:
+        first: Place | None = None
+        while found := other.sectors_of(gateway, first, _AT_ONCE):
+            places = [e.place for e in found if e.place.cls in self._scope.classes]
+            here = self._store.bytes_of(places)
+            for place in places:
+                if here[place] is None:
+                    self.report.find(SITES, place, "only the other site has it")
+            last = found[-1].place
+            first = last._replace(sector=last.sector + 1)
+
+    def gaps(self, stream: Stream) -> list[tuple[int, int]]:
+        """Return (first, last) of what gap records of a log say was overwritten."""
+        return self._store.gaps_of(stream)
+
+
+class _Line:
+    """The sectors of one class of one log, in the order of their numbers."""
+
+    def __init__(self, check: Verification, stream: Stream, root: bytes) -> None:
+        self.stream = stream
+        self._check = check
+        self._chain = ClassChain(root, *stream)
+        self._expected = -1
+        self._missing: list[tuple[int, int]] = []
+        self._last: tuple[Place, bytes] | None = None
+
+    def see(self, entry: Known, tier: str) -> None:
+        """Look at the next sector that is in the scope."""
+        report, check = self._check.report, self._check
+        place = entry.place
+        report.sectors += 1
+        if 0 <= self._expected < place.sector:
+            self._missing.append((self._expected, place.sector - 1))
+        self._expected = place.sector + 1
+        if not check.sampled():
+            return
+        stored = check.bytes_of(place)
+        if stored is None:
+            return
+        report.checked += 1
+        report.bytes += len(stored.data)
+        if len(stored.data) < entry.length:
+            # It may have grown since the list was made, and cannot have shrunk.
+            report.find(STATE, place, f"{len(stored.data)} bytes, want {entry.length}")
+            return
+        try:
+            proof = self._prove(place, stored)
+        except FormatError as error:
+            report.find(SEAL, place, str(error))
+            return
+        report.states[proof.state] += 1
+        self._judge(place, stored, proof)
+        if tier != COLD:
+            check.check_rows(place, proof.records)
+        check.check_copies(place, stored)
+
+    def _prove(self, place: Place, stored: Stored) -> Proof:
+        wrong = sectors.check_header(place, stored.data)
+        if wrong and len(stored.data) >= layout.HEADER_SIZE:
+            raise FormatError(wrong)
+        if len(stored.data) < layout.HEADER_SIZE:
+            return Proof(chain.OPEN)
+        data = stored.data.ljust(SECTOR_SIZE, b"\xff")
+        sector = survey(data, 0)
+        before = place._replace(sector=place.sector - 1)
+        if place.sector and (self._last is None or self._last[0] != before):
+            self._walk_to(before)
+        newest = place.sector if stored.state == sectors.OPEN else place.sector + 1
+        proof = self._chain.prove(sector, data, newest)
+        self._chain.advance(sector, proof)
+        self._last = (place, stored.data)
+        return proof
+
+    def _walk_to(self, before: Place) -> None:
+        """Stand behind a sector that was not looked at, for its seal's sake."""
+        try:
+            stored = self._check.shelf.sector(before)
+        except ShelfError:
+            return
+        if stored is not None and len(stored.data) == SECTOR_SIZE:
+            self._chain.advance(survey(stored.data, 0), Proof(chain.UNPROVEN))
+
+    def _judge(self, place: Place, stored: Stored, proof: Proof) -> None:
+        report = self._check.report
+        if proof.state == chain.BROKEN:
+            report.find(SEAL, place, proof.why)
+            return
+        if proof.damaged:
+            report.find(SEAL, place, f"{len(proof.damaged)} commits make no sense")
+        wanted = _SAID.get(stored.state, ())
+        if proof.state not in wanted:
+            name = _NAMES.get(stored.state, str(stored.state))
+            report.find(STATE, place, f"the store says {name}, its bytes say {proof.state}")
+
+    def end(self) -> None:
+        """Account for the numbers that were not there."""
+        if not self._missing:
+            return
+        report = self._check.report
+        told = self._check.gaps(self.stream)
+        for first, last in self._missing:
+            explained = sum(max(0, min(last, b) - max(first, a) + 1) for a, b in _merged(told))
+            report.gaps += explained
+            absent = last - first + 1 - explained
+            if absent:
+                where = f"{self.stream[0].hex()} {CLASSES[self.stream[2]]}"
+                text = f"{absent} of the sectors {first} to {last} are not here, nor explained"
+                report.find(ABSENT, where, text, absent)
+
+
+# What the store may say of a sector whose bytes say so
+_SAID = {
+    sectors.OPEN: (chain.OPEN, chain.ORPHAN),
+    sectors.WHOLE: (chain.UNPROVEN,),
+    sectors.PROVEN: (chain.VERIFIED,),
+    sectors.ORPHAN: (chain.ORPHAN, chain.OPEN),
+    sectors.BROKEN: (chain.BROKEN,),
+}
+_NAMES = {
+    sectors.OPEN: "open", sectors.WHOLE: "whole", sectors.PROVEN: "proven",
+    sectors.ORPHAN: "orphan", sectors.BROKEN: "broken",
+}  # fmt: skip
+
+
+def _comparable(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in _OF_TIME}
+
+
+def _first_difference(a: bytes, b: bytes) -> int:
+    return next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), -1)
+
+
+def _merged(found: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans of numbers as spans that do not overlap."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(found):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged

@@ -1,0 +1,131 @@
+"""`vitalkeep verify`: is all here, and is it what was sealed?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.core.journal.layout import CLASSES
+from vitalkeep.commands.archive import (
+    database_option,
+    find_gateway,
+    open_parts,
+    vault_option,
+)
+from vitalkeep.errors import ToolError
+
+_SHOWN = 20
+_CANNOT = 3  # exit code: it could not be looked at
+
+
+def _time(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}: want a time, as 2026-11-25T14:00Z") from None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=timezone.utc)
+    return int(found.timestamp() * 1000)
+
+
+@click.command()
+@vault_option
+@database_option
+@click.option("--since", callback=_time, metavar="TIME", help="UTC, as 2026-11-25T14:00Z.")
+@click.option("--until", callback=_time, metavar="TIME", help="UTC.")
+@click.option("--bed", "beds", multiple=True, metavar="BED", help="Bed or gateway id; again for"
+              " more.")  # fmt: skip
+@click.option("--class", "names", multiple=True, type=click.Choice(list(CLASSES)), help="Only it.")
+@click.option(
+    "--sample", type=click.FloatRange(0, 100, min_open=True), default=100.0, metavar="PERCENT",
+    help="Of the sectors; default: each of them.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, help="Chooses the sample.")
+@click.option("--deep", is_flag=True, help="Compare with the archive's copies, too.")
+@click.option("--against", metavar="URL", help="Database of another site's hub, to compare with.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def verify(
+    config_path: Path | None,
+    vault_dir: Path | None,
+    database: str | None,
+    data_dir: Path | None,
+    since: int | None,
+    until: int | None,
+    beds: tuple[str, ...],
+    names: tuple[str, ...],
+    sample: float,
+    seed: int,
+    deep: bool,
+    against: str | None,
+    as_json: bool,
+) -> None:
+    """Read a hub's store back and prove it: seals, chain, rows, gaps, copies.
+
+    Ends with 0 when nothing is wrong, with 1 when something is, with 3 when it could not be looked
+    at. What another site merely does not have yet is told and is not wrong.
+    """
+    from vitalkeep.archive.keys import ArchiveKeys
+    from vitalkeep.archive.shelf import Shelf
+    from vitalkeep.archive.sources import existing_store
+    from vitalkeep.archive.verify import Scope, Verification
+    from vitalkeep.hub.store import StoreError
+
+    with ExitStack() as stack:
+        try:
+            parts = open_parts(stack, config_path, vault_dir, database, data_dir)
+            other = None
+            if against is not None:
+                other = existing_store(against)
+                stack.callback(other.close)
+            scope = Scope(
+                0 if since is None else since,
+                2**62 if until is None else until,
+                frozenset(find_gateway(parts.vault, bed) for bed in beds) if beds else None,
+                tuple(CLASSES.index(name) for name in names) or (0, 1, 2),
+                sample,
+                seed,
+                deep,
+            )
+            keys = ArchiveKeys(parts.vault.gateways())
+            shelf = Shelf(parts.store, keys, parts.bucket())
+            check = Verification(parts.store, keys, shelf, scope, other)
+            length = check.total()
+            with click.progressbar(length=length, label="Verifying", file=sys.stderr) as bar:
+                report = check.run(bar.update)
+        except StoreError as error:
+            raise ToolError(
+                f"the store cannot be read: {error}", "Start the database.", _CANNOT
+            ) from None
+        except ToolError as error:
+            raise ToolError(error.message, error.hint, _CANNOT) from None
+    click.echo(json.dumps(report.as_dict()) if as_json else "\n".join(_lines(report)))
+    raise SystemExit(0 if report.good else 1)
+
+
+def _lines(report: Any) -> list[str]:
+    states = ", ".join(f"{count} {state}" for state, count in report.states.items())
+    lines = [
+        f"Sectors: {report.sectors}, of these read and proven again {report.checked}: {states}",
+        f"Observations: {report.observations}; numbers that gap records explain: {report.gaps}",
+    ]
+    if report.archived:
+        lines.append(f"Compared with the archive: {report.archived}")
+    if report.compared:
+        lines.append(f"Compared with the other site: {report.compared}")
+    if report.wrong:
+        lines += ["", "Not as it should be:"]
+        lines += [f"  {code}: {count}" for code, count in sorted(report.wrong.items())]
+        lines += [f"    {f.where}: {f.text}" for f in report.findings[:_SHOWN]]
+        if len(report.findings) > _SHOWN:
+            lines.append(f"    and {len(report.findings) - _SHOWN} more: see --json")
+    lines += ["", f"Error rate: {report.error_rate:.6f} a sector."]
+    lines.append("All is as it should be." if report.good else "Something is wrong: see above.")
+    return lines

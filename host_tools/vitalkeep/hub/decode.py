@@ -15,7 +15,7 @@ _KNOWN = {entry[0]: (entry[1], entry[4]) for entry in codes.PARAMETERS}
 
 Row = dict[str, Any]
 
-_OF_THE_HUB = 0  # an event that no gateway wrote
+OF_THE_HUB = 0  # an event that no gateway wrote
 
 
 @lru_cache(maxsize=1 << 14)
@@ -101,8 +101,15 @@ def orphan_row(header: Header, place: Place, now_ms: int) -> Row:
     return _hub_row(header, place, SEAL_AT, "orphan", text, now_ms)
 
 
+def silent_row(header: Header, place: Place, now_ms: int) -> Row:
+    """Return the events row of a sector whose gateway fell silent, at the place of its seal."""
+    where = f"class {CLASSES[place.cls]} sector {place.sector}"
+    text = f"{where}: nothing was heard of its gateway for long, it has no seal"
+    return _hub_row(header, place, SEAL_AT, "orphan", text, now_ms)
+
+
 def _hub_row(header: Header, place: Place, offset: int, name: str, text: str, now_ms: int) -> Row:
     # No record starts at these offsets, so the position is the row's own.
     row: Row = place._asdict() | {"offset": offset, "idx": 0}
     row |= {"boot": header.boot, "mono_ms": header.mono_ms}
-    return row | {"event": _OF_THE_HUB, "name": name, "text": text, "stored_ms": now_ms}
+    return row | {"event": OF_THE_HUB, "name": name, "text": text, "stored_ms": now_ms}

@@ -14,6 +14,7 @@ from vitalkeep.hub.jobs import (
     alarms,
     certificates,
     continuity,
+    exchange,
     house,
     others,
     share,
@@ -31,4 +32,5 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("house", house.run),
     ("accounts", accounts.run),
     ("certificates", certificates.run),
+    ("exchange", exchange.run),
 )

@@ -8,6 +8,7 @@ from vitalkeep.hub.store.alone import Alone
 from vitalkeep.hub.store.commits import Commits
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import Duties
+from vitalkeep.hub.store.exchange import Exchanges
 from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
 from vitalkeep.hub.store.prefixes import Prefixes
 from vitalkeep.hub.store.views import Views
@@ -22,12 +23,13 @@ __all__ = [
 ]
 
 
-class Store(Commits, Prefixes, Views, Leases, Duties, Alone):
+class Store(Commits, Prefixes, Views, Exchanges, Leases, Duties, Alone):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Commits   the write path
     Prefixes  what ingest and receipts must know of what is stored
     Views     what people and the page ask
+    Exchanges what goes to other sites, and what they proved
     Leases    which worker serves which gateway
     Duties    which hub does what is done once for all of them
     Alone     that a file has one hub

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from vitalkeep.hub.decode import Row
+from vitalkeep.hub.decode import OF_THE_HUB, Row
 from vitalkeep.hub.ingest import Batch, Change
+from vitalkeep.hub.sectors import PROVEN, Place
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database, StaleError
 from vitalkeep.hub.store.duties import note_alarms
@@ -32,6 +33,8 @@ class Commits(Database):
                 FencedError when gateways of the batch belong to another worker by now
         """
         with self.writing() as connection:
+            for place in batch.replaced:
+                _forget(connection, place)
             self._write_changes(connection, batch)
             for table, rows in batch.rows.items():
                 self.insert(connection, tables.ADDED[table], rows)
@@ -60,14 +63,16 @@ class Commits(Database):
                 if self.updated(connection, _update(named), rows) != len(rows):
                     raise StaleError
         pieces = [
-            change.place._asdict() | {"offset": change.old, "data": change.piece}
+            change.place._asdict()
+            | {"offset": change.old, "data": change.piece, "tags": change.tags}
             for change in batch.changes
-            if change.piece and change.whole is None
+            if change.piece and change.state != PROVEN
         ]
         if pieces:
             self.insert(connection, tables.pieces, pieces)
         for change in batch.changes:
-            if change.whole is not None and change.old:
+            # A seal that fits vouches for all: the runs' tags have served.
+            if change.state == PROVEN and change.old:
                 connection.execute(
                     sa.delete(tables.pieces).where(*at_place(tables.pieces, change.place))
                 )
@@ -84,6 +89,17 @@ class Commits(Database):
         if self.kind == "sqlite":
             with self.reading() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _forget(connection: Connection, place: Place) -> None:
+    """Take out what was decoded of a sector whose bytes turned out to be wrong, and their tags."""
+    connection.execute(sa.delete(tables.pieces).where(*at_place(tables.pieces, place)))
+    for name in ("observations", "alarms", "gaps", "events"):
+        table = tables.ADDED[name]
+        where = at_place(table, place)
+        if name == "events":
+            where.append(table.c.event != OF_THE_HUB)
+        connection.execute(sa.delete(table).where(*where))
 
 
 def _sector_row(change: Change, now_ms: int) -> Row:

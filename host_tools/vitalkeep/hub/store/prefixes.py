@@ -13,7 +13,7 @@ from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database, StoreError
 from vitalkeep.hub.store.tables import at_places, in_stream, place_of
 
-_LOAD_CHUNK = 100
+LOAD_CHUNK = 100
 
 
 class Prefixes(Database):
@@ -23,8 +23,8 @@ class Prefixes(Database):
         """Return what is stored of each sector; raises StoreError."""
         found: dict[Place, Stored | None] = dict.fromkeys(places)
         with self.writing() as connection:
-            for start in range(0, len(places), _LOAD_CHUNK):
-                _load(connection, places[start : start + _LOAD_CHUNK], found)
+            for start in range(0, len(places), LOAD_CHUNK):
+                load_into(connection, places[start : start + LOAD_CHUNK], found)
         return found
 
     def states(self, stream: Stream, first: int, last: int) -> list[tuple[int, int, int]]:
@@ -39,9 +39,10 @@ class Prefixes(Database):
             return [(row.sector, row.length, row.state) for row in connection.execute(query)]
 
 
-def _load(
+def load_into(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
+    """Read at most LOAD_CHUNK sectors; what is not stored is left as it is in `found`."""
     parts: dict[Place, bytearray] = {}
     pieces, sectors = tables.pieces, tables.sectors
     query = sa.select(pieces).where(at_places(pieces, places)).order_by(pieces.c.offset)

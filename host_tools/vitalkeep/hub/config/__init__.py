@@ -9,4 +9,5 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("time", "vitalkeep.hub.config.basics", "TimeSettings"),
     ("cluster", "vitalkeep.hub.worker", "ClusterSettings"),
     ("duties", "vitalkeep.hub.duties", "DutySettings"),
+    ("exchange", "vitalkeep.hub.exchange.settings", "ExchangeSettings"),
 )

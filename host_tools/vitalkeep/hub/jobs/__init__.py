@@ -17,6 +17,7 @@ from vitalkeep.hub.jobs import (
     continuity,
     days,
     decoding,
+    exchange,
     house,
     others,
     share,
@@ -37,4 +38,5 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("broker", broker.run),
     ("decoding", decoding.run),
     ("days", days.run),
+    ("exchange", exchange.run),
 )

@@ -332,9 +332,9 @@ class App:
 
         return CommandDesk(self, nonce, sender)
 
-    def stored(self, cls, number):
+    def stored(self, cls, number, copies):
         """A site has a whole sector: give it up on flash once the class's policy allows."""
-        self.copies.stored(cls, number)
+        self.copies.stored(cls, number, copies)
 
     def notice_link(self, event, text):
         self.recorder.say(0, event, text)

@@ -113,7 +113,7 @@ class FakeGateway:
     def connect(self) -> None:
         """Begin a session."""
         self.nonce = os.urandom(8)
-        self.sender = Sender(self.journal, 65536, lambda cls, n: self.whole.append((cls, n)))
+        self.sender = Sender(self.journal, 65536, lambda cls, n, _: self.whole.append((cls, n)))
 
     def observe(self, cls: int = 0, device: int = 0, **values: int) -> None:
         """Record {parameter: value} now, as one commit; parameters are p1, p2 ..."""

@@ -20,9 +20,14 @@ class Copies:
         self._cls = len(CLASSES)  # where a count is, past the last class when there is none
         self._number = 0
 
-    def stored(self, cls, number):
-        """A site has a whole closed sector."""
-        count = sum(sender.has(cls, number) for sender in self._senders)
+    def stored(self, cls, number, told=1):
+        """A site has a whole closed sector; it knows that `told` sites in all have it."""
+        count = 0
+        for sender in self._senders:
+            copies = sender.copies(cls, number)
+            count += copies > 0
+            told = max(told, copies)
+        count = max(count, told) if count else 0
         if count >= (min(_A_WANTS, len(self._senders)) if cls == 0 else 1):
             self._journal.release(cls, number)
         elif count:
@@ -31,6 +36,8 @@ class Copies:
     def recount(self):
         """A site lost its store: what was said to be stored may not be. Begins all over."""
         self._journal.pool.forget_copies()
+        for sender in self._senders:
+            sender.forget_copies()
         self.count()
 
     def count(self):

@@ -39,8 +39,8 @@ class Sender:
 
     journal       the Journal
     window_bytes  how many log bytes may wait for receipts
-    on_whole      on_whole(cls, number): the site has durably stored a whole closed sector; not
-                  called for all those that it names when it says what it has
+    on_whole      on_whole(cls, number, copies): the site has durably stored a whole closed sector
+                  and knows of so many copies; not called for all those that it names in maps
     """
 
     _chunk = bytearray(_CHUNK)  # one for all: nothing in it outlives a call
@@ -68,6 +68,7 @@ class Sender:
         self._old = [(-1, 0)] * len(CLASSES)  # the same in the backlog, -1 before the first
         self._below = [0] * len(CLASSES)  # every sector below is stored at the site, or gone
         self._whole = [set() for _ in CLASSES]  # and these above
+        self.forget_copies()
         self._parts = {}
 
     def assign(self, classes, stands_in):
@@ -92,6 +93,21 @@ class Sender:
         """Return True when the site has the whole of a sector."""
         return number < self._below[cls] or number in self._whole[cls]
 
+    def copies(self, cls, number):
+        """Return how many sites have a sector by this one's word, 0 when it has not itself."""
+        if not self.has(cls, number):
+            return 0
+        for of_cls, first, count, bits in self._copied:
+            at = number - first
+            if of_cls == cls and (at < 0 or (at < count and bits[at >> 3] >> (at & 7) & 1)):
+                return self._copies
+        return 1
+
+    def forget_copies(self):
+        """Forget what the site said of other sites: one of these lost its store."""
+        self._copied = ()  # maps, as in a receipt
+        self._copies = 1
+
     # --- receipts ---
 
     def receipt(self, receipt, now_ms):
@@ -100,11 +116,13 @@ class Sender:
             self._start_over(receipt)
         elif not self.ready or receipt.epoch != self.epoch:
             return
+        elif receipt.maps:
+            self._copied, self._copies = receipt.maps, receipt.copies
         for cls, number, length, digest in receipt.entries:
             if cls >= len(CLASSES) or length > SECTOR_SIZE:
                 self.mismatches += 1
             elif self._agrees(cls, number, length, digest):
-                self._stored(cls, number, length, receipt.have, now_ms)
+                self._stored(cls, number, length, receipt, now_ms)
         for cls in range(len(CLASSES)):
             self._advance(cls)
 
@@ -127,10 +145,10 @@ class Sender:
         for cls in range(len(CLASSES)):
             self._live[cls] = (self._journal.newest(cls)[0], 0)
 
-    def _stored(self, cls, number, length, have, now_ms):
+    def _stored(self, cls, number, length, receipt, now_ms):
         if length == SECTOR_SIZE or self._is_whole_orphan(cls, number, length):
-            self._now_whole(cls, number)
-        elif have:
+            self._now_whole(cls, number, receipt.copies)
+        elif receipt.have:
             if number == self._live[cls][0]:
                 self._live[cls] = (number, length)
             else:
@@ -153,10 +171,12 @@ class Sender:
         journal = self._journal
         return journal.is_orphan(cls, number) and length == journal.closed_end(cls, number)
 
-    def _now_whole(self, cls, number):
-        if not self.has(cls, number):
+    def _now_whole(self, cls, number, copies):
+        known = self.has(cls, number)
+        if not known:
             self._whole[cls].add(number)
-            self._on_whole(cls, number)
+        if not known or copies > 1:
+            self._on_whole(cls, number, copies)
 
     def _advance(self, cls):
         whole = self._whole[cls]

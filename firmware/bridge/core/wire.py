@@ -154,6 +154,7 @@ class Receipt:
              stored, and `digest` is 8 bytes of their SHA-256 (released mark as never cleared)
     maps     list of (class, first sector, count, bits): all below `first` that the gateway holds
              is stored whole, seal included, and sector first + i where bit i is set
+    copies   at least so many sites are known to have all that `entries` and `maps` name
     utc_ms   the site's clock when it wrote this
     echo_ms  `mono` of the heartbeat it answers, 0 when it answers none
     """

@@ -54,7 +54,8 @@ class Forwarder:
              notice_renewal(site) that its store is a new one,
              notice_answer() that a site said what it has,
              notice_certificate(text) that a successor took over or failed,
-             stored(cls, number) hears of each sector the site has stored whole,
+             stored(cls, number, copies) hears of each sector the site has stored whole, and of
+             how many sites that one knows to have it,
              settle() is awaited before a step that computes for long
              open_desk(nonce, sender) returns who takes the commands of a session
     """
@@ -325,7 +326,7 @@ class Forwarder:
         self.sender.receipt(receipt, self._heard_ms)
         if self.sender.renewals != renewals:
             self._gateway.notice_renewal(self.site)
-        if receipt.have:
+        if receipt.have or receipt.maps:
             self._gateway.notice_answer()
         if receipt.have or receipt.entries:
             self._set_up(True)

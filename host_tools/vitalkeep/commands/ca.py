@@ -94,7 +94,8 @@ def create(
     "--host",
     "hosts",
     multiple=True,
-    help="For a site or node: a name or address that its broker is reached by. May be repeated.",
+    help="A name or address that the broker of a site or node is reached by, or a hub by other "
+    "hubs. May be repeated.",
 )
 @click.option("--days", type=click.IntRange(1, 3650), help="Default: 397; gateways, relays 730.")
 @_out_option

@@ -16,7 +16,8 @@ Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # by table
 
 _WRONG = (FormatError, ValueError, IndexError, KeyError, OverflowError, struct.error)
-_OF_THE_HUB = 0  # an event that no gateway wrote
+OF_THE_HUB = 0  # an event that no gateway wrote
+DECODED = ("observations", "alarms", "events", "gaps")  # tables whose rows name their sector
 
 
 def decode(sector: Sector, grown: bytes, now_ms: int) -> tuple[Rows, str]:
@@ -98,6 +99,11 @@ def row_of(record: Any, place: Place, now_ms: int) -> tuple[str, Row] | None:
     return None
 
 
+def row_place(row: Row) -> Place:
+    """Return the sector in which a row's record stands."""
+    return Place(row["gateway"], row["log"], row["cls"], row["sector"])
+
+
 def block_row(block: Block, place: Place, day: int) -> Row:
     """Return the row of a block of observations as it is now."""
     return place._asdict() | {
@@ -130,8 +136,15 @@ def orphan_row(header: Header, place: Place, now_ms: int) -> Row:
     return _hub_row(header, place, SEAL_AT, "orphan", text, now_ms)
 
 
+def silent_row(header: Header, place: Place, now_ms: int) -> Row:
+    """Return the events row of a sector whose gateway fell silent, at the place of its seal."""
+    where = f"class {CLASSES[place.cls]} sector {place.sector}"
+    text = f"{where}: nothing was heard of its gateway for long, it has no seal"
+    return _hub_row(header, place, SEAL_AT, "orphan", text, now_ms)
+
+
 def _hub_row(header: Header, place: Place, offset: int, name: str, text: str, now_ms: int) -> Row:
     # No record starts at these offsets, so the position is the row's own.
     row: Row = place._asdict() | {"offset": offset, "idx": 0}
     row |= {"boot": header.boot, "mono_ms": header.mono_ms}
-    return row | {"event": _OF_THE_HUB, "name": name, "text": text, "stored_ms": now_ms}
+    return row | {"event": OF_THE_HUB, "name": name, "text": text, "stored_ms": now_ms}

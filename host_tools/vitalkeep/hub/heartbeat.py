@@ -24,6 +24,7 @@ class Heartbeat:
     backlog     by class number: bytes this site has not been sent
     clock_error_ms  how far its clock may be off, None while it is unknown
     hours_left  until the log is full, None when the gateway does not say
+    payload     as it came, for other sites to check
     certificate_days  its certificate and its CA are good for so long, None for not known
     """
 
@@ -45,6 +46,7 @@ class Heartbeat:
     hours_left: float | None
     certificate_days: int | None = None
     clock_error_ms: int | None = None
+    payload: bytes = b""
 
 
 def _whole(value: Any, name: str, low: int = 0, high: int = 2**62) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.core import wire
@@ -20,11 +20,23 @@ from bridge.core.journal.seal import FIRST_SEAL
 from vitalkeep.hub import sectors
 from vitalkeep.hub.chains import KeyChains, begins_epoch
 from vitalkeep.hub.columns import Blocks
-from vitalkeep.hub.decode import Row, Rows, block_row, decode, epoch_row, orphan_row
+from vitalkeep.hub.decode import (
+    DECODED,
+    OF_THE_HUB,
+    Row,
+    Rows,
+    block_row,
+    decode,
+    epoch_row,
+    orphan_row,
+    row_place,
+    silent_row,
+)
 from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
 from vitalkeep.hub.radio import Heard, RadioDesk
 from vitalkeep.hub.sectors import Place, Sector, Stored
 from vitalkeep.hub.spans import Spans
+from vitalkeep.hub.tags import pack_tag
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 
@@ -38,11 +50,26 @@ Stream = tuple[bytes, bytes, int]  # gateway, log, class
 
 @dataclass(frozen=True)
 class Run:
-    """A run whose tag is right: bytes at `offset` of a sector, released mark as never cleared."""
+    """A run whose tag is right: bytes at `offset` of a sector, released mark as never cleared.
+
+    tag  empty where it is not that of these very bytes
+    """
 
     place: Place
     offset: int
     data: bytes
+    tag: bytes = b""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A whole sector from another site; `previous` is the tag of the one before as it has that,
+    None where it has not.
+    """
+
+    place: Place
+    data: bytes
+    previous: bytes | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +86,7 @@ class Change:
 
     The store must have `old` bytes of it, decoded up to `old_decoded`, or refuse the whole batch.
     spans  None where they are not known, as nothing was decoded
+    tags   of the runs that `piece` came in, see tags.py
     """
 
     place: Place
@@ -71,6 +99,7 @@ class Change:
     old_decoded: int = 0
     decoded: int = 0
     day: int = 0
+    tags: bytes = b""
 
 
 @dataclass
@@ -84,6 +113,8 @@ class Batch:
     touched   what the receipts are about
     worker, fences  who writes, and under which fence each gateway of the batch is its own; no
                     fences where there is one hub alone
+    replaced  sectors whose bytes were wrong: what was decoded of them is wrong, too
+    refused   sealed sectors of another site that are not stored, each with the reason
     """
 
     now_ms: int
@@ -100,9 +131,22 @@ class Batch:
     dirty: dict[Place, int] = field(default_factory=dict)
     worker: str = ""
     fences: dict[bytes, int] = field(default_factory=dict)
+    tags: dict[Place, bytes] = field(default_factory=dict)
+    replaced: set[Place] = field(default_factory=set)
+    refused: list[tuple[Place, str]] = field(default_factory=list)
 
     def add(self, table: str, row: Row) -> None:
         self.rows.setdefault(table, []).append(row)
+
+    def take_back(self, place: Place) -> None:
+        """Note that a sector's bytes were wrong, and drop what was decoded of them just now."""
+        self.replaced.add(place)
+        self.tags.pop(place, None)
+        for table in DECODED:
+            rows = self.rows.pop(table, [])
+            kept = [r for r in rows if row_place(r) != place or r.get("event") == OF_THE_HUB]
+            if kept:
+                self.rows[table] = kept
 
     def is_empty(self) -> bool:
         return not (self.changes or self.rows or self.heads or self.radio or self.story)
@@ -158,7 +202,7 @@ class Ingest:
             if leaf == "health":
                 beat = parse_heartbeat(gateway, wire.parse_status(payload, key, gateway))
                 self.counters["heartbeats"] += 1
-                return beat
+                return replace(beat, payload=bytes(payload))
             if leaf == "state":
                 return Hint(gateway, b'"online"' in payload)
             if leaf[:4] != "log/" or leaf[4:] not in tuple(layout.CLASSES):
@@ -177,7 +221,9 @@ class Ingest:
             return None
         self.counters["runs"] += 1
         place = Place(gateway, run.log_id, cls, run.sector)
-        return Run(place, run.offset, sectors.normalised(run.offset, run.data))
+        data = sectors.normalised(run.offset, run.data)
+        tag = payload[-wire.RUN_TAG :] if data == run.data else b""
+        return Run(place, run.offset, data, bytes(tag))
 
     def _stranger(self, gateway: bytes) -> None:
         known = gateway in self._gateways
@@ -244,7 +290,8 @@ class Ingest:
                 sector.day = batch.now_ms // DAY_MS
             grown = (data[old:], len(data), sector.state, spans, whole)
             decoded = (sector.decoded_stored, sector.decoded)
-            batch.changes.append(Change(place, old, *grown, *decoded, sector.day))
+            tags = batch.tags.get(place, b"")
+            batch.changes.append(Change(place, old, *grown, *decoded, sector.day, tags))
             sector.decoded_stored = sector.decoded
             for block in sector.blocks.take_changed():
                 batch.blocks.append(block_row(block, place, sector.day))
@@ -261,7 +308,7 @@ class Ingest:
         verdict, new = sectors.fit(sector.data, run.offset, run.data)
         if verdict == sectors.BEYOND:
             self.counters["out_of_order"] += 1
-            if not sector.hold(run.offset, run.data):
+            if not sector.hold(run.offset, run.data, run.tag):
                 self.counters["pending_full"] += 1
             return False
         if verdict == sectors.CONFLICT:
@@ -274,6 +321,82 @@ class Ingest:
             self._touch(run.place, batch)
             return False
         return self._append(sector, run, new, batch)
+
+    def knows(self, place: Place) -> bool:
+        """Say whether the vault knows a sector's gateway, and its log as one of that gateway."""
+        known = self._gateways.get(place.gateway)
+        return known is not None and place.log in known.logs
+
+    def admits(self, gateway: bytes) -> bool:
+        """Say whether runs of a gateway are taken: the vault knows it, and nobody revoked it."""
+        return gateway in self._uplink_keys
+
+    def take_sealed(self, sealed: Sealed, batch: Batch) -> None:
+        """Apply a whole sector of a log that the vault knows, loaded with its neighbours.
+
+        Nothing is believed: its seal must fit, and only the gateway could make that. It then
+        takes the place of bytes that contradict it, which go to the quarantine.
+        """
+        reason = self._take_sealed(sealed.place, sealed.data, sealed.previous, batch)
+        if reason:
+            batch.refused.append((sealed.place, reason))
+
+    def _take_sealed(self, place: Place, data: bytes, previous: bytes | None, batch: Batch) -> str:
+        sector = self._sectors[place]
+        if sector.state == sectors.PROVEN and sector.data == data:
+            return ""
+        reason = self._refusal(place, data)
+        if reason or not self._is_authentic(place, data, previous):
+            return reason or "wrong_seal"
+        run = Run(place, 0, data)
+        if sector.state == sectors.PROVEN:
+            self._refuse(run, batch, "two_seals")
+            return "two_seals"
+        state = self._prove(place, data)
+        if state == sectors.BROKEN:
+            return "out_of_order"  # the sector before is not what it was chained to: settle that
+        verdict, new = sectors.fit(sector.data, 0, data)
+        if verdict == sectors.APPEND:
+            self._append(sector, run, new, batch)
+        else:
+            self._replace(sector, data, state, batch)
+        return ""
+
+    def _replace(self, sector: Sector, data: bytes, state: int, batch: Batch) -> None:
+        """Put sealed bytes in the place of a whole sector, or of a prefix that differs."""
+        place = sector.place
+        batch.dirty.setdefault(place, len(sector.data))
+        self._touch(place, batch)
+        if not data.startswith(sector.data):
+            self._refuse(Run(place, 0, bytes(sector.data)), batch, "superseded")
+            batch.take_back(place)
+            stored = (sector.decoded_stored, sector.day)
+            self._sectors[place] = sector = Sector(place, None)
+            sector.decoded_stored, sector.day = stored
+            # At once, unlike other whole sectors: whoever decodes the old bytes late then finds
+            # that the store has gone beyond them.
+            self._decode(sector, data, batch)
+        sector.data[:] = data
+        sector.state = state
+        sector.reader = None
+        self._prove_next(sector, batch)
+
+    def _is_authentic(self, place: Place, data: bytes, previous: bytes | None) -> bool:
+        header = layout.parse_header(data)
+        tags = [previous]
+        if header.number == header.epoch_first:
+            tags = [bytes(FIRST_SEAL)]
+        elif before := self._sectors.get(place._replace(sector=place.sector - 1)):
+            tags.append(before.tag())
+        key = self._chain(place).key(header)
+        for tag in tags:
+            if tag is not None:
+                try:
+                    verify_seal(data, key, tag)
+                    return True
+                except (FormatError, TagError):
+                    continue  # the other may be the one that its gateway chained it to
+        return False
 
     def _append(self, sector: Sector, run: Run, new: bytes, batch: Batch) -> bool:
         place, old = sector.place, len(sector.data)
@@ -292,6 +415,9 @@ class Ingest:
                 self._refuse(run, batch, "seal_mismatch")
         batch.dirty.setdefault(place, old)
         self._touch(place, batch)
+        if run.tag:
+            tag = pack_tag(run.offset, len(run.data), run.tag)
+            batch.tags[place] = batch.tags.get(place, b"") + tag
         # The last bytes of a sector of which nothing was decoded: no time for all of it now.
         known = sector.reader is not None or sector.undecodable
         if known or (batch.decode and (batch.thorough or len(grown) < layout.SECTOR_SIZE)):
@@ -316,12 +442,13 @@ class Ingest:
         while grew and sector.pending:
             grew = False
             waiting, sector.pending = sector.pending, []
-            for offset, data in waiting:
+            for offset, data, tag in waiting:
                 verdict, _ = sectors.fit(sector.data, offset, data)
                 if verdict == sectors.BEYOND:
-                    sector.pending.append((offset, data))
+                    sector.pending.append((offset, data, tag))
                 elif verdict != sectors.DUPLICATE:
-                    grew = self._apply(sector, Run(sector.place, offset, data), batch) or grew
+                    run = Run(sector.place, offset, data, tag)
+                    grew = self._apply(sector, run, batch) or grew
 
     # --- seals ---
 
@@ -392,18 +519,30 @@ class Ingest:
         self._close_orphan(before, sector, batch)
         self._close_orphan(sector, behind, batch)
 
-    @staticmethod
-    def _close_orphan(sector: Sector | None, behind: Sector | None, batch: Batch) -> None:
+    def _close_orphan(self, sector: Sector | None, behind: Sector | None, batch: Batch) -> None:
         """Close a sector that the one behind it shows to be without a key."""
         if sector is None or behind is None or sector.state != sectors.OPEN:
             return
         if min(len(sector.data), len(behind.data)) < layout.HEADER_SIZE:
             return
         if begins_epoch(layout.parse_header(behind.data)):
-            batch.dirty.setdefault(sector.place, len(sector.data))
-            sector.state = sectors.ORPHAN
-            header = layout.parse_header(sector.data)
-            batch.add("events", orphan_row(header, sector.place, batch.now_ms))
+            self._orphan(sector, orphan_row, batch)
+
+    def close_silent(self, place: Place, batch: Batch) -> None:
+        """Close an open sector, which is loaded, of which nobody has heard for long.
+
+        Should its gateway come back, its runs and its seal are taken all the same.
+        """
+        sector = self._sectors[place]
+        if sector.state == sectors.OPEN and len(sector.data) >= layout.HEADER_SIZE:
+            self._orphan(sector, silent_row, batch)
+
+    @staticmethod
+    def _orphan(sector: Sector, row: Callable[..., Row], batch: Batch) -> None:
+        batch.dirty.setdefault(sector.place, len(sector.data))
+        sector.state = sectors.ORPHAN
+        header = layout.parse_header(sector.data)
+        batch.add("events", row(header, sector.place, batch.now_ms))
 
     # --- records ---
 

@@ -14,12 +14,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bridge.core import wire
+from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.consume import Message, Publish
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.heartbeat import Heartbeat, Session
-from vitalkeep.hub.ingest import Batch, Ingest, Run
+from vitalkeep.hub.ingest import Batch, Change, Ingest, Run, Sealed, Stream
 from vitalkeep.hub.radio import Heard
-from vitalkeep.hub.receipts import Map, Receipts, entry, survey, surveyed
+from vitalkeep.hub.receipts import Map, Receipts, entry, map_of, survey, surveyed
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import FencedError, Late, StaleError, Store, StoreError, utc_now_ms
 from vitalkeep.hub.ward import Ward
@@ -46,6 +47,8 @@ class Intake:
     receipting  False while the store refuses; `reason` then says why
     batches     commits so far; commit_ms: how long the last one took
     worker      whose leases say which gateways are served here; None: all are
+    on_commit   each is told of the changes of a commit once they are durable
+    copied      copied(log, first, last): which of these sectors two sites or more have, proved
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class Intake:
         self.reason = ""
         self.batches = 0
         self.commit_ms = 0.0
+        self.on_commit: list[Callable[[Sequence[Change]], None]] = []
+        self.copied: Callable[[Stream, int, int], Sequence[int]] = lambda stream, first, last: ()
         self.ingest = Ingest(vault.gateways(), Aes256)
         self._store = store
         self._ward = ward
@@ -95,19 +100,29 @@ class Intake:
     ) -> None:
         """Store what was decoded late, and show it: all that the store did not have by now."""
         async with self._lock:
-            taken = await self._retry(lambda: self._store.commit_late(found))
+            taken = await self._commit_late(found)
             now_ms = utc_now_ms()
             alarms: list[tuple[bytes, str]] = []
             for place, error in undecodable:
-                self.ingest.note_undecodable(place, error, alarms)
+                if self.serves(place.gateway):
+                    self.ingest.note_undecodable(place, error, alarms)
             self._tell(alarms, now_ms)
             for late in taken:
                 self.ingest.decoded(late.place, late.was, late.decoded, late.spans)
                 self._ward.stored(late.rows, now_ms)
 
+    async def _commit_late(self, found: Sequence[Late]) -> list[Late]:
+        while True:
+            found = [late for late in found if self.serves(late.place.gateway)]
+            fences = self._fences({late.place.gateway for late in found})
+            try:
+                return await self._retry(partial(self._store.commit_late, found, *fences))
+            except FencedError as error:
+                self._without(error.gateways, [], [], {})  # their worker decodes it, too
+
     def knows(self, place: Place) -> bool:
         """Return True for a sector of a gateway that is served here, and whose key is known."""
-        return place.gateway in self._gateways and self._serves(place.gateway)
+        return place.gateway in self._gateways and self.serves(place.gateway)
 
     async def write_story(self) -> None:
         """Store the story lines that no batch has taken along."""
@@ -130,10 +145,11 @@ class Intake:
                 self.ingest.forget()
                 raise
             self.ingest.trim()
-            served = [found for found in heard if self._serves(found.gateway)]
+            served = [found for found in heard if self.serves(found.gateway)]
             return answers + [self._radio_answer(found) for found in served]
 
-    def _serves(self, gateway: bytes) -> bool:
+    def serves(self, gateway: bytes) -> bool:
+        """Say whether a gateway is served here, and not by another worker."""
         return self._worker is None or self._worker.serves(gateway)
 
     async def settle(self) -> None:
@@ -157,6 +173,63 @@ class Intake:
                     beats.append(replace(session.beat, ask=True, mono_ms=0))
             return await self._retry(lambda: self._answers(Batch(utc_now_ms()), beats))
 
+    async def merge(
+        self, runs: list[Run], sealed: Sequence[Sealed]
+    ) -> tuple[Batch, list[Publish]]:
+        """Store what another site gave: runs as their gateways sent them, and whole sectors.
+
+        runs     as `ingest.parse` returned them; sealed: of logs that the vault knows
+        Returns  the batch that was committed, and receipts for gateways that are here
+        """
+        async with self._lock:
+            try:
+                batch = await self._commit(runs, [], {}, sealed)
+                answers = await self._retry(lambda: self._answers(batch, []))
+            except BaseException:
+                self.ingest.forget()
+                raise
+            self.ingest.trim()
+            return batch, answers
+
+    async def close_orphans(self, places: Sequence[Place]) -> None:
+        """Close open sectors of which nobody has heard for long."""
+        async with self._lock:
+            try:
+                await self._commit([], [], {}, silent=places)
+            except BaseException:
+                self.ingest.forget()
+                raise
+            self.ingest.trim()
+
+    @property
+    def busy(self) -> bool:
+        """Say whether a batch is being committed right now."""
+        return self._lock.locked()
+
+    def tell_copies(self, digests: dict[Place, bytes], copies: int) -> list[Publish]:
+        """Return receipts for sectors that so many sites have; each with its entry's digest."""
+        of_gateway: dict[bytes, list[Any]] = {}
+        for place, digest in digests.items():
+            session = self._sessions.get(place.gateway)
+            beat = session.beat if session else None
+            oldest = beat.heads.get(place.cls, (-1, -1, 0))[0] if beat else -1
+            # What the gateway no longer holds does not concern it.
+            if beat is not None and beat.log == place.log and 0 <= oldest <= place.sector:
+                found = (place.cls, place.sector, SECTOR_SIZE, digest)
+                of_gateway.setdefault(place.gateway, []).append(found)
+        now_ms = utc_now_ms()
+        answers: list[Publish] = []
+        for gateway, entries in of_gateway.items():
+            beat = self._sessions[gateway].beat
+            if beat is None or gateway not in self._gateways:
+                continue
+            known = self._gateways[gateway]
+            for payload in self._receipts.entries(
+                known, beat.log, beat.nonce, entries, now_ms, copies
+            ):
+                answers.append((wire.topic(gateway, "receipt"), payload))
+        return answers
+
     def _sort(self, messages: Sequence[Message]) -> tuple[list[Run], list[Heartbeat], list[Heard]]:
         runs: list[Run] = []
         heard: list[Heard] = []
@@ -165,12 +238,12 @@ class Intake:
         for message in messages:
             found = self.ingest.parse(message.topic, message.payload)
             if isinstance(found, Run):
-                if self._serves(found.place.gateway):
+                if self.serves(found.place.gateway):
                     runs.append(found)
                 else:
                     self.ingest.counters["not_ours"] += 1
             elif isinstance(found, Heard):
-                if self._serves(found.gateway):
+                if self.serves(found.gateway):
                     heard.append(found)
             elif isinstance(found, Heartbeat):
                 if not self._sessions.setdefault(found.gateway, Session()).hear(found):
@@ -178,7 +251,7 @@ class Intake:
                     continue
                 self._ward.hear(found, now_ms)
                 self.ingest.radio.hear(found)
-                if not self._serves(found.gateway):
+                if not self.serves(found.gateway):
                     continue  # its worker answers
                 asked = beats.get(found.gateway)
                 if asked is None or found.ask or not asked.ask or found.nonce != asked.nonce:
@@ -209,17 +282,24 @@ class Intake:
         return wire.topic(heard.station, "air"), payload
 
     async def _commit(
-        self, runs: list[Run], beats: list[Heartbeat], radio: dict[bytes, Row]
+        self,
+        runs: list[Run],
+        beats: list[Heartbeat],
+        radio: dict[bytes, Row],
+        sealed: Sequence[Sealed] = (),
+        silent: Sequence[Place] = (),
     ) -> Batch:
         batch: Batch | None = None
         while True:
             if batch is None:
-                batch = await self._retry(partial(self._prepare, runs))
+                batch = await self._retry(partial(self._prepare, runs, sealed, silent))
                 batch.radio = radio
                 self._note(batch, beats)
                 lost = self._fence(batch)
                 if lost:
                     runs, beats, radio = self._without(lost, runs, beats, radio)
+                    sealed = [whole for whole in sealed if whole.place.gateway not in lost]
+                    silent = [place for place in silent if place.gateway not in lost]
                     batch = None
                     continue
             if batch.is_empty():
@@ -237,6 +317,8 @@ class Intake:
             except FencedError as error:
                 # What they sent is neither stored nor acknowledged: their worker gets it again.
                 runs, beats, radio = self._without(error.gateways, runs, beats, radio)
+                sealed = [one for one in sealed if one.place.gateway not in error.gateways]
+                silent = [place for place in silent if place.gateway not in error.gateways]
                 batch = None
                 continue
             self.commit_ms = (asyncio.get_running_loop().time() - started) * 1000
@@ -246,16 +328,24 @@ class Intake:
             self._ward.stored(batch.rows, batch.now_ms)
             for row in radio.values():
                 self._ward.by_radio(row)
+            for listener in self.on_commit:
+                listener(batch.changes)
             return batch
 
     def _fence(self, batch: Batch) -> set[bytes]:
         """Put the fences of a batch into it; returns gateways that are not served any more."""
         if self._worker is None:
             return set()
-        wanted, known = batch.gateways(), self._worker.fences
-        batch.worker = self._worker.name
-        batch.fences = {gateway: known[gateway] for gateway in wanted if gateway in known}
-        return wanted - set(known)
+        wanted = batch.gateways()
+        batch.worker, batch.fences = self._fences(wanted)
+        return wanted - set(batch.fences)
+
+    def _fences(self, gateways: Collection[bytes]) -> tuple[str, dict[bytes, int]]:
+        """Return this worker's name, and the fences of those gateways that it serves."""
+        if self._worker is None:
+            return "", {}
+        known = self._worker.fences
+        return self._worker.name, {one: known[one] for one in gateways if one in known}
 
     def _without(
         self,
@@ -324,9 +414,12 @@ class Intake:
 
     # --- on the worker ---
 
-    def _prepare(self, runs: list[Run]) -> Batch:
+    def _prepare(
+        self, runs: list[Run], sealed: Sequence[Sealed], silent: Sequence[Place]
+    ) -> Batch:
         ingest, store = self.ingest, self._store
-        places = ingest.missing([run.place for run in runs])
+        asked = [run.place for run in runs] + [whole.place for whole in sealed] + [*silent]
+        places = ingest.missing(asked)
         if places:
             for place, stored in store.load(places).items():
                 ingest.load(place, stored)
@@ -337,6 +430,10 @@ class Intake:
         for run in runs:
             batch.decode = self._is_live(run) and time.monotonic() < deadline
             ingest.take(run, batch)
+        for whole in sealed:
+            ingest.take_sealed(whole, batch)
+        for place in silent:
+            ingest.close_silent(place, batch)
         ingest.finish(batch)
         return batch
 
@@ -351,15 +448,26 @@ class Intake:
             found = [self.ingest.sector(place) for place in places]
             for payload in self._receipts.stored(known, of_log, nonce, found, now_ms):
                 answers.append((wire.topic(gateway, "receipt"), payload))
-        served = [beat for beat in beats if self._serves(beat.gateway)]
+        served = [beat for beat in beats if self.serves(beat.gateway)]
         said = self._survey([beat for beat in served if beat.ask])
         for beat in served:
             maps, parts = said.get(beat.gateway, ([], []))
             entries = [entry(self.ingest.sector(place)) for place in parts]
-            of = self._gateways[beat.gateway]
+            of, topic = self._gateways[beat.gateway], wire.topic(beat.gateway, "receipt")
             payload = self._receipts.answer(of, beat, now_ms, maps, entries)
-            answers.append((wire.topic(beat.gateway, "receipt"), payload))
+            answers.append((topic, payload))
+            if beat.ask and (copied := self._copied_maps(beat)):
+                answers.append((topic, self._receipts.copied(of, beat, copied, 2, now_ms)))
         return answers
+
+    def _copied_maps(self, beat: Heartbeat) -> list[Map]:
+        """Return maps of what at least two sites have of what the gateway still holds."""
+        maps = []
+        for stream, oldest, newest in surveyed(beat):
+            found = self.copied(stream, oldest, newest)
+            if found:
+                maps.append(map_of(stream[2], oldest, newest, found))
+        return maps
 
     def _survey(self, asking: list[Heartbeat]) -> dict[bytes, tuple[list[Map], list[Place]]]:
         """Return by gateway what this site has, its partly stored sectors loaded."""
@@ -404,4 +512,5 @@ def _heads_row(beat: Heartbeat, now_ms: int) -> dict[str, Any]:
         "mono_ms": beat.mono_ms,
         "fields": json.dumps(fields),
         "at_ms": now_ms,
+        "payload": beat.payload,
     }

@@ -18,7 +18,7 @@ from vitalkeep.hub.sectors import Place, Sector
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 
-COPIES = 1  # this site's own; other sites' are not counted until they were read back
+OWN = 1  # copies: other sites' count once they were read back, and are told by themselves
 
 Entry = tuple[int, int, int, bytes]  # class, sector, length, digest
 Map = tuple[int, int, int, bytes]  # class, first sector, count, bits
@@ -55,10 +55,11 @@ class Receipts:
         maps: Sequence[Map] = (),
         have: bool = False,
         echo_ms: int = 0,
+        copies: int = OWN,
     ) -> bytes:
         receipt = wire.Receipt(self.site, self.epoch, gateway.id, log, nonce)
         receipt.utc_ms, receipt.echo_ms = utc_ms, echo_ms
-        receipt.copies, receipt.have = COPIES, have
+        receipt.copies, receipt.have = copies, have
         receipt.entries, receipt.maps = list(entries), list(maps)
         return bytes(wire.pack_receipt(receipt, self._key(gateway)))
 
@@ -86,11 +87,29 @@ class Receipts:
     ) -> list[bytes]:
         """Return the receipts for sectors that a commit touched."""
         entries = [entry(sector) for sector in touched if sector.data or sector.cold]
+        return self.entries(gateway, log, nonce, entries, utc_ms)
+
+    def entries(
+        self,
+        gateway: Gateway,
+        log: bytes,
+        nonce: bytes,
+        entries: Sequence[Entry],
+        utc_ms: int,
+        copies: int = OWN,
+    ) -> list[bytes]:
+        """Return the receipts that say of each entry that so many sites have it."""
         step = wire.ENTRIES_MAX
         return [
-            self._pack(gateway, log, nonce, utc_ms, entries=entries[at : at + step])
+            self._pack(gateway, log, nonce, utc_ms, entries=entries[at : at + step], copies=copies)
             for at in range(0, len(entries), step)
         ]
+
+    def copied(
+        self, gateway: Gateway, beat: Heartbeat, maps: Sequence[Map], copies: int, utc_ms: int
+    ) -> bytes:
+        """Return the receipt that says of all sectors in maps that so many sites have them."""
+        return self._pack(gateway, beat.log, beat.nonce, utc_ms, maps=maps, copies=copies)
 
     def answer(
         self,
@@ -122,6 +141,20 @@ def surveyed(beat: Heartbeat) -> list[tuple[Stream, int, int]]:
     ]
 
 
+def map_of(cls: int, oldest: int, newest: int, stored: Iterable[int]) -> Map:
+    """Return the map that names the sectors `stored` of those from `oldest` to `newest`."""
+    first, numbers = oldest, set(stored)
+    # All below the map's first is stored: a map is short, and a log on a large chip is not.
+    while first in numbers:
+        first += 1
+    count = max(0, min(newest - first + 1, wire.MAP_SECTORS_MAX))
+    bits = bytearray((count + 7) // 8)
+    for number in numbers:
+        if first <= number < first + count:
+            bits[(number - first) >> 3] |= 1 << ((number - first) & 7)
+    return cls, first, count, bytes(bits)
+
+
 def survey(
     beat: Heartbeat, states: Mapping[Stream, list[tuple[int, int, int]]]
 ) -> tuple[list[Map], list[Place]]:
@@ -136,19 +169,11 @@ def survey(
     for stream, first, newest in surveyed(beat):
         cls, found = stream[2], states[stream]
         proven = {number for number, _, state in found if state == sectors.PROVEN}
-        # All below the map's first is stored: a map is short, and a log on a large chip is not.
-        while first in proven:
-            first += 1
-        count = max(0, min(newest - first + 1, wire.MAP_SECTORS_MAX))
-        bits = bytearray((count + 7) // 8)
-        for number in proven:
-            if first <= number < first + count:
-                bits[(number - first) >> 3] |= 1 << ((number - first) & 7)
         for number, length, state in found:
             if length and state != sectors.PROVEN:
                 # Whole and not proven goes as an entry: its digest speaks for it.
                 place = Place(beat.gateway, beat.log, cls, number)
                 (opened if number == newest else others).append(place)
-        maps.append((cls, first, count, bytes(bits)))
+        maps.append(map_of(cls, first, newest, proven))
     others.sort(key=lambda place: place.sector, reverse=True)
     return maps, (opened + others)[: wire.ENTRIES_MAX]

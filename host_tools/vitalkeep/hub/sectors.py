@@ -103,7 +103,7 @@ class Sector:
         self.data = bytearray(stored.data if stored else b"")
         self.state = stored.state if stored else OPEN
         self.cold = stored.cold if stored else None
-        self.pending: list[tuple[int, bytes]] = []
+        self.pending: list[tuple[int, bytes, bytes]] = []  # offset, bytes, the run's tag
         self.day = stored.day if stored else -1
         self.decoded = self.decoded_stored = stored.decoded if stored else 0
         self.undecodable = False
@@ -123,16 +123,16 @@ class Sector:
         sealed = layout.parse_seal(self.data) if self.whole else None
         return sealed[1] if sealed else None
 
-    def hold(self, offset: int, data: bytes) -> bool:
+    def hold(self, offset: int, data: bytes, tag: bytes = b"") -> bool:
         """Keep bytes that lie behind a hole; False when there is no room for them."""
         size = len(data)
-        for known_at, known in self.pending:
+        for known_at, known, _ in self.pending:
             at = offset - known_at
             if at >= 0 and known[at : at + size] == data:
                 return True
-        if size + sum(len(known) for _, known in self.pending) > PENDING_BYTES_MAX:
+        if size + sum(len(known) for _, known, _ in self.pending) > PENDING_BYTES_MAX:
             return False
-        self.pending.append((offset, data))
+        self.pending.append((offset, data, tag))
         self.pending.sort()
         return True
 

@@ -17,7 +17,7 @@ from vitalkeep.errors import ToolError
 from vitalkeep.keys.private_files import check_private
 
 WARN_DAYS = 28  # as gateways do
-_CIPHERS = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256"
+CIPHERS = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256"
 _PROBE_S = 5.0
 
 
@@ -55,7 +55,7 @@ class Identity:
                 )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks names and dates
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(_CIPHERS)
+        context.set_ciphers(CIPHERS)
         try:
             context.load_verify_locations(self.ca)
         except ssl.SSLError as error:

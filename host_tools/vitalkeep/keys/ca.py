@@ -47,12 +47,14 @@ class Role:
 
     prefix  of its CN: so no other role's name can look like a gateway's
     by_id   its holder's name is an id of 16 hex digits
+    may_serve  others may connect to its holder, too: with the host names that they do it by
     """
 
     usage: tuple[x509.ObjectIdentifier, ...]
     days: int
     prefix: str = ""
     by_id: bool = False
+    may_serve: bool = False
 
     @property
     def has_hosts(self) -> bool:
@@ -64,7 +66,7 @@ ROLES = {
     "gateway": Role((_CLIENT,), 730, by_id=True),
     "site": Role((_SERVER,), 397, "site-"),
     "node": Role((_SERVER, _CLIENT), 397, "node-"),  # of a broker's cluster: they call each other
-    "hub": Role((_CLIENT,), 397, "hub-"),
+    "hub": Role((_CLIENT,), 397, "hub-", may_serve=True),
     "relay": Role((_CLIENT,), 730, "relay-", by_id=True),
 }
 
@@ -273,11 +275,12 @@ class Authority:
 
         role   one of ROLES
         name   16 hex digits for gateways and relays; else lower-case letters, digits, hyphens
-        hosts  for a site or a node: every name and address that its broker is reached by
+        hosts  for a site or a node: every name and address that its broker is reached by; for
+               a hub: those that hubs of other sites reach it by, if there are other sites
         days   how long it is good, at most as long as the authority; by role when None
         """
         common_name = _common_name(role, name)
-        if ROLES[role].has_hosts != bool(hosts):
+        if ROLES[role].has_hosts != bool(hosts) and not ROLES[role].may_serve:
             raise ToolError(
                 f"{role} {name}: {'no host name or address' if not hosts else 'has no host name'}",
                 "A site and a node need what gateways reach them by: --host broker.example "
@@ -290,6 +293,7 @@ class Authority:
                 "the certificate authority itself has come to its end",
                 "Renew it first: vitalkeep ca renew --authority.",
             )
+        usage = [*ROLES[role].usage, *([_SERVER] if hosts and ROLES[role].may_serve else [])]
         key = ec.generate_private_key(ec.SECP256R1())
         serial = x509.random_serial_number()
         subject = x509.Name(
@@ -306,7 +310,7 @@ class Authority:
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(ROLES[role].usage), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(_authority_id(self.certificate.public_key()), critical=False)
         )

@@ -11,9 +11,14 @@ class Knower:
 
     def __init__(self):
         self.known = set()
+        self.mirrored = set()  # of these it knows that one more site has them
 
-    def has(self, cls, number):
-        return (cls, number) in self.known
+    def copies(self, cls, number):
+        place = (cls, number)
+        return (place in self.known) + (place in self.known & self.mirrored)
+
+    def forget_copies(self):
+        self.mirrored.clear()
 
 
 class TestCopies(unittest.TestCase):
@@ -42,6 +47,26 @@ class TestCopies(unittest.TestCase):
         self.store(1, 0, 1)
         self.assertEqual(self.state(0, 1), (True, True))
         self.assertEqual(self.state(0, 2), (False, False))
+
+    def test_class_a_is_released_when_one_says_that_both_have_it(self):
+        self.sites[0].known.add((0, 1))
+        self.copies.stored(0, 1, 2)
+        self.assertEqual(self.state(0, 1), (True, True))
+        self.sites[0].known.add((0, 2))
+        self.sites[0].mirrored.add((0, 2))
+        self.copies.count()
+        while self.copies.step():
+            pass
+        self.assertEqual(self.state(0, 2), (True, True))
+
+    def test_word_of_another_is_void_once_that_one_lost_its_store(self):
+        self.store(0, 0, 1)
+        self.sites[0].mirrored.add((0, 1))
+        self.copies.stored(0, 1, 2)
+        self.copies.recount()
+        while self.copies.step():
+            pass
+        self.assertEqual(self.state(0, 1), (True, False))
 
     def test_class_b_is_released_when_one_has_it(self):
         self.store(1, 1, 2)

@@ -17,7 +17,7 @@ class TestSender(unittest.TestCase):
         self.journal, self.clock = Flash(sectors=12).boot()
         self.whole = []
         self.sender = Sender(
-            self.journal, 16384, lambda cls, number: self.whole.append((cls, number))
+            self.journal, 16384, lambda cls, number, copies: self.whole.append((cls, number))
         )
         self.site = SmallSite()
         self.step = 0
@@ -165,6 +165,26 @@ class TestSender(unittest.TestCase):
         receipt.maps = [(0, newest + 5, 0, b"")]
         self.give(receipt)
         self.assertFalse(self.sender.has(0, newest))
+
+    def test_site_may_speak_for_another(self):
+        self.append(800)
+        self.ask()
+        self.deliver_all()
+        self.assertGreater(self.journal.newest(0)[0], 3)
+        told = []
+        self.sender._on_whole = lambda *news: told.append(news)
+        self.assertEqual(self.sender.copies(0, 0), 1)
+        receipt = self.site.receipt(NONCE, [(0, 1)])
+        receipt.copies = 2
+        self.give(receipt)
+        self.assertEqual(told, [(0, 1, 2)])
+        receipt.entries = []
+        receipt.maps = [(0, 1, 2, b"\x02")]  # all below 1, and 2
+        self.give(receipt)
+        self.assertEqual([self.sender.copies(0, number) for number in range(4)], [2, 1, 2, 1])
+        self.assertEqual(self.sender.copies(0, 10**6), 0)
+        self.sender.forget_copies()
+        self.assertEqual(self.sender.copies(0, 0), 1)
 
     def test_emptied_store_gets_everything_again(self):
         self.append(200)

@@ -174,7 +174,7 @@ def test_pending_bytes_are_bounded(filled):
     for at in range(100, 4000, 3):
         table.take(filled.run(0, 0, at, bytes(1000 if at < 3000 else 20)))
     pending = table.ingest.sector(place(filled, 0)).pending
-    assert sum(len(data) for _, data in pending) <= sectors.PENDING_BYTES_MAX
+    assert sum(len(data) for _, data, _ in pending) <= sectors.PENDING_BYTES_MAX
     assert table.ingest.counters["pending_full"]
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from tests.support.hub import FakeGateway, WritePath, converse
+from vitalkeep.hub.consume import Message
 from vitalkeep.hub.ingest import Batch
-from vitalkeep.hub.store import FencedError, Store, SupersededError
+from vitalkeep.hub.intake import Intake
+from vitalkeep.hub.jobs.decoding import Decoding
+from vitalkeep.hub.late import decode_sector
+from vitalkeep.hub.store import FencedError, Late, Store, SupersededError
 from vitalkeep.hub.store.leases import check_fences, leases, workers
+from vitalkeep.hub.ward import Ward
+from vitalkeep.hub.worker import Worker
 
 A, B, C = (bytes([n]) * 8 for n in range(3))
 LONG_MS, GONE_MS = 60_000, -1
@@ -166,6 +174,36 @@ def test_a_commit_that_meets_a_claim_on_its_way_waits_and_is_undone(store: Store
     thread.join()
     assert found == ["fenced"]
     assert store.count("story") == 0
+
+
+def test_what_is_decoded_late_is_fenced_as_what_comes_live(vault, store: Store) -> None:
+    gateway = FakeGateway()
+    gateway.fill(2)
+    one, two = store.join("one", LONG_MS), store.join("two", LONG_MS)
+    worker = Worker("one", store, lambda: [gateway.id])
+    worker.fences = store.claim(one, [gateway.id])
+    intake = Intake(vault, store, Ward(vault.gateways()), worker)
+    try:
+        backlog = (gateway.heartbeat(), *gateway.sector_runs(0, 0))
+        asyncio.run(intake.handle([Message(*message) for message in backlog]))
+        assert store.count("observations") == 0
+        decoding = Decoding(store, intake, lambda: ThreadPoolExecutor(1))
+        (task,) = asyncio.run(decoding._next())
+        f = decode_sector(task, 1000)
+        late = Late(f.place, 0, f.decoded, f.spans, f.rows, f.blocks)
+        expire(store, "one")
+        assert store.claim(two, [gateway.id]) == {gateway.id: 2}
+        with pytest.raises(FencedError):
+            store.commit_late([late], "one", worker.fences)
+        asyncio.run(intake.write_late([late], [(late.place, "it makes no sense")]))
+        assert store.count("observations") == 0
+        assert worker.fences == {}
+        assert intake.ingest.counters["fenced"] == 1
+        assert intake.ingest.counters["undecodable"] == 0
+        assert store.commit_late([late], "two", {gateway.id: 2}) == [late]
+        assert store.count("observations") > 0
+    finally:
+        intake.close()
 
 
 def test_a_batch_names_all_gateways_that_it_touches(vault, store: Store) -> None:

@@ -115,6 +115,14 @@ def test_each_role_gets_what_it_needs_and_no_more(
     assert [found.name for found in authority.issued()] == [common_name]
 
 
+def test_hub_that_others_reach_may_answer_them_too(authority: Authority, signer: Signer) -> None:
+    made = authority.issue(signer, "hub", "east", NOW, ("10.0.0.6",)).issued
+    usage = made.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    assert made.hosts == ["10.0.0.6"]
+    assert authority.renew(signer, made, NOW).issued.hosts == made.hosts
+
+
 def test_board_reads_the_dates_of_what_is_issued(authority: Authority, signer: Signer) -> None:
     bundle = authority.issue(signer, "gateway", GATEWAY, NOW)
     start, end = validity(bundle.issued.certificate.public_bytes(Encoding.DER))

@@ -10,4 +10,5 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("cluster", "vitalkeep.hub.worker", "ClusterSettings"),
     ("duties", "vitalkeep.hub.duties", "DutySettings"),
     ("archive", "vitalkeep.archive.settings", "ArchiveSettings"),
+    ("exchange", "vitalkeep.hub.exchange.settings", "ExchangeSettings"),
 )

@@ -18,6 +18,7 @@ from vitalkeep.hub.jobs import (
     continuity,
     days,
     decoding,
+    exchange,
     house,
     others,
     share,
@@ -39,4 +40,5 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("decoding", decoding.run),
     ("days", days.run),
     ("archive", archive.run),
+    ("exchange", exchange.run),
 )

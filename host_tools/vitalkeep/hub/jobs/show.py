@@ -28,6 +28,7 @@ async def run(hub: Context) -> None:
             feed.publish("story", news)
         now = health.of(hub)
         steady = {name: now.get(name) for name in _STEADY}
+        steady["sites"] = now.get("exchange", {}).get("brief")
         if steady != told:
             told = steady
             feed.publish("health", now)

@@ -335,8 +335,21 @@ function showHealth(found) {
     found.receipting ? "\u2713 Receipting" : "\u2716 Not receipting");
   chip("chip-broker", found.broker.connected ? "good" : "bad",
     found.broker.connected ? "\u2713 Broker" : "\u2716 Broker not reached");
+  showSites(found.exchange && found.exchange.brief);
   showBanner();
   showCounters();
+}
+
+function showSites(sites) {
+  $("chip-sites").hidden = !sites;
+  if (!sites) return;
+  if (sites.up < sites.peers) {
+    chip("chip-sites", "bad", `\u2716 ${sites.up} of ${sites.peers} other sites`);
+  } else if (sites.behind.length) {
+    chip("chip-sites", "bad", `\u2716 Sites differ in class ${sites.behind.join(", ")}`);
+  } else {
+    chip("chip-sites", "good", `\u2713 Other sites: ${sites.up}`);
+  }
 }
 
 function showBanner() {

@@ -9,6 +9,7 @@ from vitalkeep.hub.store.archive import Archive
 from vitalkeep.hub.store.commits import Commits, Late
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import Duties
+from vitalkeep.hub.store.exchange import Exchanges
 from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
 from vitalkeep.hub.store.partitions import Partitions
 from vitalkeep.hub.store.prefixes import Prefixes
@@ -25,13 +26,14 @@ __all__ = [
 ]
 
 
-class Store(Commits, Prefixes, Views, Partitions, Leases, Duties, Alone, Archive):
+class Store(Commits, Prefixes, Views, Partitions, Exchanges, Leases, Duties, Alone, Archive):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Commits   the write path
     Prefixes  what ingest and receipts must know of what is stored
     Views     what people and the page ask
     Partitions  of days, made ahead
+    Exchanges what goes to other sites, and what they proved
     Leases    which worker serves which gateway
     Duties    which hub does what is done once for all of them
     Alone     that a file has one hub

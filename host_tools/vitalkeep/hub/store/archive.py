@@ -22,7 +22,7 @@ from vitalkeep.hub.ingest import Stream
 from vitalkeep.hub.sectors import PROVEN, Place, Stored
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
-from vitalkeep.hub.store.prefixes import load_prefixes
+from vitalkeep.hub.store.prefixes import load_into
 from vitalkeep.hub.store.tables import (
     PLACE,
     archived,
@@ -89,8 +89,7 @@ class Archive(Database):
         """Return what the database has of sectors, beside the write path; a cold one is empty."""
         found: dict[Place, Stored | None] = dict.fromkeys(places)
         with self.reading() as connection:
-            for start in range(0, len(places), _AT_ONCE):
-                load_prefixes(connection, places[start : start + _AT_ONCE], found)
+            load_into(connection, places, found)
         return found
 
     def gateways(self) -> list[bytes]:

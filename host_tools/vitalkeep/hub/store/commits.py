@@ -7,20 +7,20 @@ transaction, so two hubs that write the same gateway cannot both be right unnoti
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from vitalkeep.hub.decode import Row, Rows
+from vitalkeep.hub.decode import DECODED, OF_THE_HUB, Row, Rows, row_place
 from vitalkeep.hub.ingest import Batch, Change
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import PROVEN, Place
 from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.store.database import Database, StaleError
-from vitalkeep.hub.store.duties import note_alarms
+from vitalkeep.hub.store.duties import forget_alarms, note_alarms
 from vitalkeep.hub.store.leases import check_fences
-from vitalkeep.hub.store.tables import PLACE, POSITION
+from vitalkeep.hub.store.tables import PLACE, POSITION, at_place
 
 _FRESH = (*PLACE, "length", "state", "data", "spans", "stored_ms", "decoded", "day")
 _GROWN = ("length", "state", "spans", "stored_ms", "decoded")
@@ -64,8 +64,14 @@ class Commits(Database):
                 FencedError when gateways of the batch belong to another worker by now
         """
         with self.writing() as connection:
+            for place in batch.replaced:
+                _forget(connection, place)
             self._write_changes(connection, batch)
-            self._write_rows(connection, batch.rows, batch.blocks, _LIVE)
+            rows = batch.rows
+            if batch.replaced:
+                rows, late = _apart(rows, batch.replaced)
+                self._write_rows(connection, late, (), _LATE)
+            self._write_rows(connection, rows, batch.blocks, _LIVE)
             self.replace(connection, tables.heads, ("gateway",), list(batch.heads.values()))
             self.replace(connection, tables.radio, ("gateway",), list(batch.radio.values()))
             if batch.story:
@@ -73,8 +79,15 @@ class Commits(Database):
             if batch.fences:
                 check_fences(connection, batch.worker, batch.fences)
 
-    def commit_late(self, found: Iterable[Late]) -> list[Late]:
-        """Make what was decoded late durable; returns what the store did not have before."""
+    def commit_late(
+        self, found: Iterable[Late], worker: str = "", fences: Mapping[bytes, int] | None = None
+    ) -> list[Late]:
+        """Make what was decoded late durable; returns what the store did not have before.
+
+        worker, fences  as in a Batch
+        Raises  StoreError: the same may be given again
+                FencedError when one of the gateways belongs to another worker by now
+        """
         taken = []
         with self.writing() as connection:
             for late in found:
@@ -83,6 +96,8 @@ class Commits(Database):
                 if bulk.update(connection, tables.sectors, names, where, [row]):
                     self._write_rows(connection, late.rows, late.blocks, _LATE)
                     taken.append(late)
+            if fences:
+                check_fences(connection, worker, fences)
         return taken
 
     def _write_changes(self, connection: Connection, batch: Batch) -> None:
@@ -105,13 +120,14 @@ class Commits(Database):
             if done != len(rows):
                 raise StaleError
         pieces = [
-            (*change.place, change.old, change.piece)
+            (*change.place, change.old, change.piece, change.tags)
             for change in batch.changes
-            if change.piece and change.whole is None
+            if change.piece and change.state != PROVEN
         ]
-        bulk.insert(connection, tables.pieces, (*PLACE, "offset", "data"), pieces)
-        closed = [c.place for c in batch.changes if c.whole is not None and c.old]
-        bulk.delete(connection, tables.pieces, PLACE, closed)
+        bulk.insert(connection, tables.pieces, (*PLACE, "offset", "data", "tags"), pieces)
+        # A seal that fits vouches for all: the runs' tags have served.
+        proven = [c.place for c in batch.changes if c.state == PROVEN and c.old]
+        bulk.delete(connection, tables.pieces, PLACE, proven)
 
     def _write_rows(
         self, connection: Connection, rows: Rows, blocks: Sequence[Row], newer: str
@@ -134,6 +150,25 @@ class Commits(Database):
         if self.kind == "sqlite":
             with self.reading() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _forget(connection: Connection, place: Place) -> None:
+    """Take out what was decoded of a sector whose bytes turned out to be wrong, and their tags."""
+    for table in (tables.pieces, tables.latest, *(tables.ADDED[name] for name in DECODED)):
+        where = at_place(table, place)
+        if table is tables.events:
+            where.append(table.c.event != OF_THE_HUB)
+        connection.execute(sa.delete(table).where(*where))
+    forget_alarms(connection, place)
+
+
+def _apart(rows: Rows, places: Collection[Place]) -> tuple[Rows, Rows]:
+    """Return (all other rows, the observations of these sectors)."""
+    live: list[Row] = []
+    late: list[Row] = []
+    for row in rows.get("observations", ()):
+        (late if row_place(row) in places else live).append(row)
+    return rows | {"observations": live}, {"observations": late}
 
 
 def _update_row(change: Change, now_ms: int) -> tuple[Any, ...]:

@@ -27,9 +27,10 @@ from sqlalchemy.engine import Connection
 
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.handover import Standby
+from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.leases import now_ms
-from vitalkeep.hub.store.tables import POSITION, metadata
+from vitalkeep.hub.store.tables import POSITION, at_place, metadata
 
 # progress_ms  every alarm that a holder stored before was told, by the holder's clock
 duties = Table(
@@ -95,6 +96,11 @@ def note_alarms(database: Database, connection: Connection, rows: Sequence[Row])
         for row in rows
     ]
     database.insert(connection, notices, wanted)
+
+
+def forget_alarms(connection: Connection, place: Place) -> None:
+    """Forget what was noted of a sector whose bytes were wrong: what is right is told."""
+    connection.execute(sa.delete(notices).where(*at_place(notices, place)))
 
 
 def _content(row: Row) -> str:

@@ -16,7 +16,7 @@ from vitalkeep.hub.store.tables import PLACE, archived, at_place, pieces, sector
 
 State = tuple[int, int, int]  # sector, length, state
 
-_LOAD_CHUNK = 100
+LOAD_CHUNK = 100
 _STREAM = ("gateway", "log", "cls")
 # Made once: to make a statement takes longer than to execute it.
 _STATES = (
@@ -34,8 +34,7 @@ class Prefixes(Database):
         """Return what is stored of each sector; raises StoreError."""
         found: dict[Place, Stored | None] = dict.fromkeys(places)
         with self.writing() as connection:
-            for start in range(0, len(places), _LOAD_CHUNK):
-                load_prefixes(connection, places[start : start + _LOAD_CHUNK], found)
+            load_into(connection, places, found)
         return found
 
     def states(self, stream: Stream, first: int, last: int) -> list[State]:
@@ -68,14 +67,21 @@ class Prefixes(Database):
         found: dict[Place, Stored | None] = {}
         with self.reading() as connection:
             places = [Place(*row) for row in connection.execute(query)]
-            load_prefixes(connection, places, found)
+            load_into(connection, places, found)
         return {place: stored for place in places if (stored := found.get(place)) is not None}
 
 
-def load_prefixes(
+def load_into(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
-    """Put what is stored of a hundred sectors or so into `found`; raises StoreError."""
+    """Read sectors; what is not stored is left as it is in `found`."""
+    for start in range(0, len(places), LOAD_CHUNK):
+        _load(connection, places[start : start + LOAD_CHUNK], found)
+
+
+def _load(
+    connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
+) -> None:
     parts: dict[Place, bytearray] = {}
     of_pieces = (*PLACE, "offset", "data")
     for *key, offset, data in sorted(bulk.select(connection, pieces, of_pieces, PLACE, places)):

@@ -87,12 +87,14 @@ Index(
     postgresql_where=_NOT_DECODED,
 )
 
+# What a sector came in, until its seal is proven; tags: those of the runs, see hub/tags.py
 pieces = Table(
     "pieces",
     metadata,
     *_place(),
     Column("offset", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False),
+    Column("tags", LargeBinary),
     PrimaryKeyConstraint(*PLACE, "offset"),
 )
 
@@ -198,7 +200,7 @@ quarantine = Table(
     PrimaryKeyConstraint(*PLACE, "offset", "digest"),
 )
 
-# The last authenticated word of each gateway on what its logs hold.
+# The last authenticated word of each gateway on what its logs hold; payload: as it came.
 heads = Table(
     "heads",
     metadata,
@@ -208,6 +210,7 @@ heads = Table(
     Column("mono_ms", BigInteger, nullable=False),
     Column("fields", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    Column("payload", LargeBinary),
 )
 
 # The last frame of each gateway that came by radio; `content` is JSON of what all of them say.
@@ -222,6 +225,50 @@ radio = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("rssi", Integer, nullable=False),
     Column("content", Text, nullable=False),
+)
+
+# The other sites that hold copies; epoch: of the store in which they were proved.
+sites = Table(
+    "sites",
+    metadata,
+    Column("site", LargeBinary(8), primary_key=True),
+    Column("epoch", LargeBinary(8), nullable=False),
+    Column("name", Text, nullable=False),
+)
+
+# Sealed sectors of which another site proved that it can read them back.
+copies = Table(
+    "copies",
+    metadata,
+    Column("site", LargeBinary(8), nullable=False),
+    Column("gateway", LargeBinary(8), nullable=False),
+    Column("log", LargeBinary(8), nullable=False),
+    Column("cls", Integer, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    PrimaryKeyConstraint("site", "gateway", "log", "cls", "first"),
+)
+
+# Heartbeats that other sites heard, as the gateways sent them.
+witnesses = Table(
+    "witnesses",
+    metadata,
+    Column("site", LargeBinary(8), nullable=False),
+    Column("gateway", LargeBinary(8), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("site", "gateway"),
+)
+
+# What a site stated of a day's seals, and who signed that; signatures: JSON.
+days = Table(
+    "days",
+    metadata,
+    Column("site", LargeBinary(8), nullable=False),
+    Column("day", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("signatures", Text, nullable=False),
+    PrimaryKeyConstraint("site", "day"),
 )
 
 # What the hub itself noticed: links, its own starts, refusals.

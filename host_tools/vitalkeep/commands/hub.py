@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--no-page", is_flag=True, help="Serve no page and no API.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON line.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write that line here, too.")
+@click.option("--log-json", is_flag=True, help="Log JSON, an object a line.")
 @click.option("--verbose", is_flag=True, help="Log what happens, not only what is wrong.")
 @click.pass_context
 def hub(
@@ -84,6 +85,7 @@ def hub(
     no_page: bool,
     as_json: bool,
     ready_file: Path | None,
+    log_json: bool,
     verbose: bool,
 ) -> None:
     """Run a hub: broker (if none is named), store, receipts and the live page.
@@ -99,17 +101,16 @@ def hub(
     from vitalkeep.hub.config.basics import BrokerSettings
     from vitalkeep.hub.config.load import Config, load
     from vitalkeep.hub.consume import Address
+    from vitalkeep.hub.logs import LogSettings, set_up
     from vitalkeep.hub.store import Store, StoreError
 
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
     # Rows come and go by the thousand and make no cycles: these are looked for less often.
     gc.set_threshold(_GC_THRESHOLD)
     # What the hub writes is about patients: for its own user alone.
     os.umask(0o077)
     config = load(config_path) if config_path else Config()
+    settings = config[LogSettings]
+    set_up(replace(settings, format="json") if log_json else settings, verbose)
     address = None if no_page else page_address(config, http)
     clock, clock_may_fail = time_address(config, time_at)
     data = data_folder(config, data_dir)
@@ -147,8 +148,8 @@ def hub(
         if named is None:
             port = config[BrokerSettings].port if broker_port is None else broker_port
             named = Address.parse(stack.enter_context(EmbeddedBroker(port)).url)
-        settings = Settings(named, address, clock, clock_may_fail, config)
-        asyncio.run(Hub(vault, store, settings, ready).run())
+        wiring = Settings(named, address, clock, clock_may_fail, config)
+        asyncio.run(Hub(vault, store, wiring, ready).run())
 
 
 def _open_vault(folder: Path, new: bool) -> Any:

@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import Consumer
+from vitalkeep.hub.forecast import Room
 from vitalkeep.hub.intake import Intake
+from vitalkeep.hub.load import Load, LoadSettings
+from vitalkeep.hub.meters import Meters
 from vitalkeep.hub.page import Feed
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.timeserver import TimeServer
@@ -21,6 +24,8 @@ from vitalkeep.keys.vault import Vault
 
 T = TypeVar("T")
 
+_CALM_S = 0.5
+
 
 @dataclass
 class Context:
@@ -28,6 +33,10 @@ class Context:
 
     config  what hub.toml says, section by section: `config[PageSettings]`
     started  when, by time.monotonic()
+    meters  what the write path measures; parts add their own metrics to its registry
+    load    whether what can wait has to: `await hub.calm("export")` before each piece of it
+    pulse_error  why the store took no write when that was last tried, "" when it did
+    room    how much room the store has, None while that is not known
     shown   what /api/health says of a part, by the part's name
     """
 
@@ -45,6 +54,28 @@ class Context:
     reader: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="reader")
     )
+
+    load: Load = field(init=False)
+    meters: Meters = field(init=False)
+    pulse_error: str = ""
+    room: Room | None = None
+
+    def __post_init__(self) -> None:
+        self.load = Load(self.config[LoadSettings])
+        self.meters = self.intake.meters
+        self.consumer.answered = self.meters.answered
+
+    def sheds(self, work: str) -> bool:
+        """Return whether a piece of work has to wait for the load to end; if so it is counted."""
+        if self.load.shedding:
+            self.meters.shed.labels(work).inc()
+        return self.load.shedding
+
+    async def calm(self, work: str) -> None:
+        """Wait until a piece of work may be done: at once, but under load."""
+        if self.sheds(work):
+            while self.load.shedding:
+                await asyncio.sleep(_CALM_S)
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run what waits for the store on the thread for readers; raises what `work` raises."""

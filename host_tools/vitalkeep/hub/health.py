@@ -5,15 +5,22 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from vitalkeep.hub import readiness
 from vitalkeep.hub.context import Context
 
 
 def of(hub: Context) -> dict[str, Any]:
     """Return what /api/health says."""
     consumer, intake = hub.consumer, hub.intake
+    why = readiness.reasons(hub)
     return {
         "receipting": intake.receipting,
         "reason": intake.reason,
+        "ready": not why,
+        "not_ready": why,
+        "shedding": hub.load.shedding,
+        "load": {name: round(found, 2) for name, found in hub.load.measures.items()},
+        "room": hub.room.as_dict() if hub.room else None,
         "site": {"id": hub.vault.site_id.hex(), "name": hub.vault.site_name},
         "store": {"address": hub.store.address, "epoch": hub.store.epoch.hex()},
         "broker": {

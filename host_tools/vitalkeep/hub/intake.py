@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from time import monotonic
 from typing import Any, TypeVar
 
 from bridge.core import wire
@@ -16,6 +17,7 @@ from vitalkeep.hub.consume import Message, Publish
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.heartbeat import Heartbeat, Session
 from vitalkeep.hub.ingest import Batch, Ingest, Run
+from vitalkeep.hub.meters import Meters
 from vitalkeep.hub.radio import Heard
 from vitalkeep.hub.receipts import Receipts, entry, survey
 from vitalkeep.hub.store import StaleError, Store, StoreError, utc_now_ms
@@ -46,6 +48,7 @@ class Intake:
         self.reason = ""
         self.batches = 0
         self.commit_ms = 0.0
+        self.meters = Meters()
         self.ingest = Ingest(vault.gateways(), Aes256)
         self._store = store
         self._ward = ward
@@ -71,6 +74,11 @@ class Intake:
 
     def close(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
+
+    async def touch(self) -> None:
+        """Prove by a small write that the store takes any; raises StoreError."""
+        await asyncio.get_running_loop().run_in_executor(self._worker, self._store.pulse)
+        self.meters.stored_at = monotonic()
 
     async def write_story(self) -> None:
         """Store the story lines that no batch has taken along."""
@@ -158,7 +166,7 @@ class Intake:
                 self._note(batch, beats)
             if batch.is_empty():
                 return batch
-            started = asyncio.get_running_loop().time()
+            self.meters.began()
             try:
                 await self._retry(partial(self._store.commit, batch))
             except StaleError:
@@ -168,7 +176,7 @@ class Intake:
                 batch = None
                 await asyncio.sleep(random.uniform(0, _STALE_S))  # let one of the two be first
                 continue
-            self.commit_ms = (asyncio.get_running_loop().time() - started) * 1000
+            self.commit_ms = self.meters.committed(batch) * 1000
             self.batches += 1
             written = {id(row) for row in batch.story}
             self._ward.unwritten = [r for r in self._ward.unwritten if id(r) not in written]

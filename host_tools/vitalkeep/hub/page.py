@@ -23,6 +23,8 @@ CLIENTS_MAX = 64
 ACCOUNT_MINUTES_MAX = 24 * 60
 _PING_S = 10
 _SEND_S = 10.0
+_RETRY_S = 10
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _HEADERS = {
     # Nothing from elsewhere, no inline code, in no frame: the page is shown next to patients.
@@ -48,6 +50,9 @@ class View(Protocol):
     def snapshot(self) -> dict[str, Any]: ...
     def health(self) -> dict[str, Any]: ...
     def account(self, minutes: int) -> Awaitable[dict[str, Any]]: ...
+    def not_ready(self) -> list[str]: ...
+    def metrics(self) -> bytes: ...
+    def sheds(self, work: str) -> bool: ...
 
 
 def dumps(value: Any) -> str:
@@ -123,7 +128,24 @@ def make_app(view: View, feed: Feed) -> Starlette:
         if not 1 <= minutes <= ACCOUNT_MINUTES_MAX:
             text = f"minutes: want 1 to {ACCOUNT_MINUTES_MAX}\n"
             return PlainTextResponse(text, 400, headers=_HEADERS)
+        if view.sheds("api"):
+            return busy()
         return JSONResponse(await view.account(minutes), headers=_HEADERS)
+
+    def busy() -> Response:
+        headers = _HEADERS | {"retry-after": str(_RETRY_S)}
+        return PlainTextResponse("under load: ask again later\n", 503, headers=headers)
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("alive\n", headers=_HEADERS)
+
+    async def ready(_: Request) -> Response:
+        why = view.not_ready()
+        found = {"ready": not why, "why": why}
+        return JSONResponse(found, 503 if why else 200, headers=_HEADERS)
+
+    async def metrics(_: Request) -> Response:
+        return Response(view.metrics(), media_type=METRICS_TYPE, headers=_HEADERS)
 
     async def events(_: Request) -> Response:
         if len(feed) >= CLIENTS_MAX:
@@ -147,6 +169,9 @@ def make_app(view: View, feed: Feed) -> Starlette:
         routes=[
             *(static(name) for name in _FILES),
             Route("/events", events, methods=["GET"]),
+            Route("/healthz", alive, methods=["GET"]),
+            Route("/readyz", ready, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
             Route("/api/ward", ward, methods=["GET"]),
             Route("/api/health", health, methods=["GET"]),
             Route("/api/account", account, methods=["GET"]),

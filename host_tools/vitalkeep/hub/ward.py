@@ -330,6 +330,10 @@ class Ward:
         self._beds[gateway].account = account
         self.dirty.add(gateway)
 
+    def link(self, gateway: bytes) -> str:
+        """Return "up", "down", "unknown" or "never"."""
+        return self._beds[gateway].link
+
     def facts(self, gateway: bytes) -> tuple[Heartbeat | None, bool, Anchor]:
         """Return (last heartbeat, link is up, anchor) for the account."""
         bed = self._beds[gateway]

@@ -7,4 +7,7 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("database", "vitalkeep.hub.config.basics", "DatabaseSettings"),
     ("page", "vitalkeep.hub.config.basics", "PageSettings"),
     ("time", "vitalkeep.hub.config.basics", "TimeSettings"),
+    ("log", "vitalkeep.hub.logs", "LogSettings"),
+    ("load", "vitalkeep.hub.load", "LoadSettings"),
+    ("room", "vitalkeep.hub.forecast", "RoomSettings"),
 )

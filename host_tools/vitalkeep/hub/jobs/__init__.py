@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from vitalkeep.hub.context import Context
-from vitalkeep.hub.jobs import accounts, certificates, house, show
+from vitalkeep.hub.jobs import (
+    accounts,
+    certificates,
+    house,
+    load,
+    pulse,
+    room,
+    show,
+    systemd,
+)
 
 Job = Callable[[Context], Awaitable[None]]
 
@@ -18,4 +27,8 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("house", house.run),
     ("accounts", accounts.run),
     ("certificates", certificates.run),
+    ("load", load.run),
+    ("pulse", pulse.run),
+    ("room", room.run),
+    ("systemd", systemd.run),
 )

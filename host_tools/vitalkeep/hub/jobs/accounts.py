@@ -19,6 +19,7 @@ _DAY_MS = 24 * 3600 * 1000
 async def run(hub: Context) -> None:
     while True:
         for gateway in hub.ward.gateways():
+            await hub.calm("account")
             found = await of_gateway(hub, gateway, MINUTES)
             if found is not None:
                 hub.ward.set_account(gateway, found)

@@ -7,15 +7,19 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 from vitalkeep.hub.store.commits import Commits
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.prefixes import Prefixes
+from vitalkeep.hub.store.pulse import Pulse
+from vitalkeep.hub.store.usage import Usage
 from vitalkeep.hub.store.views import Views
 
 __all__ = ["StaleError", "Store", "StoreError", "utc_now_ms"]
 
 
-class Store(Commits, Prefixes, Views):
+class Store(Commits, Prefixes, Pulse, Usage, Views):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Commits   the write path
     Prefixes  what ingest and receipts must know of what is stored
+    Pulse     whether it takes writes
+    Usage     how much it takes
     Views     what people and the page ask
     """

@@ -197,6 +197,19 @@ story = Table(
     Column("text", Text, nullable=False),
 )
 
+# What one hub stored of each class since its last row, and how large the database then was.
+usage = Table(
+    "usage",
+    metadata,
+    Column("at_ms", BigInteger, nullable=False),
+    Column("worker", LargeBinary(8), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("bytes_a", BigInteger, nullable=False),
+    Column("bytes_b", BigInteger, nullable=False),
+    Column("bytes_c", BigInteger, nullable=False),
+    PrimaryKeyConstraint("at_ms", "worker"),
+)
+
 # Tables whose rows a commit only ever adds, by the name that Batch.rows uses.
 ADDED: dict[str, Table] = {
     table.name: table for table in (observations, alarms, events, gaps, clocks, quarantine)

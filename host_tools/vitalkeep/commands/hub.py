@@ -43,25 +43,40 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def hub_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what says where a hub's things are."""
+    folder = click.Path(path_type=Path)
+    time_help = (
+        f"UDP address at which gateways ask for the time, or none. "
+        f"Default: {TIME_HOST}:{TIME_PORT} if it is free."
+    )
+    for option in (
+        click.option("--time", "time_at", metavar="HOST:PORT", help=time_help),
+        click.option("--http", metavar="HOST:PORT", help="Of the page; default 127.0.0.1:8321."),
+        click.option("--data", "data_dir", type=folder, help="Folder for the data."),
+        click.option(
+            "--database",
+            envvar="VITALKEEP_DATABASE",
+            metavar="URL",
+            help="Default: SQLite in --data.",
+        ),
+        tls_options,
+        click.option(
+            "--broker", metavar="URL", help="mqtts://host:port; default: an embedded one."
+        ),
+        click.option("--vault", "vault_dir", type=folder, help="Folder of the vault."),
+        click.option(
+            "--config", "config_path", type=_FILE, help="hub.toml: see `vitalkeep hub config`."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(cls=LazyGroup, entries="vitalkeep.hub.commands", invoke_without_command=True)
-@click.option("--config", "config_path", type=_FILE, help="hub.toml: see `vitalkeep hub config`.")
-@click.option("--vault", "vault_dir", type=click.Path(path_type=Path), help="Folder of the vault.")
+@hub_options
 @click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
-@click.option("--broker", metavar="URL", help="mqtts://host:port; default: an embedded one.")
-@tls_options
 @click.option("--broker-port", type=int, help="Of the embedded broker; default 1883.")
-@click.option(
-    "--database", envvar="VITALKEEP_DATABASE", metavar="URL", help="Default: SQLite in --data."
-)
-@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder for the data.")
-@click.option("--http", metavar="HOST:PORT", help="Of the page; default 127.0.0.1:8321.")
-@click.option(
-    "--time",
-    "time_at",
-    metavar="HOST:PORT",
-    help=f"UDP address at which gateways ask for the time, or none. "
-    f"Default: {TIME_HOST}:{TIME_PORT} if it is free.",
-)
 @click.option("--no-page", is_flag=True, help="Serve no page and no API.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON line.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write that line here, too.")

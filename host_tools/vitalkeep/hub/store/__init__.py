@@ -4,6 +4,7 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 `Database`. What is here is all that the rest of the hub may use.
 """
 
+from vitalkeep.hub.store.checkup import Checkup
 from vitalkeep.hub.store.commits import Commits
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.prefixes import Prefixes
@@ -14,9 +15,10 @@ from vitalkeep.hub.store.views import Views
 __all__ = ["StaleError", "Store", "StoreError", "utc_now_ms"]
 
 
-class Store(Commits, Prefixes, Pulse, Usage, Views):
+class Store(Checkup, Commits, Prefixes, Pulse, Usage, Views):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
+    Checkup   what a doctor asks
     Commits   the write path
     Prefixes  what ingest and receipts must know of what is stored
     Pulse     whether it takes writes

@@ -21,6 +21,7 @@ from vitalkeep.hub.consume import Address, Consumer
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs import JOBS, accounts
+from vitalkeep.hub.jobs.history import hours
 from vitalkeep.hub.page import Feed, make_app
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 from vitalkeep.hub.timeserver import TimeServer
@@ -182,6 +183,12 @@ class Hub:
 
     def health(self) -> dict[str, Any]:
         return health.of(self.context)
+
+    def attained(self, days: int) -> dict[str, Any] | None:
+        return self.context.attained.get(days)
+
+    async def history(self, gateway: bytes, days: int) -> list[dict[str, Any]] | None:
+        return await hours(self.context, gateway, days)
 
     def not_ready(self) -> list[str]:
         return readiness.reasons(self.context)

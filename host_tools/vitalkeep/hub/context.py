@@ -15,6 +15,7 @@ from vitalkeep.hub.forecast import Room
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.load import Load, LoadSettings
 from vitalkeep.hub.meters import Meters
+from vitalkeep.hub.outages import Outages
 from vitalkeep.hub.page import Feed
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.timeserver import TimeServer
@@ -37,6 +38,8 @@ class Context:
     load    whether what can wait has to: `await hub.calm("export")` before each piece of it
     pulse_error  why the store took no write when that was last tried, "" when it did
     room    how much room the store has, None while that is not known
+    outages  the beds without current values
+    attained  RTO and RPO by number of days, once they were looked up
     shown   what /api/health says of a part, by the part's name
     """
 
@@ -59,6 +62,8 @@ class Context:
     meters: Meters = field(init=False)
     pulse_error: str = ""
     room: Room | None = None
+    outages: Outages = field(default_factory=Outages)
+    attained: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.load = Load(self.config[LoadSettings])

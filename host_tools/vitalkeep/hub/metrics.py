@@ -95,6 +95,27 @@ class _Hub(Collector):
             beat = hub.ward.facts(gateway)[0]
             for cls, size in beat.backlog.items() if beat else ():
                 backlog[CLASSES[cls]] += size
+        accounts = [hub.ward.account(gateway) for gateway in hub.ward.gateways()]
+        owed = GaugeMetricFamily(
+            _P + "account_seconds", "Of the last hour, all beds", labels=["class", "kind"]
+        )
+        for name in CLASSES:
+            for kind in ("stored", "coming", "gap"):
+                parts = [found[name][f"{kind}_s"] for found in accounts if name in found]
+                owed.add_metric([name, kind], sum(parts))
+        yield owed
+        lag = {CLASSES[cls]: ms / 1000 for cls, ms in hub.outages.lag_ms.items()}
+        yield _gauges("lag_seconds", "Age of the newest value, the worst bed", "class", lag)
+        yield _gauge("outages", "Beds and classes without current values", len(hub.outages))
+        if 1 in hub.attained:
+            for what, text in (("rto", "The longest outage"), ("rpo", "The longest loss")):
+                classes = hub.attained[1]["classes"]
+                found = {
+                    n: c[f"{what}_s"] for n, c in classes.items() if c[f"{what}_s"] is not None
+                }
+                yield _gauges(
+                    f"{what}_attained_seconds", f"{text} of the last day", "class", found
+                )
         yield _gauges("gateways", "Gateways by the state of their link", "link", links)
         yield _gauges("backlog_bytes", "What gateways have not sent yet", "class", backlog)
 

@@ -23,7 +23,9 @@ CLIENTS_MAX = 64
 ACCOUNT_MINUTES_MAX = 24 * 60
 _PING_S = 10
 _SEND_S = 10.0
-_RETRY_S = 10
+_LATER = {"retry-after": "10"}
+DAYS = ("1", "7", "30")
+HISTORY_DAYS_MAX = 400
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _HEADERS = {
@@ -50,6 +52,8 @@ class View(Protocol):
     def snapshot(self) -> dict[str, Any]: ...
     def health(self) -> dict[str, Any]: ...
     def account(self, minutes: int) -> Awaitable[dict[str, Any]]: ...
+    def attained(self, days: int) -> dict[str, Any] | None: ...
+    def history(self, gateway: bytes, days: int) -> Awaitable[list[dict[str, Any]] | None]: ...
     def not_ready(self) -> list[str]: ...
     def metrics(self) -> bytes: ...
     def sheds(self, work: str) -> bool: ...
@@ -132,9 +136,33 @@ def make_app(view: View, feed: Feed) -> Starlette:
             return busy()
         return JSONResponse(await view.account(minutes), headers=_HEADERS)
 
+    async def attained(request: Request) -> Response:
+        days = request.query_params.get("days", "7")
+        found = view.attained(int(days)) if days in DAYS else None
+        if days not in DAYS:
+            return PlainTextResponse(f"days: want {', '.join(DAYS)}\n", 400, headers=_HEADERS)
+        if found is None:
+            return PlainTextResponse("not summed yet\n", 503, headers=_HEADERS | _LATER)
+        return JSONResponse(found, headers=_HEADERS)
+
+    async def history(request: Request) -> Response:
+        try:
+            gateway = bytes.fromhex(request.query_params.get("gateway", ""))
+            days = int(request.query_params.get("days", "7"))
+        except ValueError:
+            gateway, days = b"", 0
+        if not gateway or not 1 <= days <= HISTORY_DAYS_MAX:
+            text = f"want gateway=ID and days, 1 to {HISTORY_DAYS_MAX}\n"
+            return PlainTextResponse(text, 400, headers=_HEADERS)
+        if view.sheds("api"):
+            return busy()
+        rows = await view.history(gateway, days)
+        if rows is None:
+            return PlainTextResponse("the store does not answer\n", 503, headers=_HEADERS | _LATER)
+        return JSONResponse({"gateway": gateway.hex(), "hours": rows}, headers=_HEADERS)
+
     def busy() -> Response:
-        headers = _HEADERS | {"retry-after": str(_RETRY_S)}
-        return PlainTextResponse("under load: ask again later\n", 503, headers=headers)
+        return PlainTextResponse("under load: ask again later\n", 503, headers=_HEADERS | _LATER)
 
     async def alive(_: Request) -> Response:
         return PlainTextResponse("alive\n", headers=_HEADERS)
@@ -169,6 +197,8 @@ def make_app(view: View, feed: Feed) -> Starlette:
         routes=[
             *(static(name) for name in _FILES),
             Route("/events", events, methods=["GET"]),
+            Route("/api/attained", attained, methods=["GET"]),
+            Route("/api/history", history, methods=["GET"]),
             Route("/healthz", alive, methods=["GET"]),
             Route("/readyz", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),

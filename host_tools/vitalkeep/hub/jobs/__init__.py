@@ -12,8 +12,10 @@ from vitalkeep.hub.context import Context
 from vitalkeep.hub.jobs import (
     accounts,
     certificates,
+    history,
     house,
     load,
+    outages,
     pulse,
     room,
     show,
@@ -30,5 +32,7 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("load", load.run),
     ("pulse", pulse.run),
     ("room", room.run),
+    ("outages", outages.run),
+    ("history", history.run),
     ("systemd", systemd.run),
 )

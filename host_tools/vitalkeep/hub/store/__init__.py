@@ -7,6 +7,7 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 from vitalkeep.hub.store.checkup import Checkup
 from vitalkeep.hub.store.commits import Commits
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
+from vitalkeep.hub.store.history import History
 from vitalkeep.hub.store.prefixes import Prefixes
 from vitalkeep.hub.store.pulse import Pulse
 from vitalkeep.hub.store.usage import Usage
@@ -15,11 +16,12 @@ from vitalkeep.hub.store.views import Views
 __all__ = ["StaleError", "Store", "StoreError", "utc_now_ms"]
 
 
-class Store(Checkup, Commits, Prefixes, Pulse, Usage, Views):
+class Store(Checkup, Commits, History, Prefixes, Pulse, Usage, Views):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Checkup   what a doctor asks
     Commits   the write path
+    History   what was attained
     Prefixes  what ingest and receipts must know of what is stored
     Pulse     whether it takes writes
     Usage     how much it takes

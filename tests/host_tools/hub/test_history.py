@@ -26,6 +26,7 @@ from vitalkeep.hub.timeserver import TimeServer
 GATEWAY = b"gateway1"
 LOG = b"logid--1"
 HOUR = 500_000 * HOUR_MS
+_PARTS = ("stored", "coming", "gap")
 OFFSETS = {1: HOUR, 2: HOUR, 3: HOUR}
 
 
@@ -91,9 +92,7 @@ def test_every_millisecond_is_in_exactly_one_part(found, link_up, backlog, late_
         for hour in range(-2, 6):
             for one in hour_rows(GATEWAY, facts, HOUR + hour * HOUR_MS, now):
                 if one["cls"] == cls:
-                    assert one["span_ms"] == sum(
-                        one[f"{n}_ms"] for n in ("stored", "coming", "gap")
-                    )
+                    assert one["span_ms"] == sum(one[f"{n}_ms"] for n in _PARTS)
                     assert 0 < one["span_ms"] <= HOUR_MS
                     assert sum(json.loads(one["causes"]).values()) == one["gap_ms"]
                     totals[STORED] += one["stored_ms"]

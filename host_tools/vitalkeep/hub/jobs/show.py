@@ -13,7 +13,7 @@ from vitalkeep.hub.store import utc_now_ms
 _TICK_S = 0.25
 _SHED_S = 5.0  # between refreshes under load
 # News of these is worth an event; of the counters only with time to spare.
-_STEADY = ("receipting", "reason", "ready", "broker", "shedding")
+_STEADY = ("receipting", "reason", "ready", "broker", "shedding", "room", "attained")
 
 
 async def run(hub: Context) -> None:

@@ -335,8 +335,50 @@ function showHealth(found) {
     found.receipting ? "\u2713 Receipting" : "\u2716 Not receipting");
   chip("chip-broker", found.broker.connected ? "good" : "bad",
     found.broker.connected ? "\u2713 Broker" : "\u2716 Broker not reached");
+  showRoom(found.room);
+  $("chip-load").hidden = !found.shedding;
+  if (found.shedding) chip("chip-load", "warn", "! Under load: refreshed every few seconds");
+  showAttained(found.attained);
   showBanner();
   showCounters();
+}
+
+function showRoom(room) {
+  $("chip-room").hidden = !room || room.free_bytes === null;
+  if ($("chip-room").hidden) return;
+  const days = room.days_until_full;
+  const tone = room.full || (days !== null && days < 7) ? "bad" : days !== null && days < 30 ? "warn" : "good";
+  const words = days === null ? `${bytes(room.free_bytes)} free` : `Full in ${duration(days * 86400)}`;
+  chip("chip-room", tone, `${tone === "good" ? "\u2713" : tone === "warn" ? "!" : "\u2716"} Store: ${words}`);
+}
+
+// What was attained, beside what the plan asks for: a word says which, colour only adds to it.
+function showAttained(classes) {
+  const text = JSON.stringify(classes);
+  $("attained").hidden = !classes;
+  if (!classes || text === showAttained.text) return;
+  showAttained.text = text;
+  const judged = (seconds, plan) => {
+    const cell = make("td");
+    if (seconds === null) cell.append(make("span", "", "not known yet"));
+    else {
+      const good = seconds <= plan;
+      const word = seconds === 0 ? "none" : duration(seconds);
+      cell.append(make("span", good ? "good" : "bad", `${word}, plan ${duration(plan)}${good ? "" : ": missed"}`));
+    }
+    return cell;
+  };
+  $("attained-rows").replaceChildren(
+    ...Object.entries(classes).map(([name, found]) => {
+      const row = make("tr");
+      const head = make("th");
+      head.setAttribute("scope", "row");
+      head.append(make("span", `class class-${name}`, name));
+      const share = found.span_s ? `${(Math.floor((found.stored_s / found.span_s) * 1e4) / 100).toFixed(2)} %` : "not known yet";
+      row.append(head, judged(found.rpo_s, found.plan.rpo_s), judged(found.rto_s, found.plan.rto_s), make("td", "", share));
+      return row;
+    }),
+  );
 }
 
 function showBanner() {
@@ -347,6 +389,8 @@ function showBanner() {
     text = `Not receipting: ${health.reason}. The gateways keep their values until this works again.`;
   } else if (health && !health.broker.connected) {
     text = `The broker cannot be reached (${health.broker.last_error || "not yet"}). The gateways keep their values.`;
+  } else if (health && !health.ready) {
+    text = `Not ready: ${health.not_ready.join("; ")}.`;
   } else if (health && Object.keys(health.strangers).length) {
     text = `Unknown gateways are sending: ${Object.keys(health.strangers).join(", ")}. They are ignored.`;
   }

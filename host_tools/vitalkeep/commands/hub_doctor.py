@@ -69,7 +69,7 @@ def _examine(
     from vitalkeep.hub.config import chosen
     from vitalkeep.hub.config.load import Config, load
     from vitalkeep.hub.doctor import away, here
-    from vitalkeep.hub.doctor.findings import GOOD
+    from vitalkeep.hub.doctor.findings import GOOD, WARN
     from vitalkeep.hub.forecast import RoomSettings
 
     config = Config()
@@ -93,7 +93,7 @@ def _examine(
         )
         if file is not None and not file.exists():
             action = "vitalkeep hub makes it when it starts."
-            findings.add("database", "warn", f"{file}: there is none yet", action)
+            findings.add("database", WARN, f"{file}: there is none yet", action)
         else:
             ahead_ms = away.check_database(findings, url)
     with findings.of("broker"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bridge.core.journal.layout import CLASSES
+from vitalkeep.hub.account import SILENT
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.ward import STALE_S
 
@@ -43,7 +44,7 @@ class Outages:
     ) -> Row | None:
         """Take the time of the newest value of a class; returns a row of `outages` that changed.
 
-        cause  why nothing newer is there; "" for none that this site could help: no outage
+        cause  why nothing newer is there; "" for a device that is off: no outage
         """
         late = now_ms - newest_ms > LATE_MS[cls]
         if cause or not late:
@@ -56,5 +57,7 @@ class Outages:
             return dict(row)
         if found is not None and not (late and cause):
             del self._open[gateway, cls]
-            return found | {"end_ms": now_ms}
+            ended = found | {"end_ms": now_ms}
+            # Heard again, and the device is off: nobody knows since when, so it is no RTO of ours.
+            return ended if cause else ended | {"cause": SILENT}
         return None

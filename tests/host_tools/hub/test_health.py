@@ -86,6 +86,40 @@ def test_metrics_say_what_happened_by_names_of_the_rules(tmp_path, gateway):
         assert not re.search(r"_(ms|kb|mb|days|percent|minutes)(_|$)", family.name), family.name
 
 
+def test_outage_and_history_are_there_for_programs(tmp_path, gateway):
+    with HubProcess(tmp_path) as hub:
+        online = Online(gateway, hub.broker)
+        gateway.observe()
+        online.talk(online.settled)
+        deadline = time.monotonic() + _PATIENCE_S
+        # Nothing more is heard: an outage of class A that goes on, and its length grows.
+        while metrics(hub)[1].get(("vitalkeep_hub_outages",)) != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert metrics(hub)[1]["vitalkeep_hub_lag_seconds", "A"] > 5
+        found = hub.get("/api/attained?days=1")  # it is asked again until it was summed
+        assert found["classes"]["A"]["plan"] == {"rto_s": 300, "rpo_s": 10}
+        assert hub.get(f"/api/history?gateway={gateway.id.hex()}")["hours"] == []
+        for path in ("attained?days=2", "attained?days=x", "history", "history?gateway=x&days=1"):
+            assert ask(hub, f"/api/{path}")[0] == 400
+    with sqlite3.connect(tmp_path / "hub.db") as database:
+        (row,) = database.execute("SELECT cls, end_ms, cause FROM outages").fetchall()
+    assert row[:2] == (0, None)
+    with HubProcess(tmp_path) as hub:  # it goes on over a restart, until current values are back
+        gateway.connect()
+        online = Online(gateway, hub.broker)
+        gateway.clock.now_ms += 20_000
+        gateway.observe()
+        online.talk(online.settled)
+        deadline = time.monotonic() + _PATIENCE_S
+        with sqlite3.connect(tmp_path / "hub.db") as database:
+            while (
+                database.execute("SELECT count(*) FROM outages WHERE end_ms > 0").fetchone()[0] < 1
+            ):
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+
 def test_ready_means_store_and_broker(tmp_path, gateway):
     with HubProcess(tmp_path, "--broker", f"mqtt://127.0.0.1:{free_port()}") as hub:
         assert "broker" in wait_ready(hub, False)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from time import monotonic
 
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.decode import Row
@@ -11,6 +12,7 @@ from vitalkeep.hub.outages import Outages
 from vitalkeep.hub.store import StoreError, utc_now_ms
 
 _EVERY_S = 1.0
+_HEAR_S = 60.0  # after the hub's start, for gateways to say which devices are off
 
 
 async def run(hub: Context) -> None:
@@ -21,7 +23,10 @@ async def run(hub: Context) -> None:
     while True:
         now_ms = utc_now_ms()
         outages.begin_round()
+        patient = monotonic() - hub.started < _HEAR_S
         for gateway in hub.ward.gateways():
+            if patient and hub.ward.link(gateway) == "never":
+                continue
             for cls, (newest_ms, silent) in hub.ward.newest(gateway).items():
                 cause = "" if silent else _cause(hub, gateway)
                 row = outages.look(gateway, cls, newest_ms, now_ms, cause)

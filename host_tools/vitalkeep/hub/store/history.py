@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from vitalkeep.hub.account import SILENT
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
@@ -104,11 +105,16 @@ class History(Database):
         )
 
     def longest_outages(self, since_ms: int) -> dict[int, int]:
-        """Return by class how many ms the longest took of those that ended after `since_ms`."""
+        """Return by class how many ms the longest took of those that ended after `since_ms`.
+
+        Those that ended in silence of the device are none of the site's.
+        """
         table = tables.outages
         longest = sa.func.max(table.c.end_ms - table.c.start_ms).label("ms")
         rows = self.read(
-            sa.select(table.c.cls, longest).where(table.c.end_ms >= since_ms).group_by(table.c.cls)
+            sa.select(table.c.cls, longest)
+            .where(table.c.end_ms >= since_ms, table.c.cause != SILENT)
+            .group_by(table.c.cls)
         )
         return {row["cls"]: int(row["ms"]) for row in rows}
 

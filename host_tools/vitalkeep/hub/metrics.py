@@ -76,7 +76,7 @@ class _Hub(Collector):
         refused = {name: count for name, count in counters.items() if name not in known}
         yield _counters("messages", "Messages that were taken", "kind", taken)
         yield _counters("refusals", "Messages and bytes refused", "reason", refused)
-        yield _counters("noticed", "What was noticed and did no harm", "what", noticed)
+        yield _counters("noticed", "What was noticed, with nothing refused", "what", noticed)
         bare = {name[len(_RESTART) :]: count for name, count in restarts.items()}
         yield _counters("job_restarts", "Jobs that stopped and began again", "job", bare)
         yield _counters("time_questions", "Questions for the time", "outcome", hub.time.counters)

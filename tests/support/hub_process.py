@@ -47,9 +47,9 @@ class Client:
         self.sock.sendall(mqtt.connect(name, 60, will, last_words))
         assert self._wait(mqtt.CONNACK, 5).code == 0
 
-    def subscribe(self, *filters: str) -> None:
+    def subscribe(self, *filters: str, qos: int = 1) -> None:
         self._id += 1
-        self.sock.sendall(mqtt.subscribe(self._id, [(text, 1) for text in filters]))
+        self.sock.sendall(mqtt.subscribe(self._id, [(text, qos) for text in filters]))
         self._wait(mqtt.SUBACK, 5)
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> int:

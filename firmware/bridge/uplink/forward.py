@@ -177,9 +177,10 @@ class Forwarder:
             "client_id": wire.client_id(self._identity.uplink_key, gateway),
             "will_topic": state,
             "will_payload": json.dumps({"state": "offline"}),
+            # At QoS 0: what is lost is asked for again, and a broker keeps no state for it.
             "subscriptions": [
-                (wire.topic(gateway, "receipt"), 1),
-                (wire.topic(gateway, "command"), 1),
+                (wire.topic(gateway, "receipt"), 0),
+                (wire.topic(gateway, "command"), 0),
             ],
         }
 

@@ -88,13 +88,13 @@ def create(
 
 
 @ca.command()
-@click.argument("role", type=click.Choice(["site", "hub", "gateway", "relay"]))
+@click.argument("role", type=click.Choice(["site", "node", "hub", "gateway", "relay"]))
 @click.argument("name")
 @click.option(
     "--host",
     "hosts",
     multiple=True,
-    help="For a site: a name or address that gateways reach its broker by. May be repeated.",
+    help="For a site or node: a name or address that its broker is reached by. May be repeated.",
 )
 @click.option("--days", type=click.IntRange(1, 3650), help="Default: 397; gateways, relays 730.")
 @_out_option
@@ -111,9 +111,9 @@ def issue(
 ) -> None:
     """Issue a certificate with a new key.
 
-    NAME is the id of a gateway or a relay (16 hex digits), or a short name for a site or a hub.
-    Each hub needs its own: two that show the same one end each other's sessions. A relay is a
-    base station of the radio link.
+    NAME is the id of a gateway or a relay (16 hex digits), or a short name for a site, a node or
+    a hub. Each hub needs its own: two that show the same one end each other's sessions. A relay
+    is a base station of the radio link, a node one server of a broker's cluster.
     """
     authority, signer = _open(folder, passphrase_file)
     _check_free(out)
@@ -309,6 +309,7 @@ def _say_bundles(bundles: Sequence[tuple[Any, list[Path]]], as_json: bool) -> No
 
 _NEXT = {
     "site": "Next: vitalkeep site config, which reads it there.",
+    "node": "Next: vitalkeep site config --cluster, which reads it there.",
     "hub": "Next: vitalkeep hub --broker mqtts://... --ca --certificate --key with these files.",
     "gateway": "Next: onto the board as tls/new, key.der last; and vitalkeep site config.",
     "relay": "Next: vitalkeep base-station with these; and vitalkeep site config.",

@@ -26,6 +26,7 @@ from vitalkeep.hub.config.chosen import (
     page_address,
     time_address,
     vault_folder,
+    worker_name,
 )
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -62,7 +63,9 @@ def hub_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         tls_options,
         click.option(
-            "--broker", metavar="URL", help="mqtts://host:port; default: an embedded one."
+            "--broker",
+            metavar="URL[,URL...]",
+            help="mqtts://host:port, several for a cluster's servers; default: an embedded one.",
         ),
         click.option("--vault", "vault_dir", type=folder, help="Folder of the vault."),
         click.option(
@@ -77,6 +80,11 @@ def hub_options(command: Callable[..., None]) -> Callable[..., None]:
 @hub_options
 @click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
 @click.option("--broker-port", type=int, help="Of the embedded broker; default 1883.")
+@click.option(
+    "--worker",
+    metavar="NAME",
+    help="Of this hub among others on one PostgreSQL database. Default: machine and --data.",
+)
 @click.option("--no-page", is_flag=True, help="Serve no page and no API.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON line.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write that line here, too.")
@@ -97,6 +105,7 @@ def hub(
     data_dir: Path | None,
     http: str | None,
     time_at: str | None,
+    worker: str | None,
     no_page: bool,
     as_json: bool,
     ready_file: Path | None,
@@ -162,8 +171,9 @@ def hub(
             ) from None
         if named is None:
             port = config[BrokerSettings].port if broker_port is None else broker_port
-            named = Address.parse(stack.enter_context(EmbeddedBroker(port)).url)
-        wiring = Settings(named, address, clock, clock_may_fail, config)
+            named = [Address.parse(stack.enter_context(EmbeddedBroker(port)).url)]
+        name = worker_name(config, worker, data)
+        wiring = Settings(named, address, clock, clock_may_fail, config, name)
         asyncio.run(Hub(vault, store, wiring, ready).run())
 
 

@@ -98,13 +98,15 @@ def _examine(
             ahead_ms = away.check_database(findings, url)
     with findings.of("broker"):
         identity = chosen.find_identity(ca, certificate, key)
-        address = chosen.broker_address(config, broker, identity)
-        if address is None:
+        addresses = chosen.broker_address(config, broker, identity)
+        if addresses is None:
             findings.add("broker", GOOD, "none is named: the hub starts its own on 127.0.0.1")
         else:
-            ends = asyncio.run(away.check_broker(findings, address))
+            # Each server of a cluster: a hub that loses one needs the others.
+            ends = [asyncio.run(away.check_broker(findings, one)) for one in addresses]
+            first = min((end for end in ends if end is not None), default=None)
             now = dt.datetime.now(dt.timezone.utc)
-            away.check_certificates(findings, address, ends, now)
+            away.check_certificates(findings, addresses[0], first, now)
     here.check_clock(findings, ntp, ahead_ms)
     with findings.of("page"):
         page = chosen.page_address(config, http)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vitalkeep.commands.ca import ca_folder, ca_option, json_option, now
+from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.chosen import data_home, parse_listen
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -23,6 +25,13 @@ def site() -> None:
 @click.option("--broker", type=click.Choice(["mosquitto", "nats"]), required=True)
 @click.option("--out", type=_FOLDER, required=True, help="Folder for the broker; may exist.")
 @click.option("--listen", default="0.0.0.0:8883", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--cluster",
+    "nodes",
+    multiple=True,
+    metavar="NAME=HOST[:PORT]",
+    help="A server of a NATS cluster, and where the others call it (port 6222). Give three.",
+)
 @click.option("--path", default="", help="Of the folder on the broker's machine; default: --out.")
 @click.option("--vault", type=_FOLDER, help="Folder of the site's vault.")
 @ca_option
@@ -31,6 +40,7 @@ def config(
     broker: str,
     out: Path,
     listen: str,
+    nodes: tuple[str, ...],
     path: str,
     vault: Path | None,
     folder: Path | None,
@@ -39,21 +49,56 @@ def config(
     """Write a broker's whole configuration, or what has changed of it.
 
     Each gateway of the vault may publish and read its own topics, by the name in its certificate,
-    and nobody else gets in. Run it again after every change of gateways or certificates.
+    and nobody else gets in. Run it again after every change of gateways or certificates. With
+    --cluster each server's files are in a folder of its name.
     """
     from vitalkeep.keys.ca import Authority
     from vitalkeep.keys.vault import Vault
-    from vitalkeep.site.config import write_config
+    from vitalkeep.site.config import write_cluster, write_config
 
     authority = Authority.open(ca_folder(folder))
-    gateways = [g.id.hex() for g in Vault.open(vault or data_home() / "vault").gateways()]
+    vault_ = Vault.open(vault or data_home() / "vault")
+    gateways = [g.id.hex() for g in vault_.gateways()]
     where = parse_listen("--listen", listen)
-    change = write_config(broker, authority, gateways, out, where, now(), path)
-    if as_json:
-        click.echo(json.dumps(_as_dict(change)))
+    if not nodes:
+        change = write_config(broker, authority, gateways, out, where, now(), path)
+        if as_json:
+            click.echo(json.dumps(_as_dict(change)))
+        else:
+            _say_files(out, change)
+            _say_users(change)
         return
+    if broker != "nats":
+        raise ToolError(f"--cluster: {broker} has none", "Write --broker nats.")
+    cluster = [_node(text, where) for text in nodes]
+    changes = write_cluster(vault_.site_name, authority, gateways, out, cluster, now(), path)
+    if as_json:
+        click.echo(json.dumps({name: _as_dict(change) for name, change in changes.items()}))
+        return
+    for name, change in changes.items():
+        _say_files(out / name, change)
+    _say_users(change)
+
+
+def _node(text: str, listen: tuple[str, int]) -> Any:
+    from vitalkeep.site.nats import ROUTES_PORT, Node
+
+    name, _, where = text.partition("=")
+    if not where or not re.fullmatch(r"[a-z0-9-]+", name):
+        raise ToolError(f"--cluster {text}: want NAME=HOST", "For example a=nats-a.ward3.example.")
+    if ":" not in where.rpartition("]")[2]:
+        where = f"{where}:{ROUTES_PORT}"
+    return Node(name, parse_listen("--cluster", where), listen)
+
+
+def _say_files(out: Path, change: Any) -> None:
     for name, state in change.files.items():
         click.echo(f"{state:8} {out / name}")
+    if change.advice:
+        click.echo(change.advice)
+
+
+def _say_users(change: Any) -> None:
     roles = [user.role for user in change.users]
     counts = ", ".join(f"{roles.count(role)} {role}s" for role in ("gateway", "hub", "relay"))
     click.echo(f"may connect: {counts}")
@@ -65,8 +110,6 @@ def config(
         click.echo(f"gateway {gateway} has no live certificate and is locked out", err=True)
     for gateway in change.strange:
         click.echo(f"gateway {gateway} is not in this vault and is locked out", err=True)
-    if change.advice:
-        click.echo(change.advice)
 
 
 def _as_dict(change: Any) -> dict[str, Any]:

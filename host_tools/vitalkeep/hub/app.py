@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ import uvicorn
 from vitalkeep.errors import ToolError
 from vitalkeep.hub import health, metrics, readiness
 from vitalkeep.hub.config.load import Config
-from vitalkeep.hub.consume import Address, Consumer
+from vitalkeep.hub.consume import COMMON, Address, Consumer
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs import JOBS, accounts
@@ -26,6 +26,7 @@ from vitalkeep.hub.page import Feed, make_app
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 from vitalkeep.hub.timeserver import TimeServer
 from vitalkeep.hub.ward import STALE_S, Ward
+from vitalkeep.hub.worker import ClusterSettings, Worker
 from vitalkeep.keys.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -40,15 +41,18 @@ _STOP_S = 2
 class Settings:
     """http: (host, port) of the page, None for none; port 0 takes a free one. time: for UDP.
 
+    broker  addresses of the servers of one broker
     time_may_fail  a port for the time that somebody else has is no reason not to start
     config  what hub.toml says, for the parts
+    worker  name of this hub among others on its database, where that takes several
     """
 
-    broker: Address
+    broker: Sequence[Address]
     http: tuple[str, int] | None
     time: tuple[str, int] | None = None
     time_may_fail: bool = False
     config: Config = field(default_factory=Config)
+    worker: str = "hub"
 
 
 class Hub:
@@ -67,14 +71,24 @@ class Hub:
     ) -> None:
         self.vault = vault
         self.store = store
-        self.ward = Ward(vault.gateways())
-        self.intake = Intake(vault, store, self.ward)
-        self.consumer = Consumer(settings.broker, self.intake.handle)
+        worker = None
+        if store.kind == "postgresql":
+            terms = settings.config[ClusterSettings]
+            worker = Worker(
+                settings.worker, store, lambda: (g.id for g in vault.gateways()), terms
+            )
+        self.ward = Ward(vault.gateways(), worker.serves if worker else lambda _: True)
+        self.intake = Intake(vault, store, self.ward, worker)
+        if worker is None:
+            self.consumer = Consumer(settings.broker, self.intake.handle)
+        else:
+            # Each gateway is a filter of its own, and what a broker loses comes again.
+            self.consumer = Consumer(settings.broker, self.intake.handle, filters=COMMON, qos=0)
         self.feed = Feed()
         self.time = TimeServer(vault)
         self.context = Context(
             vault, store, settings.config, self.ward, self.intake, self.consumer, self.feed,
-            self.time,
+            self.time, worker,
         )  # fmt: skip
         metrics.add_to_registry(self.context)
         self._settings = settings
@@ -84,11 +98,12 @@ class Hub:
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Serve until `stop` is set, SIGINT or SIGTERM; raises ToolError when it cannot begin."""
-        stop = stop or asyncio.Event()
+        stop = self.context.stop = stop or asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, stop.set)
+        self.store.stand_alone()
         sock = _listen(*self._settings.http) if self._settings.http else None
         settings = self._settings
         if settings.time is not None:
@@ -110,13 +125,15 @@ class Hub:
         try:
             await self._say_ready(address)
             await stop.wait()
+            if self.context.fault is not None:
+                raise self.context.fault
         finally:
             self.time.close()
             await self._shut_down(server, tasks)
 
     async def _say_ready(self, address: str | None) -> None:
         if self._ready:
-            broker = str(self._settings.broker)
+            broker = ",".join(map(str, self._settings.broker))
             self._ready({"http": address, "broker": broker, "time": self.time.address})
 
     async def _shut_down(self, server: _Server | None, tasks: list[asyncio.Task[None]]) -> None:
@@ -130,6 +147,8 @@ class Hub:
             for task in waiting:
                 task.cancel()
             _, waiting = await asyncio.wait(waiting, timeout=_STOP_S)
+        if self.context.worker is not None:
+            await self.context.worker.leave()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self.intake.close)
         self.context.reader.shutdown(wait=True, cancel_futures=True)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bridge.core import mqtt
@@ -27,7 +28,8 @@ from vitalkeep.hub.tls import Identity, end_of_peer
 log = logging.getLogger(__name__)
 
 # Exact levels: some brokers give no retained messages and no wills to a '#' filter.
-FILTERS = ("vk/+/log/A", "vk/+/log/B", "vk/+/log/C", "vk/+/health", "vk/+/state", "vk/+/radio")
+COMMON = ("vk/+/health", "vk/+/state", "vk/+/radio")  # what every worker hears of every gateway
+FILTERS = ("vk/+/log/A", "vk/+/log/B", "vk/+/log/C", *COMMON)
 
 PACKET_MAX = 262144  # a larger publish is passed over: brokers should refuse it first
 BATCH_MAX = 500  # messages in one commit
@@ -37,10 +39,12 @@ _PING_S = 5.0
 _SILENT_S = 12.0  # a broker that answers no ping for so long is gone
 _CONNECT_S = 8.0
 _WRITE_S = 10.0
+_SUBSCRIBE_S = 30.0  # a cluster agrees on each subscription at QoS 1, one after the other
 _READ_BYTES = 65536
 _RETRY_FIRST_S = 0.25
 _RETRY_MAX_S = 8.0
 _IDS = 65535
+_FILTERS_MAX = 64  # in one packet: brokers bound these, too
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 Publish = tuple[str, bytes]
@@ -95,6 +99,11 @@ class Address:
         password = unquote(parts.password) if parts.password else None
         return cls(parts.hostname, port, user, password, identity)
 
+    @classmethod
+    def parse_all(cls, urls: str, identity: Identity | None = None) -> list[Address]:
+        """Return the addresses in URLs with commas between: servers of one cluster."""
+        return [cls.parse(url.strip(), identity) for url in urls.split(",")]
+
     def __repr__(self) -> str:
         return f"mqtt{'s' if self.identity else ''}://{self.host}:{self.port}"
 
@@ -105,7 +114,10 @@ class Consumer:
     """Keeps one session with a broker for ever.
 
     handler     handle(messages) -> publishes; it returns when the messages are durably stored
+    addresses   of one broker, tried in turn: the servers of a cluster
     filters     what is subscribed to
+    qos         at which it is delivered. At 1 a broker waits for our PUBACKs before it sends more;
+                at 0 it keeps no state for a filter, of which there may be thousands
     connected   True between the broker's SUBACK and the end of the session
     last_error  why the last session ended or could not begin, "" before
     answered    told of each batch: s since it was read, s it took, and how full it was, 0 to 1
@@ -114,12 +126,14 @@ class Consumer:
 
     def __init__(
         self,
-        address: Address,
+        addresses: Address | Sequence[Address],
         handler: Handler,
         client_id: str = "",
         filters: Sequence[str] = FILTERS,
+        qos: int = 1,
     ) -> None:
-        self.address = address
+        self._addresses = [addresses] if isinstance(addresses, Address) else list(addresses)
+        self.address = self._addresses[0]
         self.connected = False
         self.last_error = ""
         self.sessions = 0
@@ -127,7 +141,10 @@ class Consumer:
         self.answered: Callable[[float, float, float], object] = lambda *_: None
         self._handler = handler
         self._client_id = client_id or "vkhub-" + secrets.token_hex(6)
-        self._filters = filters
+        self._filters = tuple(filters)
+        self._subscribed: tuple[str, ...] = ()
+        self._qos = qos
+        self._asked: dict[int, asyncio.Future[bytes]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._early: list[mqtt.Packet] = []
         self._early_bytes = 0
@@ -154,6 +171,9 @@ class Consumer:
                 self.connected = False
             if time.monotonic() - started > 4 * _RETRY_MAX_S:
                 delay = _RETRY_FIRST_S
+            # The next server of a cluster is most likely alive.
+            self._addresses.append(self._addresses.pop(0))
+            self.address = self._addresses[0]
             # Jitter: after a broker's restart not every hub and gateway comes at once.
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(2 * delay, _RETRY_MAX_S)
@@ -165,6 +185,47 @@ class Consumer:
             return False
         writer.write(mqtt.publish(topic, payload, 1, self._identifier()))
         return True
+
+    async def follow(self, filters: Sequence[str]) -> bool:
+        """Subscribe to these and to nothing else.
+
+        Returns True when the broker has acknowledged that, False without a session: the next one
+        begins with these. Called again, it does what is left to do.
+        Raises  OSError when the session ends over it
+        """
+        self._filters = wanted = tuple(filters)
+        writer, now = self._writer, self._subscribed
+        if not self.connected or writer is None:
+            return False
+        gone = sorted(set(now) - set(wanted))
+        come = sorted(set(wanted) - set(now))
+        waiting = []
+        for at in range(0, len(gone), _FILTERS_MAX):
+            waiting.append(self._ask(writer, mqtt.unsubscribe, gone[at : at + _FILTERS_MAX]))
+        for at in range(0, len(come), _FILTERS_MAX):
+            pairs = [(text, self._qos) for text in come[at : at + _FILTERS_MAX]]
+            waiting.append(self._ask(writer, mqtt.subscribe, pairs))
+        try:
+            codes = await asyncio.wait_for(asyncio.gather(*waiting), _SUBSCRIBE_S)
+            if any(code > 1 for part in codes for code in part):
+                raise ConnectionRefusedError("the broker refused a subscription")
+        except (asyncio.TimeoutError, OSError) as error:
+            # Nobody knows what is subscribed by now: the next session begins anew.
+            self._stalled = str(error) or f"no SUBACK in {_SUBSCRIBE_S:g} s"
+            writer.transport.abort()
+            raise ConnectionResetError(self._stalled) from None
+        self._subscribed = wanted
+        return True
+
+    def _ask(
+        self, writer: asyncio.StreamWriter, packet: Callable[[int, Any], bytes], filters: Any
+    ) -> asyncio.Future[bytes]:
+        """Send a (UN)SUBSCRIBE; the result is the codes in its answer."""
+        identifier = self._identifier()
+        writer.write(packet(identifier, filters))
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._asked[identifier] = answer
+        return answer
 
     async def _serve(self) -> None:
         address = self.address
@@ -188,6 +249,7 @@ class Consumer:
         try:
             decoder = PatientDecoder(PACKET_MAX)
             await asyncio.wait_for(self._open(reader, writer, decoder), _CONNECT_S)
+            await self._subscribe(reader, writer, decoder)
             self.connected = True
             self.sessions += 1
             log.info("broker %s: subscribed", self.address)
@@ -199,6 +261,10 @@ class Consumer:
             raise
         finally:
             pings.cancel()
+            asked, self._asked = self._asked, {}
+            for answer in asked.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionResetError("the session has ended"))
             if not writer.is_closing():
                 # A peer that reads nothing would keep a polite close, and its buffer, for ever.
                 writer.transport.abort()
@@ -217,14 +283,22 @@ class Consumer:
             reasons = mqtt.REFUSALS
             known = reasons[packet.code] if packet.code < len(reasons) else packet.code
             raise ProtocolError(f"refused: {known}")
-        identifier = self._identifier()
-        writer.write(mqtt.subscribe(identifier, [(text, 1) for text in self._filters]))
-        packet = await self._expect(reader, decoder, mqtt.SUBACK)
-        if packet.packet_id != identifier or len(packet.codes) != len(self._filters):
-            raise ProtocolError("the broker acknowledged another subscription")
-        self._in_flight.discard(identifier)
-        if max(packet.codes) > 1:
-            raise ProtocolError("the broker refused the subscription")
+
+    async def _subscribe(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: mqtt.Decoder
+    ) -> None:
+        self._subscribed = filters = self._filters
+        for at in range(0, len(filters), _FILTERS_MAX):
+            part = filters[at : at + _FILTERS_MAX]
+            identifier = self._identifier()
+            writer.write(mqtt.subscribe(identifier, [(text, self._qos) for text in part]))
+            answer = self._expect(reader, decoder, mqtt.SUBACK)
+            packet = await asyncio.wait_for(answer, _CONNECT_S)
+            if packet.packet_id != identifier or len(packet.codes) != len(part):
+                raise ProtocolError("the broker acknowledged another subscription")
+            self._in_flight.discard(identifier)
+            if max(packet.codes) > 1:
+                raise ProtocolError("the broker refused the subscription")
 
     async def _expect(
         self, reader: asyncio.StreamReader, decoder: mqtt.Decoder, kind: int
@@ -238,6 +312,7 @@ class Consumer:
                     raise EOFError("closed by the broker")
                 decoder.feed(data)
             elif packet.type == kind:
+                self._heard = time.monotonic()
                 return packet
             elif packet.type == mqtt.PUBLISH and kind == mqtt.SUBACK:
                 # Retained states may overtake the SUBACK (3.8.4).
@@ -245,7 +320,7 @@ class Consumer:
                 self._early_bytes += len(packet.topic) + len(packet.payload)
                 if self._early_bytes > EARLY_MAX or len(self._early) > _IDS:
                     raise ProtocolError("the broker floods us before its SUBACK")
-            else:
+            elif packet.type != mqtt.PINGRESP or kind != mqtt.SUBACK:
                 raise ProtocolError(f"packet type {packet.type}, want {kind}")
 
     async def _receive(
@@ -280,6 +355,11 @@ class Consumer:
             if packet.packet_id not in self._in_flight:
                 raise ProtocolError(f"identifier {packet.packet_id} acknowledged, not due")
             self._in_flight.remove(packet.packet_id)
+        elif packet.type in (mqtt.SUBACK, mqtt.UNSUBACK) and packet.packet_id in self._asked:
+            self._in_flight.discard(packet.packet_id)
+            answer = self._asked.pop(packet.packet_id)
+            if not answer.done():
+                answer.set_result(packet.codes)
         elif packet.type != mqtt.PINGRESP:
             raise ProtocolError(f"packet type {packet.type} in mid session")
 

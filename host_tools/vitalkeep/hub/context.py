@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
+from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import Consumer
+from vitalkeep.hub.cut import Verdict
 from vitalkeep.hub.forecast import Room
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.load import Load, LoadSettings
@@ -21,6 +23,7 @@ from vitalkeep.hub.store import Store
 from vitalkeep.hub.timeserver import TimeServer
 from vitalkeep.hub.tls import Watch
 from vitalkeep.hub.ward import Ward
+from vitalkeep.hub.worker import Worker
 from vitalkeep.keys.vault import Vault
 
 T = TypeVar("T")
@@ -40,6 +43,9 @@ class Context:
     room    how much room the store has, None while that is not known
     outages  the beds without current values
     attained  RTO and RPO by number of days, once they were looked up
+    worker  this hub among others, None where it is alone
+    verdict whether the site is cut off
+    stop    ends the hub when it is set; fault: the error with which it then ends
     shown   what /api/health says of a part, by the part's name
     """
 
@@ -51,6 +57,10 @@ class Context:
     consumer: Consumer
     feed: Feed
     time: TimeServer
+    worker: Worker | None = None
+    verdict: Verdict = field(default_factory=Verdict)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    fault: ToolError | None = None
     started: float = field(default_factory=monotonic)
     certificates: Watch = field(default_factory=Watch)
     shown: dict[str, Callable[[], Any]] = field(default_factory=dict)
@@ -69,6 +79,10 @@ class Context:
         self.load = Load(self.config[LoadSettings])
         self.meters = self.intake.meters
         self.consumer.answered = self.meters.answered
+
+    def serves(self, gateway: bytes) -> bool:
+        """Return whether this hub, among others, is the one that writes of a gateway."""
+        return self.worker is None or self.worker.serves(gateway)
 
     def sheds(self, work: str) -> bool:
         """Return whether a piece of work has to wait for the load to end; if so it is counted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,7 +65,11 @@ class Change:
 
 @dataclass
 class Batch:
-    """What one commit adds. `rows` is by table; `touched` is what the receipts are about."""
+    """What one commit adds. `rows` is by table; `touched` is what the receipts are about.
+
+    worker, fences  who writes, and under which fence each gateway of the batch is its own; no
+                    fences where there is one hub alone
+    """
 
     now_ms: int
     changes: list[Change] = field(default_factory=list)
@@ -76,12 +80,21 @@ class Batch:
     touched: dict[tuple[bytes, bytes], dict[Place, None]] = field(default_factory=dict)
     alarms: list[tuple[bytes, str]] = field(default_factory=list)
     dirty: dict[Place, int] = field(default_factory=dict)
+    worker: str = ""
+    fences: dict[bytes, int] = field(default_factory=dict)
 
     def add(self, table: str, row: Row) -> None:
         self.rows.setdefault(table, []).append(row)
 
     def is_empty(self) -> bool:
         return not (self.changes or self.rows or self.heads or self.radio or self.story)
+
+    def gateways(self) -> set[bytes]:
+        """Return whom it is about."""
+        found = {change.place.gateway for change in self.changes}
+        found |= {row["gateway"] for rows in self.rows.values() for row in rows}
+        found |= {row["gateway"] for row in self.story if row["gateway"] is not None}
+        return found | set(self.heads) | set(self.radio)
 
 
 class Ingest:
@@ -178,10 +191,15 @@ class Ingest:
         """Return a sector that was loaded."""
         return self._sectors[place]
 
-    def forget(self) -> None:
-        """Drop all that was loaded: another hub wrote, and the store knows better."""
-        self._sectors.clear()
-        self._epochs_told.clear()
+    def forget(self, gateways: Collection[bytes] | None = None) -> None:
+        """Drop what was loaded, of all gateways or of these: the store knows better."""
+        if gateways is None:
+            self._sectors.clear()
+            self._epochs_told.clear()
+        else:
+            known = set(gateways)
+            for place in [place for place in self._sectors if place.gateway in known]:
+                del self._sectors[place]
 
     def trim(self) -> None:
         """Bound the memory, between batches; what waits behind a hole will be sent again."""

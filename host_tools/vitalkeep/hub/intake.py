@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
@@ -20,8 +21,9 @@ from vitalkeep.hub.ingest import Batch, Ingest, Run
 from vitalkeep.hub.meters import Meters
 from vitalkeep.hub.radio import Heard
 from vitalkeep.hub.receipts import Receipts, entry, survey
-from vitalkeep.hub.store import StaleError, Store, StoreError, utc_now_ms
+from vitalkeep.hub.store import FencedError, StaleError, Store, StoreError, utc_now_ms
 from vitalkeep.hub.ward import Ward
+from vitalkeep.hub.worker import Worker
 from vitalkeep.keys.cipher import Aes256
 from vitalkeep.keys.vault import Vault
 
@@ -41,9 +43,12 @@ class Intake:
 
     receipting  False while the store refuses; `reason` then says why
     batches     commits so far; commit_ms: how long the last one took
+    worker      whose leases say which gateways are served here; None: all are
     """
 
-    def __init__(self, vault: Vault, store: Store, ward: Ward) -> None:
+    def __init__(
+        self, vault: Vault, store: Store, ward: Ward, worker: Worker | None = None
+    ) -> None:
         self.receipting = True
         self.reason = ""
         self.batches = 0
@@ -52,12 +57,13 @@ class Intake:
         self.ingest = Ingest(vault.gateways(), Aes256)
         self._store = store
         self._ward = ward
+        self._worker = worker
         self._receipts = Receipts(vault.site_id, store.epoch)
         self._gateways = {gateway.id: gateway for gateway in vault.gateways()}
         self._sessions: dict[bytes, Session] = {}
         self._heads_ms: dict[bytes, tuple[bytes, int, int]] = {}
         # One thread: batches never overlap, and the page stays live while one is on its way.
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._lock = asyncio.Lock()
 
     def set_vault(self, vault: Vault) -> None:
@@ -73,11 +79,11 @@ class Intake:
         self._ward.set_gateways(vault.gateways())
 
     def close(self) -> None:
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def touch(self) -> None:
         """Prove by a small write that the store takes any; raises StoreError."""
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._store.pulse)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.pulse)
         self.meters.stored_at = monotonic()
 
     async def write_story(self) -> None:
@@ -105,7 +111,32 @@ class Intake:
                 self.ingest.forget()
                 raise
             self.ingest.trim()
-            return answers + [self._radio_answer(found) for found in heard]
+            served = [found for found in heard if self._serves(found.gateway)]
+            return answers + [self._radio_answer(found) for found in served]
+
+    def _serves(self, gateway: bytes) -> bool:
+        return self._worker is None or self._worker.serves(gateway)
+
+    async def settle(self) -> None:
+        """Return when what came before is committed, or dropped."""
+        async with self._lock:
+            pass
+
+    async def adopt(self, gateways: Collection[bytes]) -> list[Publish]:
+        """Return what begins to serve gateways: to each that was heard, what is stored of it.
+
+        Each goes on from there, with all that it has sent since, to whom ever.
+        """
+        async with self._lock:
+            # Another worker wrote these since they were loaded here.
+            self.ingest.forget(gateways)
+            beats = []
+            for gateway in gateways:
+                session = self._sessions.get(gateway)
+                if session is not None and session.beat is not None:
+                    # Not the answer to a heartbeat of now: it tells no time.
+                    beats.append(replace(session.beat, ask=True, mono_ms=0))
+            return await self._retry(lambda: self._answers([], beats))
 
     def _sort(self, messages: Sequence[Message]) -> tuple[list[Run], list[Heartbeat], list[Heard]]:
         runs: list[Run] = []
@@ -115,15 +146,21 @@ class Intake:
         for message in messages:
             found = self.ingest.parse(message.topic, message.payload)
             if isinstance(found, Run):
-                runs.append(found)
+                if self._serves(found.place.gateway):
+                    runs.append(found)
+                else:
+                    self.ingest.counters["not_ours"] += 1
             elif isinstance(found, Heard):
-                heard.append(found)
+                if self._serves(found.gateway):
+                    heard.append(found)
             elif isinstance(found, Heartbeat):
                 if not self._sessions.setdefault(found.gateway, Session()).hear(found):
                     self.ingest.counters["heartbeat_late"] += 1
                     continue
                 self._ward.hear(found, now_ms)
                 self.ingest.radio.hear(found)
+                if not self._serves(found.gateway):
+                    continue  # its worker answers
                 asked = beats.get(found.gateway)
                 if asked is None or found.ask or not asked.ask or found.nonce != asked.nonce:
                     beats[found.gateway] = found
@@ -161,9 +198,14 @@ class Intake:
         batch: Batch | None = None
         while True:
             if batch is None:
-                batch = await self._retry(lambda: self._prepare(runs))
+                batch = await self._retry(partial(self._prepare, runs))
                 batch.radio = radio
                 self._note(batch, beats)
+                lost = self._fence(batch)
+                if lost:
+                    runs, beats, radio = self._without(lost, runs, beats, radio)
+                    batch = None
+                    continue
             if batch.is_empty():
                 return batch
             self.meters.began()
@@ -176,6 +218,11 @@ class Intake:
                 batch = None
                 await asyncio.sleep(random.uniform(0, _STALE_S))  # let one of the two be first
                 continue
+            except FencedError as error:
+                # What they sent is neither stored nor acknowledged: their worker gets it again.
+                runs, beats, radio = self._without(error.gateways, runs, beats, radio)
+                batch = None
+                continue
             self.commit_ms = self.meters.committed(batch) * 1000
             self.batches += 1
             written = {id(row) for row in batch.story}
@@ -185,13 +232,43 @@ class Intake:
                 self._ward.by_radio(row)
             return batch
 
+    def _fence(self, batch: Batch) -> set[bytes]:
+        """Put the fences of a batch into it; returns gateways that are not served any more."""
+        if self._worker is None:
+            return set()
+        wanted, known = batch.gateways(), self._worker.fences
+        batch.worker = self._worker.name
+        batch.fences = {gateway: known[gateway] for gateway in wanted if gateway in known}
+        return wanted - set(known)
+
+    def _without(
+        self,
+        lost: Collection[bytes],
+        runs: list[Run],
+        beats: list[Heartbeat],
+        radio: dict[bytes, Row],
+    ) -> tuple[list[Run], list[Heartbeat], dict[bytes, Row]]:
+        """Forget gateways that another worker serves, and return what is left of a batch."""
+        assert self._worker is not None
+        self.ingest.counters["fenced"] += len(lost)
+        self._worker.drop(lost)
+        self.ingest.forget()
+        self._ward.unwritten = [r for r in self._ward.unwritten if r["gateway"] not in lost]
+        for beat in beats:
+            self._heads_ms.pop(beat.gateway, None)
+        return (
+            [run for run in runs if run.place.gateway not in lost],
+            [beat for beat in beats if beat.gateway not in lost],
+            {gateway: row for gateway, row in radio.items() if gateway not in lost},
+        )
+
     async def _retry(self, job: Callable[[], T]) -> T:
         """Run a job on the worker until the store does it; says why while it does not."""
         loop = asyncio.get_running_loop()
         delay = _RETRY_FIRST_S
         while True:
             try:
-                result = await loop.run_in_executor(self._worker, job)
+                result = await loop.run_in_executor(self._thread, job)
             except StoreError as error:
                 self._refused(str(error))
             else:
@@ -240,7 +317,8 @@ class Intake:
             for payload in self._receipts.stored(known, of_log, nonce, found, now_ms):
                 answers.append((wire.topic(gateway, "receipt"), payload))
         for beat in beats:
-            answers.append((wire.topic(beat.gateway, "receipt"), self._answer(beat, now_ms)))
+            if self._serves(beat.gateway):
+                answers.append((wire.topic(beat.gateway, "receipt"), self._answer(beat, now_ms)))
         return answers
 
     def _answer(self, beat: Heartbeat, now_ms: int) -> bytes:

@@ -36,7 +36,10 @@ class Outages:
             found[cls] = max(found.get(cls, 0), now_ms - row["start_ms"])
         return found
 
-    def begin_round(self) -> None:
+    def begin_round(self, gateways: Iterable[bytes]) -> None:
+        """Begin to look at these gateways; what goes on at others is another hub's to end."""
+        served = set(gateways)
+        self._open = {key: row for key, row in self._open.items() if key[0] in served}
         self.lag_ms = dict.fromkeys(self.lag_ms, 0)
 
     def look(

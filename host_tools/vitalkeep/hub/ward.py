@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ _ALARMS_MAX = 32
 _DEVICES_MAX = 64
 _BOOTS = 15  # whose clocks are remembered, besides the current one
 _CLOCK_NAMES = ("unknown", "from SNTP, which nobody authenticates", "from a site")
-_PRIORITIES = ("none", "low", "medium", "high")
+PRIORITIES = ("none", "low", "medium", "high")
 
 _EVENTS = {
     "boot": ("warn", "Gateway started: {}"),
@@ -89,9 +89,15 @@ class _Bed:
 
 
 class Ward:
-    """All beds of a site, and which of them changed since the page was last told."""
+    """All beds of a site, and which of them changed since the page was last told.
 
-    def __init__(self, gateways: Iterable[Gateway]) -> None:
+    serves  serves(gateway): this hub is the one that tells its story; others read it
+    """
+
+    def __init__(
+        self, gateways: Iterable[Gateway], serves: Callable[[bytes], bool] = lambda _: True
+    ) -> None:
+        self._serves = serves
         self.dirty: set[bytes] = set()
         self.story: deque[dict[str, Any]] = deque(maxlen=_STORY)
         self.story_news: list[dict[str, Any]] = []
@@ -117,6 +123,10 @@ class Ward:
         """Return the bed at which a gateway stands."""
         return self._beds[gateway].gateway.bed
 
+    def heard_ms(self) -> int:
+        """Return when any gateway was last heard, 0 for never since the hub started."""
+        return max((bed.heard_ms for bed in self._beds.values()), default=0)
+
     # --- what happened ---
 
     def hear(self, beat: Heartbeat, now_ms: int) -> None:
@@ -129,14 +139,15 @@ class Ward:
             away_s = (now_ms - bed.down_since_ms) / 1000
             rebooted = before is not None and before.boot != beat.boot
             why = "it was without power" if rebooted else "the network was cut"
-            self.say(now_ms, beat.gateway, "good", f"Heartbeats again after {away_s:.0f} s: {why}")
+            text = f"Heartbeats again after {away_s:.0f} s: {why}"
+            self._notice(now_ms, beat.gateway, "good", text)
         elif bed.link == "never":
-            self.say(now_ms, beat.gateway, "good", "First heartbeat since the hub started")
+            self._notice(now_ms, beat.gateway, "good", "First heartbeat since the hub started")
         days = beat.certificate_days
         known = before.certificate_days if before else None
         if days is not None and days <= WARN_DAYS and days != known:
             text = f"The gateway's certificate {days_in_words(days)}: renew it"
-            self.say(now_ms, beat.gateway, "bad", text)
+            self._notice(now_ms, beat.gateway, "bad", text)
         bed.link, bed.beat, bed.heard_ms = "up", beat, now_ms
         self.dirty.add(beat.gateway)
 
@@ -149,7 +160,7 @@ class Ward:
                 bed.down_since_ms = bed.heard_ms
                 if hearing:
                     text = f"No heartbeat for {LINK_DOWN_MS // 1000} s: network cut or power lost"
-                    self.say(now_ms, gateway, "bad", text)
+                    self._notice(now_ms, gateway, "bad", text)
                 self.dirty.add(gateway)
             elif bed.link == "unknown" and hearing:
                 # One more period to be heard in, now that we listen again.
@@ -172,12 +183,23 @@ class Ward:
             text = f"Class {name}: sectors {first} to {last} were overwritten before their receipt"
             self.tell(self.utc(row), row["gateway"], "bad", text)
 
+    def _notice(self, now_ms: int, gateway: bytes, tone: str, text: str) -> None:
+        """Tell what was noticed of a gateway, if that is this hub's to tell."""
+        if self._serves(gateway):
+            self.say(now_ms, gateway, tone, text)
+
     def say(self, now_ms: int, gateway: bytes | None, tone: str, text: str) -> None:
         """Add a line of the hub's own to the story; tone is info, good, warn or bad."""
         row = {"at_ms": now_ms, "gateway": gateway, "tone": tone, "text": text}
         self.unwritten.append(row)
         del self.unwritten[:-_STORY]
         self.tell(now_ms, gateway, tone, text)
+
+    def shows(self, row: Row) -> bool:
+        """Return True when a line of the story in the store is on the page already."""
+        bed = self._beds.get(bytes(row["gateway"])) if row["gateway"] else None
+        wanted = (row["at_ms"], bed.gateway.bed if bed else None, row["text"])
+        return any((line["at"], line["bed"], line["text"]) == wanted for line in self.story)
 
     def tell(self, at_ms: int | None, gateway: bytes | None, tone: str, text: str) -> None:
         """Add a line to the story that the store already has."""
@@ -255,7 +277,7 @@ class Ward:
     def by_radio(self, row: Row) -> None:
         """Take what a gateway said by radio: shown until it speaks by IP again."""
         bed = self._beds.get(bytes(row["gateway"]))
-        if bed is not None:
+        if bed is not None and (bed.radio is None or bed.radio["at_ms"] != row["at_ms"]):
             bed.radio = row
             self.dirty.add(bed.gateway.id)
 
@@ -314,7 +336,7 @@ class Ward:
                 "at": None if offset is None else offset + device.mono_ms,
                 "values": values,
                 "alarms": [
-                    [_PRIORITIES[min(priority, 3)], text]
+                    [PRIORITIES[min(priority, 3)], text]
                     for priority, text in sorted(device.alarms.values(), reverse=True)
                 ],
             }
@@ -383,7 +405,7 @@ def _radio_devices(bed: _Bed) -> list[dict[str, Any]]:
         entry["at"] = max(entry["at"] or 0, at_ms)
     for name, _, _, priority, _, text, at_ms in content["alarms"]:
         entry = device(name)
-        entry["alarms"].append([_PRIORITIES[min(priority, 3)], text])
+        entry["alarms"].append([PRIORITIES[min(priority, 3)], text])
         entry["at"] = max(entry["at"] or 0, at_ms)
     return [found[name] for name in sorted(found)]
 

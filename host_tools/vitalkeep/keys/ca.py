@@ -49,17 +49,23 @@ class Role:
     by_id   its holder's name is an id of 16 hex digits
     """
 
-    usage: x509.ObjectIdentifier
+    usage: tuple[x509.ObjectIdentifier, ...]
     days: int
     prefix: str = ""
     by_id: bool = False
 
+    @property
+    def has_hosts(self) -> bool:
+        """Say whether others connect to its holder, by the names in the certificate."""
+        return _SERVER in self.usage
+
 
 ROLES = {
-    "gateway": Role(_CLIENT, 730, by_id=True),
-    "site": Role(_SERVER, 397, "site-"),
-    "hub": Role(_CLIENT, 397, "hub-"),
-    "relay": Role(_CLIENT, 730, "relay-", by_id=True),
+    "gateway": Role((_CLIENT,), 730, by_id=True),
+    "site": Role((_SERVER,), 397, "site-"),
+    "node": Role((_SERVER, _CLIENT), 397, "node-"),  # of a broker's cluster: they call each other
+    "hub": Role((_CLIENT,), 397, "hub-"),
+    "relay": Role((_CLIENT,), 730, "relay-", by_id=True),
 }
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -263,14 +269,15 @@ class Authority:
 
         role   one of ROLES
         name   16 hex digits for gateways and relays; else lower-case letters, digits, hyphens
-        hosts  for a site: every name and address that gateways and hubs reach its broker by
+        hosts  for a site or a node: every name and address that its broker is reached by
         days   how long it is good, at most as long as the authority; by role when None
         """
         common_name = _common_name(role, name)
-        if (role == "site") != bool(hosts):
+        if ROLES[role].has_hosts != bool(hosts):
             raise ToolError(
                 f"{role} {name}: {'no host name or address' if not hosts else 'has no host name'}",
-                "A site needs what gateways reach it by: --host broker.example --host 10.0.0.5.",
+                "A site and a node need what gateways reach them by: --host broker.example "
+                "--host 10.0.0.5.",
             )
         until = now + dt.timedelta(days=ROLES[role].days if days is None else days)
         until = min(until, self.certificate.not_valid_after_utc)
@@ -295,7 +302,7 @@ class Authority:
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ROLES[role].usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(ROLES[role].usage), critical=False)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(_authority_id(self.certificate.public_key()), critical=False)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from vitalkeep.site.rights import User
 
@@ -18,7 +19,7 @@ server_name: {name}
 
 # The server's own protocol is of no use to us: on this machine only, and no user may speak it.
 host: "127.0.0.1"
-port: 4222
+port: {own_port}
 {tls}
 
 # What it acknowledges it keeps on disk. Gateways do not rely on that: they forget only what a
@@ -33,9 +34,9 @@ mqtt {{
   port: {port}
   ack_wait: "30s"
   max_ack_pending: 1000  # a hub acknowledges when its database has committed
-  {mqtt_tls}
+{replicas}  {mqtt_tls}
 }}
-
+{cluster}
 # No `websocket` and no `http` block: neither port is opened.
 
 authorization {{
@@ -46,18 +47,37 @@ authorization {{
 include "own.conf"
 """
 
+# The servers call each other, both sides with the certificate of a node. One that holds another
+# role's certificate of the ward is no server: a host name in it must be that of a route.
+_CLUSTER = """
+cluster {{
+  name: {name}
+  host: {host}
+  port: {port}
+  routes: [{routes}]
+  {tls}
+}}
+"""
+
+# What a server has acknowledged, each of three has on its disk: one may be lost with its disk.
+_REPLICAS = """\
+  stream_replicas: 3
+"""
+
 # Ephemeral keys and an authenticated cipher; the server speaks TLS 1.2 and newer anyway.
 _TLS = """\
 tls {{
   cert_file: {certificate}
   key_file: {key}
   ca_file: {ca}
-  verify_and_map: true
+  {verify}
   timeout: 10
   cipher_suites: [
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
   ]
 }}"""
+
+ROUTES_PORT = 6222
 
 _USERS_HEAD = """\
 # Written by `vitalkeep site config`: a certificate that is not here, lets nobody in.
@@ -72,6 +92,19 @@ def subject(topic: str) -> str:
     return topic.replace("/", ".").replace("+", "*")
 
 
+@dataclass(frozen=True)
+class Node:
+    """One server of a cluster.
+
+    routes  (host name, port) at which the others call it
+    listen  (host, port) of its MQTT listener
+    """
+
+    name: str
+    routes: tuple[str, int]
+    listen: tuple[str, int]
+
+
 def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) -> dict[str, str]:
     """Return {file name: text}.
 
@@ -79,11 +112,51 @@ def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) 
     path    of the folder on the broker's machine
     name    of the site
     """
-    tls = _TLS.format(
+    return _files(users, listen, path, name, 4222, "", "")
+
+
+def node_files(
+    users: Sequence[User], node: Node, nodes: Sequence[Node], path: str, name: str
+) -> dict[str, str]:
+    """Return {file name: text} of one server of a cluster.
+
+    node, nodes  this one, and all of them
+    name         of the cluster
+    """
+    host, port = node.routes
+    routes = [
+        f"nats-route://{name}:{number}" for name, number in (other.routes for other in nodes)
+    ]
+    cluster = _CLUSTER.format(
+        name=json.dumps(name),
+        host=json.dumps("127.0.0.1" if host == "localhost" else "0.0.0.0"),
+        port=port,
+        routes=", ".join(map(json.dumps, routes)),
+        tls=_tls(path, "verify_cert_and_check_known_urls: true").replace("\n", "\n  "),
+    )
+    # Several of them may be on one machine, where any free port does for what nobody uses.
+    return _files(users, node.listen, path, node.name, -1, cluster, _REPLICAS)
+
+
+def _tls(path: str, verify: str) -> str:
+    return _TLS.format(
         certificate=json.dumps(f"{path}/tls/certificate.pem"),
         key=json.dumps(f"{path}/tls/key.pem"),
         ca=json.dumps(f"{path}/tls/ca.pem"),
+        verify=verify,
     )
+
+
+def _files(
+    users: Sequence[User],
+    listen: tuple[str, int],
+    path: str,
+    name: str,
+    own_port: int,
+    cluster: str,
+    replicas: str,
+) -> dict[str, str]:
+    tls = _tls(path, "verify_and_map: true")
     host, port = listen
     config = _CONFIG.format(
         name=json.dumps(name),
@@ -92,6 +165,9 @@ def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) 
         store=json.dumps(f"{path}/jetstream"),
         host=json.dumps(host),
         port=port,
+        own_port=own_port,
+        cluster=cluster,
+        replicas=replicas,
     )
     lines = [_USERS_HEAD, "users: ["]
     for user in users:
@@ -106,7 +182,7 @@ def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) 
             }
             lines.append("  " + json.dumps(entry))
     lines += ["]", ""]
-    own = "# Read at the end of nats.conf: a cluster block, for example.\n"
+    own = "# Read at the end of nats.conf, for settings of your own.\n"
     return {"nats.conf": config, "users.conf": "\n".join(lines), "own.conf": own}
 
 

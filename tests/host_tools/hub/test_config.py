@@ -71,8 +71,9 @@ def test_values_are_taken_and_options_win(tmp_path):
     assert config[basics.SiteSettings].vault == Path("/v")
     assert database_url(config, None, tmp_path) == "sqlite:////x.db"
     assert database_url(config, "sqlite:////y.db", tmp_path) == "sqlite:////y.db"
-    assert str(broker_address(config, None, None)) == "mqtt://b:1"
-    assert str(broker_address(config, "mqtt://c:2", None)) == "mqtt://c:2"
+    assert list(map(str, broker_address(config, None, None))) == ["mqtt://b:1"]
+    several = broker_address(config, "mqtt://c:2, mqtt://d", None)
+    assert list(map(str, several)) == ["mqtt://c:2", "mqtt://d:1883"]
 
 
 def test_all_mistakes_are_said_at_once_with_their_lines():

@@ -187,7 +187,7 @@ def test_device_that_is_off_is_no_outage():
 
 @pytest.fixture
 def hub(vault, store, path):
-    consumer = Consumer(Address.parse("mqtt://127.0.0.1:1"), path.intake.handle)
+    consumer = Consumer([Address.parse("mqtt://127.0.0.1:1")], path.intake.handle)
     made = Context(
         vault, store, Config(), path.ward, path.intake, consumer, Feed(), TimeServer(vault)
     )

@@ -188,3 +188,28 @@ def test_passphrase_is_never_asked_for_where_nobody_can_answer(desk: Desk) -> No
     assert "lets others in" in desk.run(*asked, "--passphrase-file", desk.secret, code=1)[1]
     assert "no passphrase of the authority" in desk.run(*asked, code=1)[1]
     assert not (desk.root / B).exists()
+
+
+def test_a_cluster_is_three_folders_and_each_server_has_its_own_certificate(desk: Desk) -> None:
+    nodes = []
+    for name in "abc":
+        host = f"nats-{name}.example"
+        desk.ca(
+            *("issue", "node", name, "--host", host),
+            *("--out", desk.root / "cluster" / name / "tls"),
+        )
+        nodes += ["--cluster", f"{name}={host}"]
+    arguments = ("site", "config", "--broker", "nats", "--out", desk.root / "cluster", *nodes)
+    places = ("--ca", desk.root / "ca", "--vault", desk.root / "vault", "--path", "/etc/nats")
+    out, _ = desk.run(*arguments, *places, "--json")
+    changes = json.loads(out)
+    assert sorted(changes) == ["a", "b", "c"]
+    assert changes["b"]["advice"] == "Start it: nats-server -c /etc/nats/b/nats.conf"
+    text = desk.text("cluster/b/nats.conf")
+    assert '"/etc/nats/b/tls/key.pem"' in text
+    assert '"nats-route://nats-c.example:6222"' in text
+    assert A in desk.text("cluster/c/users.conf")
+    said, _ = desk.run(*arguments, *places)
+    assert "new " not in said
+    _, error = desk.run(*arguments[:3], "mosquitto", *arguments[4:], *places, code=1)
+    assert "mosquitto has none" in error

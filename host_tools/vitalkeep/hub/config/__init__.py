@@ -10,4 +10,6 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("log", "vitalkeep.hub.logs", "LogSettings"),
     ("load", "vitalkeep.hub.load", "LoadSettings"),
     ("room", "vitalkeep.hub.forecast", "RoomSettings"),
+    ("cluster", "vitalkeep.hub.worker", "ClusterSettings"),
+    ("duties", "vitalkeep.hub.duties", "DutySettings"),
 )

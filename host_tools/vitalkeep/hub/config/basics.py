@@ -12,12 +12,13 @@ from vitalkeep.hub.config.fields import HostPort, Secret, setting
 TIME_HOST = "127.0.0.1"
 
 
-def _no_password(url: str) -> None:
+def no_password(url: str) -> None:
+    """Raise ValueError for a URL, or several with commas between, with a password in it."""
     try:
-        password = urlsplit(url).password
+        passwords = [urlsplit(part).password for part in url.split(",")]
     except ValueError:
         raise ValueError("want a URL") from None
-    if password:
+    if any(passwords):
         raise ValueError('want no password here: set password = "env:..." or "file:..."')
 
 
@@ -39,8 +40,9 @@ class BrokerSettings:
     """The MQTT broker. With no url, an embedded one on 127.0.0.1."""
 
     url: str | None = setting(
-        None, "mqtts://host:port, or mqtt://[user@]host:port.",
-        example="mqtts://broker.example:8883", check=_no_password,
+        None, "mqtts://host:port, or mqtt://[user@]host:port; with commas between, the servers of"
+        " a cluster.",
+        example="mqtts://broker.example:8883", check=no_password,
     )  # fmt: skip
     password: Secret | None = setting(
         None, "Of the user in the url.", example="env:VITALKEEP_BROKER_PASSWORD"
@@ -69,7 +71,7 @@ class DatabaseSettings:
 
     url: str | None = setting(
         None, "sqlite:////path/hub.db or postgresql://user@host/name. Default: hub.db in the data"
-        " folder.", example="postgresql://vitalkeep@db.example/vitalkeep", check=_no_password,
+        " folder.", example="postgresql://vitalkeep@db.example/vitalkeep", check=no_password,
     )  # fmt: skip
     password: Secret | None = setting(
         None, "Of the user in the url.", example="file:/etc/vitalkeep/database.password"

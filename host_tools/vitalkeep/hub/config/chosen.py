@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -91,8 +92,8 @@ def time_address(config: Config, option: str | None) -> tuple[Where | None, bool
 
 def broker_address(
     config: Config, option: str | None, identity: Identity | None
-) -> Address | None:
-    """Return the broker, None for an embedded one; raises ToolError.
+) -> list[Address] | None:
+    """Return the broker's servers, None for an embedded one; raises ToolError.
 
     identity  of the options; that of the file serves any mqtts:// when there is none
     """
@@ -101,10 +102,18 @@ def broker_address(
     broker = config[BrokerSettings]
     url = option or os.environ.get("VITALKEEP_BROKER")
     if url is None and broker.url is not None:
-        url = _with_password(broker.url, broker.password)
+        servers = [_with_password(part.strip(), broker.password) for part in broker.url.split(",")]
+        url = ",".join(servers)
     if identity is None and (url is None or url.startswith("mqtts:")):
         identity = find_identity(broker.ca, broker.certificate, broker.key)
-    return Address.parse(url or "", identity) if url or identity else None
+    return Address.parse_all(url or "", identity) if url or identity else None
+
+
+def worker_name(config: Config, option: str | None, data: Path) -> str:
+    """Return the name of this hub among others on its database: the same at each start."""
+    from vitalkeep.hub.worker import ClusterSettings
+
+    return option or config[ClusterSettings].worker or f"{socket.gethostname()}:{data.resolve()}"
 
 
 def database_url(config: Config, option: str | None, data: Path, make: bool = True) -> str:
@@ -123,6 +132,14 @@ def database_url(config: Config, option: str | None, data: Path, make: bool = Tr
     except OSError as error:
         raise ToolError(f"{data}: {error.strerror}", "Name another folder: --data DIR.") from None
     return f"sqlite:///{data / 'hub.db'}"
+
+
+def witness_url(config: Config) -> str | None:
+    """Return the URL of the database that agrees on duties, None for the hub's own."""
+    from vitalkeep.hub.duties import DutySettings
+
+    duties = config[DutySettings]
+    return _with_password(duties.witness, duties.witness_password) if duties.witness else None
 
 
 def _with_password(url: str, password: Secret | None) -> str:

@@ -54,7 +54,7 @@ def _look(findings: Findings, store: Store) -> int | None:
         text = f"{store.address}: takes writes, its schema is ours ({found})"
         findings.add("database", GOOD, text)
     asked_ms = time.time_ns() // 1_000_000
-    theirs_ms = store.clock_ms()
+    theirs_ms = store.server_clock_ms()
     heard_ms = time.time_ns() // 1_000_000
     return None if theirs_ms is None else theirs_ms - (asked_ms + heard_ms) // 2
 
@@ -65,7 +65,7 @@ async def check_broker(findings: Findings, address: Address) -> dt.datetime | No
     async def ignore(_: Sequence[Message]) -> Sequence[Publish]:
         return ()
 
-    consumer = Consumer(address, ignore, "vkdoctor-" + secrets.token_hex(6), _QUIET)
+    consumer = Consumer([address], ignore, "vkdoctor-" + secrets.token_hex(6), _QUIET)
     session = asyncio.create_task(consumer.run())
     deadline = time.monotonic() + _SESSION_S
     while not consumer.sessions and not consumer.last_error and time.monotonic() < deadline:

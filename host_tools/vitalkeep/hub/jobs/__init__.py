@@ -11,13 +11,17 @@ from collections.abc import Awaitable, Callable
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.jobs import (
     accounts,
+    alarms,
     certificates,
+    continuity,
     history,
     house,
     load,
+    others,
     outages,
     pulse,
     room,
+    share,
     show,
     systemd,
 )
@@ -25,6 +29,10 @@ from vitalkeep.hub.jobs import (
 Job = Callable[[Context], Awaitable[None]]
 
 JOBS: tuple[tuple[str, Job], ...] = (
+    ("share", share.run),
+    ("others", others.run),
+    ("continuity", continuity.run),
+    ("alarms", alarms.run),
     ("tick", show.run),
     ("house", house.run),
     ("accounts", accounts.run),

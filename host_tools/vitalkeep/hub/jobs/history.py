@@ -41,7 +41,7 @@ async def run(hub: Context) -> None:
     summed = dict.fromkeys(SUMMED_S, float("-inf"))
     while True:
         try:
-            for gateway in hub.ward.gateways():
+            for gateway in filter(hub.serves, hub.ward.gateways()):
                 await write_missing(hub, gateway, done)
             looked_ms = utc_now_ms() - _AGAIN_MS
             for gateway, hour_ms in await hub.read(
@@ -84,7 +84,7 @@ async def write_missing(hub: Context, gateway: bytes, done: dict[bytes, int]) ->
 
 
 async def _write(hub: Context, gateway: bytes, hour_ms: int) -> None:
-    if gateway not in hub.ward.gateways():
+    if gateway not in hub.ward.gateways() or not hub.serves(gateway):
         return
     await hub.calm("account")
     async with rest():

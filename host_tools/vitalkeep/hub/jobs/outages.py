@@ -22,9 +22,10 @@ async def run(hub: Context) -> None:
     unwritten: list[Row] = []
     while True:
         now_ms = utc_now_ms()
-        outages.begin_round()
+        served = list(filter(hub.serves, hub.ward.gateways()))
+        outages.begin_round(served)
         patient = monotonic() - hub.started < _HEAR_S
-        for gateway in hub.ward.gateways():
+        for gateway in served:
             if patient and hub.ward.link(gateway) == "never":
                 continue
             for cls, (newest_ms, silent) in hub.ward.newest(gateway).items():

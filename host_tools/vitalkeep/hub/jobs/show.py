@@ -13,7 +13,9 @@ from vitalkeep.hub.store import utc_now_ms
 _TICK_S = 0.25
 _SHED_S = 5.0  # between refreshes under load
 # News of these is worth an event; of the counters only with time to spare.
-_STEADY = ("receipting", "reason", "ready", "broker", "shedding", "room", "attained")
+_STEADY = (
+    "receipting", "reason", "ready", "broker", "continuity", "shedding", "room", "attained",
+)  # fmt: skip
 
 
 async def run(hub: Context) -> None:
@@ -33,7 +35,7 @@ async def run(hub: Context) -> None:
         if news:
             feed.publish("story", news)
         now = health.of(hub)
-        steady = {name: now[name] for name in _STEADY}
+        steady = {name: now.get(name) for name in _STEADY}
         steady["counters"] = now["counters"] if refresh else told.get("counters")
         if steady != told:
             told = steady

@@ -391,6 +391,8 @@ function showBanner() {
     text = `The broker cannot be reached (${health.broker.last_error || "not yet"}). The gateways keep their values.`;
   } else if (health && !health.ready) {
     text = `Not ready: ${health.not_ready.join("; ")}.`;
+  } else if (health && health.continuity && health.continuity.cut_off) {
+    text = `This site is cut off: ${health.continuity.evidence.join(", ")}. The gateways keep their values.`;
   } else if (health && Object.keys(health.strangers).length) {
     text = `Unknown gateways are sending: ${Object.keys(health.strangers).join(", ")}. They are ignored.`;
   }

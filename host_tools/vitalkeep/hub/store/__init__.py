@@ -4,19 +4,29 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 `Database`. What is here is all that the rest of the hub may use.
 """
 
+from vitalkeep.hub.store.alone import Alone
 from vitalkeep.hub.store.checkup import Checkup
 from vitalkeep.hub.store.commits import Commits
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
+from vitalkeep.hub.store.duties import Duties
 from vitalkeep.hub.store.history import History
+from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
 from vitalkeep.hub.store.prefixes import Prefixes
 from vitalkeep.hub.store.pulse import Pulse
 from vitalkeep.hub.store.usage import Usage
 from vitalkeep.hub.store.views import Views
 
-__all__ = ["StaleError", "Store", "StoreError", "utc_now_ms"]
+__all__ = [
+    "FencedError",
+    "StaleError",
+    "Store",
+    "StoreError",
+    "SupersededError",
+    "utc_now_ms",
+]
 
 
-class Store(Checkup, Commits, History, Prefixes, Pulse, Usage, Views):
+class Store(Checkup, Commits, History, Prefixes, Pulse, Usage, Views, Leases, Duties, Alone):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Checkup   what a doctor asks
@@ -26,4 +36,7 @@ class Store(Checkup, Commits, History, Prefixes, Pulse, Usage, Views):
     Pulse     whether it takes writes
     Usage     how much it takes
     Views     what people and the page ask
+    Leases    which worker serves which gateway
+    Duties    which hub does what is done once for all of them
+    Alone     that a file has one hub
     """

@@ -18,7 +18,7 @@ class Checkup(Database):
             query = sa.text("SELECT version_num FROM alembic_version")
             return str(connection.execute(query).scalar_one())
 
-    def clock_ms(self) -> int | None:
+    def server_clock_ms(self) -> int | None:
         """Return the UTC of the database's server in ms, None where it is this machine's."""
         if self.kind != "postgresql":
             return None

@@ -13,6 +13,8 @@ from vitalkeep.hub.decode import Row
 from vitalkeep.hub.ingest import Batch, Change
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database, StaleError
+from vitalkeep.hub.store.duties import note_alarms
+from vitalkeep.hub.store.leases import check_fences
 from vitalkeep.hub.store.tables import PLACE, at_place
 
 _GROWN = ("length", "state", "spans", "stored_ms")
@@ -27,15 +29,20 @@ class Commits(Database):
 
         Raises  StoreError (disk full, database gone): the same batch may be given again
                 StaleError when a sector's length is not what the batch was made from
+                FencedError when gateways of the batch belong to another worker by now
         """
         with self.writing() as connection:
             self._write_changes(connection, batch)
             for table, rows in batch.rows.items():
                 self.insert(connection, tables.ADDED[table], rows)
+                if table == "alarms":
+                    note_alarms(self, connection, rows)
             self._replace(connection, tables.heads, batch.heads)
             self._replace(connection, tables.radio, batch.radio)
             if batch.story:
                 connection.execute(sa.insert(tables.story), batch.story)
+            if batch.fences:
+                check_fences(connection, batch.worker, batch.fences)
 
     def _write_changes(self, connection: Connection, batch: Batch) -> None:
         fresh = [change for change in batch.changes if not change.old]

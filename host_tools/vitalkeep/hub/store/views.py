@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
@@ -10,6 +11,8 @@ from vitalkeep.hub.decode import Row
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.tables import PLACE
+
+_LAST_WORDS = 10  # of a gateway and class: more than it has devices in one
 
 
 class Views(Database):
@@ -58,6 +61,11 @@ class Views(Database):
         return self.read(
             sa.select(source).where(when >= since_ms).order_by(when.desc()).limit(count)
         )
+
+    def last_words(self, gateways: Collection[bytes]) -> list[Row]:
+        """Return the newest observations of gateways, oldest first."""
+        found = [self.newest("observations", gateway, _LAST_WORDS) for gateway in gateways]
+        return [row for rows in found for row in reversed(rows)]
 
     def heads(self) -> list[Row]:
         """Return each gateway's last heartbeat, its fields decoded."""

@@ -1,0 +1,199 @@
+"""One duty of this hub among others: told to have it, it does the work until its term may be over.
+
+A term is kept in a database that all of them reach. The holder believes in its own term for no
+longer than the database was asked for, counted from before it asked; whoever comes next waits for
+that by the database's clock. So two never hold it at once, whatever their clocks say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.basics import no_password
+from vitalkeep.hub.config.fields import HostPort, Secret, setting
+from vitalkeep.hub.handover import GIVE, TAKE, Standby, decide
+from vitalkeep.hub.store import StoreError
+from vitalkeep.hub.store.duties import Duties, Duty, LostTermError
+from vitalkeep.hub.targets import check_target
+
+log = logging.getLogger(__name__)
+
+_BEATS = 5  # in a term
+
+T = TypeVar("T")
+
+
+def _check_witness(url: str) -> None:
+    no_password(url)
+    if not url.startswith(("postgresql://", "postgresql+psycopg://")):
+        raise ValueError("want postgresql://user@host/name")
+
+
+@dataclass(frozen=True)
+class DutySettings:
+    """What one hub does for all: telling others of alarms. Who cannot is relieved of it."""
+
+    alarms: str | None = setting(
+        None, "Where alarms are told: https://host/path, or file:/path for lines of JSON. Default:"
+        " nowhere.", example="https://paging.example/alarms", check=check_target,
+    )  # fmt: skip
+    token: Secret | None = setting(
+        None, "Bearer token for the address of alarms.", example="env:VITALKEEP_ALARM_TOKEN"
+    )
+    witness: str | None = setting(
+        None, "PostgreSQL that all hubs reach, where it is agreed who has the duty. Default: this"
+        " hub's own database.", example="postgresql://vitalkeep@witness.example/vitalkeep",
+        check=_check_witness,
+    )  # fmt: skip
+    witness_password: Secret | None = setting(
+        None, "Of the user in its url.", example="file:/etc/vitalkeep/witness.password"
+    )
+    rank: int = setting(0, "0 for the hub that should have it, more for a standby.", low=0)
+    term_s: float = setting(
+        10.0, "A holder that is not heard of for so long has lost it.", low=2.0, high=600.0
+    )
+    steady_s: float = setting(
+        60.0, "So long a hub of a better rank must be well to get it back.", low=0.0
+    )
+    overlap_s: float = setting(
+        600.0, "A new holder with a database of its own tells again what it stored in so many"
+        " seconds before the last one's last word.", low=0.0,
+    )  # fmt: skip
+    other_site: HostPort | None = setting(
+        None, "Something of the other site that takes connections, to know whether it is reached.",
+        example="broker.other.example:8883",
+    )  # fmt: skip
+
+
+class DutyDesk:
+    """One duty, as one hub sees it.
+
+    name    of this hub, different from all others' at the database
+    book    where it is agreed who has the duty
+    term    of the duty while this hub has it, None while it has not
+    since_ms  what was stored before, another holder has told
+    alive   who stands by, as the database said last
+    holder  who has it, None for nobody or not known
+    """
+
+    def __init__(self, duty: str, name: str, book: Duties, settings: DutySettings) -> None:
+        self.duty = duty
+        self.name = name
+        self.term: int | None = None
+        self.since_ms = 0
+        self.progress_ms = 0
+        self.alive: Sequence[Standby] = ()
+        self.holder: str | None = None
+        self.why = ""  # the database does not answer
+        self.book = book
+        self._settings = settings
+        self._until_s = float("-inf")
+        self._opened = False
+
+    @property
+    def pause_s(self) -> float:
+        return self._settings.term_s / _BEATS
+
+    def left_s(self) -> float:
+        """Return how much longer this hub may act, 0 when it may not."""
+        return max(0.0, self._until_s - time.monotonic()) if self.term is not None else 0.0
+
+    async def beat(self, fit: bool) -> str | None:
+        """Renew, and take or give the duty if it is time.
+
+        Returns  "taken", "given", "lost", None for no news
+        """
+        try:
+            return await self._beat(fit)
+        except (StoreError, ToolError) as error:
+            why = error.message if isinstance(error, ToolError) else str(error)
+            if not self.why:
+                log.warning("duty %s: %s", self.duty, why)
+            self.why = why
+            if self.term is not None and not self.left_s():
+                self.term = self.holder = None
+                return "lost"
+            return None
+
+    async def _beat(self, fit: bool) -> str | None:
+        if not self._opened:
+            await _ask(self.book.open)
+            self._opened = True
+        settings, for_ms = self._settings, int(self._settings.term_s * 1000)
+        if self.term is not None:
+            asked_s = time.monotonic()
+            keep = partial(
+                self.book.keep, self.duty, self.name, self.term, for_ms, self.progress_ms
+            )
+            try:
+                await _ask(keep)
+                self._until_s = asked_s + settings.term_s
+            except LostTermError:
+                self.term = None
+                return "lost"
+        attend = partial(self.book.attend, self.duty, self.name, settings.rank, fit, for_ms)
+        self.alive, duty = await _ask(attend)
+        self.why = ""
+        self.holder = duty.holder
+        # A process of this name that was here before may have had it.
+        holder = None if duty.holder == self.name and self.term is None else duty.holder
+        verdict = decide(self.name, self.alive, holder, settings.steady_s)
+        if verdict == TAKE:
+            return await self._take(duty, for_ms)
+        if verdict == GIVE and self.term is not None:
+            term, self.term, self.holder = self.term, None, None
+            await _ask(partial(self.book.give, self.duty, self.name, term))
+            return "given"
+        return None
+
+    async def _take(self, before: Duty, for_ms: int) -> str | None:
+        asked_s = time.monotonic()
+        found = await _ask(partial(self.book.take, self.duty, self.name, for_ms))
+        if found is None:
+            return None
+        self.term, self.holder = found.term, self.name
+        self._until_s = asked_s + self._settings.term_s
+        self.progress_ms = found.progress_ms
+        overlap_ms = int(self._settings.overlap_s * 1000)
+        if found.term == 1:
+            # Nobody ever told anything: what is long past is no alarm any more.
+            self.since_ms = await _ask(self.book.clock_ms) - overlap_ms
+        elif self._settings.witness is None:
+            self.since_ms = 0  # this database knows of each alarm whether it was told
+        else:
+            self.since_ms = found.progress_ms - overlap_ms
+        return "taken"
+
+    async def leave(self) -> None:
+        """Give the duty back and stand by no longer."""
+        term, self.term = self.term, None
+        try:
+            if self._opened:
+                if term is not None:
+                    await _ask(partial(self.book.give, self.duty, self.name, term))
+                await _ask(partial(self.book.depart, self.duty, self.name))
+        except StoreError as error:
+            log.warning("duty %s: %s", self.duty, error)
+
+    def shown(self) -> dict[str, Any]:
+        """Return what /api/health says of it."""
+        return {
+            "holder": self.holder,
+            "here": self.term is not None,
+            "term": self.term,
+            "reason": self.why,
+            "standbys": [
+                {"name": one.name, "rank": one.rank, "fit": one.fit} for one in self.alive
+            ],
+        }
+
+
+async def _ask(job: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, job)

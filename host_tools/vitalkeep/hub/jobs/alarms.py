@@ -1,0 +1,199 @@
+"""Tells others of alarms, while that is this hub's duty: each at least once, oldest first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.chosen import witness_url
+from vitalkeep.hub.context import Context
+from vitalkeep.hub.decode import Row
+from vitalkeep.hub.duties import DutyDesk, DutySettings
+from vitalkeep.hub.store import Store, StoreError, utc_now_ms
+from vitalkeep.hub.store.duties import LostTermError
+from vitalkeep.hub.targets import Target, TargetError, make_target
+from vitalkeep.hub.ward import PRIORITIES
+
+log = logging.getLogger(__name__)
+
+_DUTY = "alarms"
+_LOOK_S = 0.5
+_SEND_S = 5.0
+_AT_ONCE = 50
+_RETRY_MAX_S = 30.0
+_FAILING_S = 30.0  # so long without success, and a standby may try
+_KEPT_MS = 24 * 3600 * 1000
+_PURGE_S = 3600.0
+
+
+async def run(hub: Context) -> None:
+    settings = hub.config[DutySettings]
+    jobs = [_purge(hub)]
+    if settings.alarms is not None:
+        try:
+            jobs += _duty(hub, settings, settings.alarms)
+        except ToolError as error:
+            log.error("alarms: %s", error.message)
+            text = f"Alarms are told to nobody from here: {error.message}"
+            hub.ward.say(utc_now_ms(), None, "bad", text)
+    # One of them that fails ends the others: the supervisor starts all again.
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _purge(hub: Context) -> None:
+    while True:
+        await asyncio.sleep(_PURGE_S)
+        await _ask(partial(hub.store.forget_notices, _KEPT_MS))
+
+
+def _duty(hub: Context, settings: DutySettings, address: str) -> list[Any]:
+    url = witness_url(hub.config)
+    book = hub.store if url is None else Store(url)
+    name = f"{hub.vault.site_name}-{hub.vault.site_id[:4].hex()}"
+    if hub.worker is not None:
+        name += f"/{hub.worker.name}"
+    desk = DutyDesk(_DUTY, name, book, settings)
+    token = settings.token.read() if settings.token else None
+    teller = _Teller(hub, desk, make_target(address, token), own_book=url is None)
+    hub.shown["duties"] = lambda: {_DUTY: desk.shown() | teller.shown()}
+    return [_hold(hub, desk, teller), teller.run()]
+
+
+async def _hold(hub: Context, desk: DutyDesk, teller: _Teller) -> None:
+    """Have the duty or stand by, and say what becomes of it."""
+    try:
+        while True:
+            before = desk.holder
+            news = await desk.beat(not hub.verdict.cut and not teller.is_failing())
+            if news == "taken":
+                teller.begin()
+                text = f"Alarms are told from here now, in term {desk.term}"
+                hub.ward.say(utc_now_ms(), None, "info", text)
+            elif news == "given":
+                hub.ward.say(utc_now_ms(), None, "warn", "Alarms are left to another hub to tell")
+            elif news == "lost":
+                text = f"Alarms are no longer told from here: {desk.why or 'another hub does it'}"
+                hub.ward.say(utc_now_ms(), None, "warn", text)
+            elif desk.holder != before and desk.holder not in (None, desk.name):
+                hub.ward.say(utc_now_ms(), None, "info", f"Alarms are told by {desk.holder} now")
+            await asyncio.sleep(desk.pause_s)
+    finally:
+        await desk.leave()
+        await teller.close()
+        if desk.book is not hub.store:
+            desk.book.close()
+
+
+class _Teller:
+    """Takes notices from the store to the target while the duty is here."""
+
+    def __init__(self, hub: Context, desk: DutyDesk, target: Target, own_book: bool) -> None:
+        self.told = 0
+        self.waiting = 0
+        self.error = ""
+        self._hub = hub
+        self._desk = desk
+        self._target = target
+        self._held = (desk.duty, desk.name) if own_book else None
+        self._failing_since_s: float | None = None
+        self._pardon_s = 0.0
+
+    def begin(self) -> None:
+        self._failing_since_s = None
+
+    def is_failing(self) -> bool:
+        """Say whether the target has refused for long: another hub may reach it."""
+        now_s = time.monotonic()
+        since_s = self._failing_since_s
+        if since_s is not None and now_s - since_s > _FAILING_S:
+            # Not at once again, when it was left to another.
+            self._pardon_s = now_s + self._hub.config[DutySettings].steady_s
+        return now_s < self._pardon_s
+
+    async def run(self) -> None:
+        pause_s = _LOOK_S
+        while True:
+            await asyncio.sleep(pause_s)
+            if not self._desk.left_s():
+                pause_s = _LOOK_S
+                continue
+            try:
+                await self._look()
+                pause_s = _LOOK_S
+            except TargetError as error:
+                self._failed(str(error))
+                pause_s = min(2 * pause_s, _RETRY_MAX_S)
+            except LostTermError:
+                self._desk.term = None
+            except StoreError as error:
+                log.warning("alarms: %s", error)
+
+    async def _look(self) -> None:
+        hub, desk = self._hub, self._desk
+        now_ms = await _ask(hub.store.clock_ms)
+        rows = await hub.read(partial(hub.store.untold, desk.since_ms, _AT_ONCE))
+        self.waiting = len(rows)
+        for row in rows:
+            term, left_s = desk.term, desk.left_s()
+            if term is None or not left_s:
+                return
+            await self._target.send(self._notice(row, term), min(left_s, _SEND_S))
+            self._succeeded()
+            await _ask(partial(hub.store.told, [row["id"]], term, self._held))
+            self.waiting -= 1
+            desk.progress_ms = max(desk.progress_ms, row["stored_ms"])
+        if len(rows) < _AT_ONCE:
+            desk.progress_ms = max(desk.progress_ms, now_ms)
+
+    def _notice(self, row: Row, term: int) -> dict[str, Any]:
+        gateway, content = bytes(row["gateway"]), row["content"]
+        place = (gateway.hex(), bytes(row["log"]).hex(), row["cls"], row["sector"])
+        ward = self._hub.ward
+        return {
+            "id": "-".join(map(str, (*place, row["offset"], row["idx"]))),
+            "term": term,
+            "site": self._hub.vault.site_name,
+            "gateway": gateway.hex(),
+            "bed": ward.name(gateway) if gateway in ward.gateways() else None,
+            "device": content["device"],
+            "priority": PRIORITIES[min(content["priority"], len(PRIORITIES) - 1)],
+            "active": bool(content["active"]),
+            "text": content["text"],
+            "code": content["code"],
+            "at": ward.utc(content | {"gateway": gateway}),
+            "stored": row["stored_ms"],
+        }
+
+    def _failed(self, why: str) -> None:
+        if self._failing_since_s is None:
+            self._failing_since_s = time.monotonic()
+        if not self.error:
+            self._hub.ward.say(utc_now_ms(), None, "bad", f"Alarms cannot be told: {why}")
+        self.error = why
+
+    def _succeeded(self) -> None:
+        self.told += 1
+        self._failing_since_s = None
+        if self.error:
+            self.error = ""
+            self._hub.ward.say(utc_now_ms(), None, "good", "Alarms are told again")
+
+    def shown(self) -> dict[str, Any]:
+        return {"told": self.told, "waiting": self.waiting, "error": self.error}
+
+    async def close(self) -> None:
+        await self._target.close()
+
+
+async def _ask(job: Callable[[], Any]) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(None, job)

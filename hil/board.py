@@ -19,6 +19,7 @@ from typing import Any
 import bridge
 from hil.errors import RigError
 from hil.stalls import Stalls, stalls_of
+from vitalkeep.board.kinds import open_kind
 
 RIG = Path(__file__).resolve().parent
 REPOSITORY = RIG.parent
@@ -29,7 +30,7 @@ NAME_SERVER = "10.0.0.53"  # what the virtual DHCP servers and providers name
 # By port: what time.time() counts from, and what the clock shows at power-on, both in seconds
 # since 1970 (MicroPython's modtime.c and main.c of each port)
 _YEAR_2000_S, _YEAR_2021_S = 946684800, 1609459200
-_CLOCKS = {"ESP32": (_YEAR_2000_S, _YEAR_2000_S), "RP2": (0, _YEAR_2021_S)}
+_CLOCKS = {"esp32": (_YEAR_2000_S, _YEAR_2000_S), "rp2": (0, _YEAR_2021_S)}
 
 _PR_SET_PDEATHSIG = 1
 _DEAD_POLL_S = 0.005
@@ -51,12 +52,12 @@ def find_micropython() -> str:
 
 def read_partitions(board: str) -> dict[str, tuple[int, int]]:
     """Return {label: (offset, size)} of a board's partitions.csv."""
-    places = {}
-    for line in (BOARDS / board / "partitions.csv").read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
-            label, _, _, offset, size = (part.strip() for part in line.split(","))
-            places[label] = (int(offset, 0), int(size, 0))
-    return places
+    return {part.label: (part.offset, part.size) for part in open_kind(BOARDS / board).partitions}
+
+
+def port_of(board: str) -> str:
+    """Return the name of MicroPython's port for a board of boards/."""
+    return open_kind(BOARDS / board).chip.port
 
 
 def die_with_the_rig() -> None:
@@ -189,7 +190,8 @@ class VirtualBoard:
         self._life = asyncio.create_task(self._live(process))
 
     async def _boot(self, reset_cause: str) -> asyncio.subprocess.Process:
-        epoch_s, power_on_s = next(_CLOCKS[port] for port in _CLOCKS if port in self.board)
+        port = port_of(self.board)
+        epoch_s, power_on_s = _CLOCKS[port]
         settings: dict[str, Any] = {
             "uarts": {str(uart): line.slave for uart, line in self.lines.items()},
             "flash": {
@@ -204,7 +206,7 @@ class VirtualBoard:
             "power_on_s": power_on_s if self.power_on_s is None else self.power_on_s,
             "reset_cause": reset_cause,
             "unique_id": self.unique_id.hex(),
-            "port": "rp2" if "RP2" in self.board else "esp32",
+            "port": port,
             "name_server": NAME_SERVER,
             "path": [str(self.firmware), str(self.wiring or BOARDS / self.board)],
             "stalls": asdict(self.stalls or stalls_of(self.board)),

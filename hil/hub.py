@@ -10,7 +10,7 @@ from pathlib import Path
 from hil.board import die_with_the_rig
 from hil.errors import RigError
 
-_READY_S = 20
+_READY_S = 60
 _STOP_S = 5
 _USER, _SYSTEM = 11, 12  # of /proc/<pid>/stat behind the name (proc(5): utime, stime)
 
@@ -50,8 +50,12 @@ class HubProcess:
 
     async def start(self) -> None:
         """Start it and wait until it serves; raises RigError with its words when it does not."""
-        path = self._folder / "hub.log"
-        with path.open("wb") as log:
+        await self.launch()
+        await self.serving()
+
+    async def launch(self) -> None:
+        """Start its process, which may or may not come to serve."""
+        with (self._folder / "hub.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -59,6 +63,10 @@ class HubProcess:
                 stderr=log,
                 preexec_fn=die_with_the_rig,
             )
+
+    async def serving(self) -> None:
+        """Wait until it serves; raises RigError with its words when it does not."""
+        assert self._process is not None
         assert self._process.stdout is not None
         with contextlib.suppress(asyncio.TimeoutError):
             line = await asyncio.wait_for(self._process.stdout.readline(), _READY_S)
@@ -68,8 +76,14 @@ class HubProcess:
                 self.broker_url = str(ready["broker"])
                 self.time_port = int(ready["time"].rpartition(":")[2])
                 return
-        words = path.read_text().strip()
+        words = (self._folder / "hub.log").read_text(errors="replace")[-2000:].strip()
         raise RigError("The hub did not start.", words or f"It said nothing within {_READY_S} s.")
+
+    @property
+    def pid(self) -> int:
+        """Return its process; only once it was started."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -84,6 +98,12 @@ class HubProcess:
         except OSError:
             return None
         return (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
+
+    async def kill(self) -> None:
+        """Kill it without a word (SIGKILL)."""
+        if self._process is not None and self.running:
+            self._process.kill()
+            await self._process.wait()
 
     async def close(self) -> None:
         """Stop it, by force when it takes too long."""

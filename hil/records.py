@@ -1,6 +1,5 @@
 """What the hub has stored, read from its database: the other side of the comparison."""
 
-import json
 from typing import Any
 
 from bridge.core.journal.layout import CLASSES
@@ -30,7 +29,7 @@ class HubRecords:
         found = []
         for row in self._store.observations(gateway, count=_ROWS_MAX):
             if row["boot"] in offsets:
-                said = json.loads(row["readings"])
+                said = row["readings"]
                 values = {label: entry[0] for label, entry in said.items()}
                 utc_ms = row["mono_ms"] + offsets[row["boot"]]
                 found.append((row, Stored(utc_ms, row["stored_ms"], values)))

@@ -16,6 +16,7 @@ from hil.board import die_with_the_rig
 from hil.errors import RigError
 from vitalkeep.hub.broker import free_port
 from vitalkeep.keys.ca import Authority
+from vitalkeep.keys.private_files import write_file
 from vitalkeep.site.config import write_config
 
 HOST = "127.0.0.1"
@@ -62,8 +63,19 @@ class SecureBroker:
         self._gateways.append(gateway.hex())
         self._issue("gateway", gateway.hex(), files / "tls" / "now")
 
+    def admit_pem(self, gateway: bytes, path: Path) -> None:
+        """Let in a gateway that is no board: certificate and key in one file; before `start`."""
+        self._gateways.append(gateway.hex())
+        bundle = self._authority.issue(self._signer, "gateway", gateway.hex(), _now())
+        write_file(path, bundle.pem())
+
     def _issue(self, role: str, name: str, out: Path, hosts: list[str] | None = None) -> None:
         self._authority.issue(self._signer, role, name, _now(), hosts or ()).write(out)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     async def start(self) -> None:
         """Start it and wait until it listens; raises RigError."""

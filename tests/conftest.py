@@ -5,12 +5,12 @@ import pytest
 from tests.support.browser import _browser_session, browser
 from tests.support.mosquitto import mosquitto
 from tests.support.needs import NEEDS, required
-from tests.support.postgres import _postgres_folder, postgres
+from tests.support.postgres import _postgres_server, postgres
 from tests.support.softhsm import _softhsm_module, softhsm
 
 __all__ = [
     "_browser_session",
-    "_postgres_folder",
+    "_postgres_server",
     "_softhsm_module",
     "browser",
     "mosquitto",

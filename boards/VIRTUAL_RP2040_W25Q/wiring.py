@@ -10,4 +10,5 @@ UARTS = {
     1: {"tx": 8, "rx": 9, "dma": "rp2040"},
 }
 RS485_ENABLE = {1: 10}
+HEAP = 242 * 1024  # bytes, as an RPI_PICO has it free at start under emulation
 TLS_ROOM = 26 * 1024  # bytes of a session, which this port takes from the Python heap

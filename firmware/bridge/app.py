@@ -80,10 +80,10 @@ class App:
         self.wiring = wiring
         self.on_trial = on_trial
         self.reset_cause = _reset_cause()
+        sessions = min(sum(site["tls"] for site in config.sites), SESSIONS_MAX)
+        check_rings(wiring, config.lines, sessions)
         # First of all what takes large pieces of memory: no hole may be large enough later.
-        secured = sum(site["tls"] for site in config.sites)
-        self.tls_room = TlsRoom(getattr(wiring, "TLS_ROOM", 0), min(secured, SESSIONS_MAX))
-        check_rings(wiring, config.lines)
+        self.tls_room = TlsRoom(getattr(wiring, "TLS_ROOM", 0), sessions)
         ports = [self._port(line, wiring) for line in config.lines]
         self.counters = Counters()
         self.clock = Clock(int.from_bytes(os.urandom(4), "little"), RELEASED)

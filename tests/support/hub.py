@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from bridge.core import wire
 from bridge.core.events import VALID, Alarm, Observation
@@ -15,6 +16,7 @@ from bridge.core.sender import Sender
 from vitalkeep.hub.consume import Message
 from vitalkeep.hub.ingest import Batch, Ingest, Run
 from vitalkeep.hub.intake import Intake
+from vitalkeep.hub.jobs.decoding import Decoding
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.ward import Ward
@@ -257,13 +259,16 @@ class WritePath:
     def __init__(self, vault: Vault, store: Store) -> None:
         self.ward = Ward(vault.gateways())
         self.intake = Intake(vault, store, self.ward)
+        self.decoding = Decoding(store, self.intake, lambda: ThreadPoolExecutor(1))
 
     def send(self, *messages: tuple[str, bytes]) -> list[bytes]:
         """Return the receipts for a batch of (topic, payload)."""
         return [payload for _, payload in asyncio.run(self.send_async(*messages))]
 
     async def send_async(self, *messages: tuple[str, bytes]) -> list[tuple[str, bytes]]:
-        return await self.intake.handle([Message(*message) for message in messages])
+        answers = await self.intake.handle([Message(*message) for message in messages])
+        await self.decoding.catch_up()
+        return answers
 
 
 def converse(path: WritePath, gateway: FakeGateway, rounds: int = 50) -> None:

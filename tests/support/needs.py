@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hil.postgres import find_postgres
 from tests.run_micropython import WASM32
 
 
@@ -25,16 +26,6 @@ def find_program(*names: str) -> str | None:
     """Return the path of the first program of these that is there, also among root's own."""
     path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin:/usr/local/sbin"
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
-
-
-def find_postgres() -> str | None:
-    """Return the folder with initdb and postgres, of the newest version."""
-    folders = Path("/usr/lib/postgresql").glob("*/bin/initdb")
-    newest = sorted(folders, key=lambda file: float(file.parts[-3]))
-    if newest:
-        return str(newest[-1].parent)
-    found = find_program("initdb")
-    return str(Path(found).parent) if found else None
 
 
 def find_chromium() -> str | None:

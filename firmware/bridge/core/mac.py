@@ -3,6 +3,8 @@
 import hashlib
 
 _BLOCK = 64
+_INNER = int.from_bytes(b"\x36" * _BLOCK, "little")
+_OUTER = int.from_bytes(b"\x5c" * _BLOCK, "little")
 
 
 class Hmac:
@@ -12,14 +14,10 @@ class Hmac:
     """
 
     def __init__(self, key):
-        inner = bytearray(_BLOCK)
-        outer = bytearray(_BLOCK)
-        for index in range(_BLOCK):
-            byte = key[index] if index < len(key) else 0
-            inner[index] = byte ^ 0x36
-            outer[index] = byte ^ 0x5C
-        self._hash = hashlib.sha256(inner)
-        self._outer = outer
+        # As one long number: byte by byte it takes as long as all the rest of a short message.
+        number = int.from_bytes(key, "little")
+        self._hash = hashlib.sha256((number ^ _INNER).to_bytes(_BLOCK, "little"))
+        self._outer = (number ^ _OUTER).to_bytes(_BLOCK, "little")
 
     def update(self, part):
         self._hash.update(part)

@@ -2,7 +2,8 @@
 
 A flash erase takes up to 0.4 s, a TLS handshake up to 1.2 s (docs/guides/stalls.md); meanwhile no
 task reads. What a ring cannot hold is lost without a word, so a line that does not fit is refused
-when it is configured.
+when it is configured. On RP2 rings lie in the Python heap, beside the gateway itself and what
+mbedTLS takes for its sessions: together they must fit as well.
 """
 
 from micropython import const
@@ -13,7 +14,9 @@ STALL_MS = const(1200)
 _RING_MIN = const(256)
 _DMA_CHARACTERS_MAX = const(16384)  # the chip's ring ends at 32 KB, two bytes for each character
 _RXBUF_MAX = const(32766)  # RP2; a board with more says so in its wiring
-_MEMORY_MAX = const(81920)  # for all rings of a board, beside a log and TLS sessions
+_MEMORY_MAX = const(81920)  # for all rings of a board that does not say how large its heap is
+# What importing frozen code makes, and all data with a turn's garbage (docs/guides/heap.md)
+GATEWAY_HEAP = const(114688)
 
 
 def receive_ring(line):
@@ -36,11 +39,26 @@ def ring_memory(line, dma):
     return 2 * size
 
 
-def check_rings(wiring, lines):
+def room_for_rings(wiring, sessions):
+    """Return how many bytes all rings of a board may take.
+
+    wiring    the board's: where TLS_ROOM says that its port takes sessions from the Python heap,
+              rings lie there too, and HEAP is how large that is with nothing in it
+    sessions  TLS sessions open at once
+    """
+    tls, heap = getattr(wiring, "TLS_ROOM", 0), getattr(wiring, "HEAP", 0)
+    if not tls or not heap:
+        return _MEMORY_MAX
+    return max(0, heap - GATEWAY_HEAP - sessions * tls)
+
+
+def check_rings(wiring, lines, sessions=0):
     """Raise ConfigError when a board's rings cannot hold the longest stall of these lines.
 
-    wiring  the board's: UARTS, and RXBUF_MAX where its port takes more than 32766 bytes
-    lines   of a Config; those that are not on a UART are passed over
+    wiring    the board's: UARTS, and RXBUF_MAX where its port takes more than 32766 bytes; HEAP
+              and TLS_ROOM as in `room_for_rings`
+    lines     of a Config; those that are not on a UART are passed over
+    sessions  TLS sessions open at once
     """
     total = 0
     for line in lines:
@@ -57,8 +75,10 @@ def check_rings(wiring, lines):
                 % (line["uart"], line["baud"], characters, STALL_MS, most)
             )
         total += ring_memory(line, dma)
-    if total > _MEMORY_MAX:
+    room = room_for_rings(wiring, sessions)
+    if total > room:
         raise ConfigError(
-            "lines: the rings for stalls of %d ms take %d bytes, want at most %d: fewer lines, "
-            "or slower ones" % (STALL_MS, total, _MEMORY_MAX)
+            "lines: the rings for stalls of %d ms take %d bytes, want at most %d beside %d TLS "
+            "sessions: fewer lines, slower ones, or a board with more memory"
+            % (STALL_MS, total, room, sessions)
         )

@@ -18,13 +18,15 @@ _STOP_S = 5
 _POLL_S = 0.02
 
 # As root mosquitto would become a user who cannot read the folder. Without set_tcp_nodelay its
-# acknowledgements wait for the peer's delayed ones, 40 ms each. A site that is behind must not
-# lose what the broker has acknowledged.
+# acknowledgements wait for the peer's delayed ones, 40 ms each. A hub acknowledges when it has
+# committed: with few in flight it waits for the broker. A site that is behind must not lose what
+# the broker has acknowledged.
 _CONFIG = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 set_tcp_nodelay true
+max_inflight_messages 1000
 max_queued_messages 0
 user root
 log_type error
@@ -70,6 +72,11 @@ class Mosquitto:
             writer.close()
             return True
         return False
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def alive(self) -> bool:

@@ -1,7 +1,6 @@
 """A site in this process: the hub's own write path, with each commit seen as it returns."""
 
 import asyncio
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ class _Watched(Ward):
     def stored(self, rows: Mapping[str, Iterable[dict[str, Any]]], now_ms: int) -> None:
         now = time.monotonic()
         for row in rows.get("observations", ()):
-            said = json.loads(row["readings"])
+            said = row["readings"]
             number = mark_of(said["SpO2"][0], said["PR"][0])
             self.committed_at.setdefault((row["device"], number), now)
         super().stored(rows, now_ms)

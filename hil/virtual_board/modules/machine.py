@@ -50,6 +50,10 @@ def soft_reset():
     _end("soft")
 
 
+def bootloader(timeout=0):
+    _end("bootloader")
+
+
 def unique_id():
     return bytes.fromhex(vboard.settings["unique_id"])
 

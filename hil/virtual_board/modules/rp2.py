@@ -27,7 +27,8 @@ class Flash(rp2_flash.Rp2Flash):
         super().__init__(_chip, start, len)
 
 
-_RECEIVE_REQUESTS = {21: 0, 23: 1}  # treq_sel: UART (RP2040 data sheet, DREQ table)
+# treq_sel: UART (DREQ tables of the RP2040 and RP2350 data sheets)
+_RECEIVE_REQUESTS = {21: 0, 23: 1, 29: 0, 31: 1}
 
 
 class DMA:

@@ -8,7 +8,6 @@ import time
 
 import vboard
 import vflash
-import wiring
 
 from hil.virtual_board.nor import PAGE_SIZE
 from hil.virtual_board.w25q import W25q
@@ -32,6 +31,8 @@ class _Microseconds:
 
 def _solder(bus):
     """Connect the chip that the wiring names, if there is one on this bus; return it."""
+    import wiring  # which a board has that was provisioned
+
     for place in (wiring.JOURNAL, wiring.KEYS):
         if place["medium"] == "spi_nor" and place["spi"] == bus:
             key = (bus, place["cs"])

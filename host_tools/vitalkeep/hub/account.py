@@ -27,6 +27,7 @@ UNKNOWN = "unknown"
 NEVER_CAME = "never came"
 UNDERWAY = "sent within seconds"
 BACKLOG = "in the gateway's backlog"
+DECODING = "stored, its values are being decoded"
 AWAITED = "link down: kept at the gateway while it has power"
 
 _SHOWN_MAX = 50
@@ -92,7 +93,7 @@ class _Span:
 class Facts:
     """What is known of one gateway.
 
-    rows     of `Store.spans`: log, cls, sector, length, state, spans
+    rows     of `Store.spans`: log, cls, sector, length, decoded, state, spans
     gaps     rows of the gaps table
     offsets  UTC minus monotonic ms by boot
     beat     the last heartbeat, None when none was heard since the hub started
@@ -177,14 +178,19 @@ class _Line:
             return GAP, UNKNOWN
         missing = []
         cause = ""
+        decoding = False
         for number in range(before.sector, after.sector):
             row = self._rows.get((before.log, number))
             if row is not None and row["state"] == sectors.ORPHAN:
                 cause = KEYS_LOST
             elif row is None or row["length"] != SECTOR_SIZE:
                 missing.append(number)
+            elif row["decoded"] < SECTOR_SIZE:
+                decoding = True
         if missing:
             return (GAP, OVERWRITTEN) if self._gone(before.log, missing) else (COMING, BACKLOG)
+        if decoding:
+            return COMING, DECODING
         if cause:
             return GAP, cause
         return (GAP, NO_POWER) if before.boot != after.boot else (GAP, SILENT)

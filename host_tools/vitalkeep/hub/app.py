@@ -168,11 +168,11 @@ class Hub:
         """Fill the page from the store, so that a restart does not blank it."""
         with contextlib.suppress(StoreError):
             now_ms = utc_now_ms()
-            rows: dict[str, list[Any]] = {"clocks": [], "observations": [], "alarms": []}
+            rows: dict[str, list[Any]] = {"clocks": [], "alarms": []}
+            rows["observations"] = self.store.latest()
             for gateway in self.ward.gateways():
                 rows["clocks"] += self.store.clocks(gateway)
-                for table in ("observations", "alarms"):
-                    rows[table] += reversed(self.store.newest(table, gateway, _REMEMBERED))
+                rows["alarms"] += reversed(self.store.newest("alarms", gateway, _REMEMBERED))
             self.ward.stored(rows, now_ms)
             desk = self.intake.ingest.radio
             for row in desk.remember(self.store.heads(), self.store.radio()):

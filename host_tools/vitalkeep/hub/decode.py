@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
+import struct
 from typing import Any
 
-from bridge.core import codes
+from bridge.core.errors import FormatError
 from bridge.core.journal import records
-from bridge.core.journal.layout import CLASSES, SEAL_AT, Header
-from vitalkeep.hub.sectors import Place
-
-_KNOWN = {entry[0]: (entry[1], entry[4]) for entry in codes.PARAMETERS}
+from bridge.core.journal.layout import CLASSES, SEAL_AT, SECTOR_SIZE, Header
+from vitalkeep.hub.columns import Block
+from vitalkeep.hub.sectors import Place, Sector
+from vitalkeep.hub.values import readings
 
 Row = dict[str, Any]
+Rows = dict[str, list[Row]]  # by table
 
+_WRONG = (FormatError, ValueError, IndexError, KeyError, OverflowError, struct.error)
 _OF_THE_HUB = 0  # an event that no gateway wrote
 
 
-@lru_cache(maxsize=1 << 14)
-def decimal(value: int | None, decimals: int) -> str | None:
-    """Return a scaled integer as a decimal string, exactly: 72 with decimals 1 is "7.2"."""
-    if value is None or not decimals:
-        return None if value is None else str(value)
-    sign = "-" if value < 0 else ""
-    digits = str(abs(value)).rjust(decimals + 1, "0")
-    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
+def decode(sector: Sector, grown: bytes, now_ms: int) -> tuple[Rows, str]:
+    """Decode what `sector.reader` has not yet seen of a sector's prefix.
 
-
-def readings(values: Any) -> dict[str, list[Any]]:
-    """Return {label: [decimal string or None, state, unit]} of an observation's values."""
-    found: dict[str, list[Any]] = {}
-    for value in values:
-        label, unit = _KNOWN.get(value.parameter, (value.label, value.unit))
-        if not label:
-            # Written by a gateway whose table is newer than ours: keep it under its number.
-            label, unit = f"#{value.parameter}", unit or ""
-        text = decimal(value.value, value.decimals)
-        entry = [text, value.state, unit]
-        if label in found and text is None:
-            continue  # the same parameter with other decimals, blank in this observation
-        found[label] = entry
-    return found
+    Returns (rows of what the store has none of yet, "" or why all behind it cannot be decoded);
+    the sector's blocks, spans and `decoded` follow.
+    """
+    rows: Rows = {}
+    read: list[Any] = []
+    error = ""
+    reader, spans = sector.reader, sector.spans
+    assert reader is not None
+    assert spans is not None
+    try:
+        reader.feed(grown, read)
+    except _WRONG as wrong:
+        error = str(wrong) or type(wrong).__name__
+    for record in read:
+        if record.kind == records.OBSERVATION:
+            spans.add(record.device.name, record.boot, record.mono_ms)
+        if record.offset < sector.decoded:
+            continue
+        try:
+            if record.kind == records.OBSERVATION:
+                sector.blocks.add(record, now_ms)
+            found = row_of(record, sector.place, now_ms)
+        except _WRONG as wrong:
+            error = error or str(wrong)
+            continue
+        if found:
+            rows.setdefault(found[0], []).append(found[1])
+    whole = len(grown) == SECTOR_SIZE
+    sector.decoded = SECTOR_SIZE if whole else len(grown) if error else reader.at
+    return rows, error
 
 
 def row_of(record: Any, place: Place, now_ms: int) -> tuple[str, Row] | None:
@@ -62,7 +72,7 @@ def row_of(record: Any, place: Place, now_ms: int) -> tuple[str, Row] | None:
     if record.kind == records.OBSERVATION:
         device = record.device
         row |= {"device": device.name, "protocol": device.protocol, "unit": device.unit}
-        row |= {"grp": record.group, "readings": json.dumps(readings(record.values))}
+        row |= {"grp": record.group, "readings": readings(record.values)}
         row["stored_ms"] = now_ms
         return "observations", row
     if record.kind == records.ALARM:
@@ -86,6 +96,25 @@ def row_of(record: Any, place: Place, now_ms: int) -> tuple[str, Row] | None:
             "quality": record.clock,
         }
     return None
+
+
+def block_row(block: Block, place: Place, day: int) -> Row:
+    """Return the row of a block of observations as it is now."""
+    return place._asdict() | {
+        "offset": block.offset,
+        "idx": block.index,
+        "day": day,
+        "boot": block.boot,
+        "first_ms": block.first_ms,
+        "last_ms": block.last_ms,
+        "stored_ms": block.stored_ms,
+        "count": len(block),
+        "device": block.device.name,
+        "protocol": block.device.protocol,
+        "unit": block.device.unit,
+        "grp": block.group,
+        "data": block.pack(),
+    }
 
 
 def epoch_row(header: Header, place: Place, now_ms: int) -> Row:

@@ -1,7 +1,7 @@
 """The loss account of one hour, as it is kept. Pure: facts in, rows out.
 
 A row is written when its hour has passed and again until it is settled: nothing is on its way any
-more, and no value of that log waits for a clock. Then it is final and never changes.
+more, nothing waits to be decoded, and no value waits for a clock. Then it is final and never changes.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def hour_rows(gateway: bytes, facts: Facts, hour_ms: int, now_ms: int) -> list[R
             and segment.start_ms < end_ms
             and segment.end_ms > hour_ms
         ]
-        settled = not sums[COMING] and not found.undated and now_ms - end_ms >= GRACE_MS
+        decoding = any(row["cls"] == cls and row["decoded"] < row["length"] for row in facts.rows)
+        waits = sums[COMING] or found.undated or decoding
+        settled = not waits and now_ms - end_ms >= GRACE_MS
         rows.append({
             "gateway": gateway,
             "hour_ms": hour_ms,

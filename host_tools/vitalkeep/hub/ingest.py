@@ -7,7 +7,6 @@ Everything that is wrong with a payload has a name and is counted under it.
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -15,20 +14,24 @@ from typing import Any
 
 from bridge.core import wire
 from bridge.core.errors import FormatError, TagError
-from bridge.core.journal import layout, records
+from bridge.core.journal import layout
 from bridge.core.journal.reader import SectorReader, verify_seal
 from bridge.core.journal.seal import FIRST_SEAL
 from vitalkeep.hub import sectors
 from vitalkeep.hub.chains import KeyChains, begins_epoch
-from vitalkeep.hub.decode import Row, epoch_row, orphan_row, row_of
+from vitalkeep.hub.columns import Blocks
+from vitalkeep.hub.decode import Row, Rows, block_row, decode, epoch_row, orphan_row
 from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
 from vitalkeep.hub.radio import Heard, RadioDesk
 from vitalkeep.hub.sectors import Place, Sector, Stored
+from vitalkeep.hub.spans import Spans
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 
 CACHE_MAX = 20_000  # sectors kept in memory between batches
 STRANGERS_MAX = 64  # ids of unknown gateways that are remembered, for the page
+
+DAY_MS = 24 * 3600 * 1000
 
 Stream = tuple[bytes, bytes, int]  # gateway, log, class
 
@@ -52,28 +55,41 @@ class Hint:
 
 @dataclass(frozen=True)
 class Change:
-    """A sector's new state; the store must have `old` bytes of it or refuse the whole batch."""
+    """A sector's new state.
+
+    The store must have `old` bytes of it, decoded up to `old_decoded`, or refuse the whole batch.
+    spans  None where they are not known, as nothing was decoded
+    """
 
     place: Place
     old: int
     piece: bytes
     length: int
     state: int
-    spans: str
+    spans: str | None
     whole: bytes | None
+    old_decoded: int = 0
+    decoded: int = 0
+    day: int = 0
 
 
 @dataclass
 class Batch:
-    """What one commit adds. `rows` is by table; `touched` is what the receipts are about.
+    """What one commit adds.
 
+    decode   whether the runs that are taken next are decoded at once, or only their bytes stored
+    rows     by table, decoded; observations are one by one here, as people want to see them
+    blocks   what the store keeps of the observations
+    touched  what the receipts are about
     worker, fences  who writes, and under which fence each gateway of the batch is its own; no
                     fences where there is one hub alone
     """
 
     now_ms: int
+    decode: bool = True
     changes: list[Change] = field(default_factory=list)
-    rows: dict[str, list[Row]] = field(default_factory=dict)
+    rows: Rows = field(default_factory=dict)
+    blocks: list[Row] = field(default_factory=list)
     heads: dict[bytes, Row] = field(default_factory=dict)
     radio: dict[bytes, Row] = field(default_factory=dict)
     story: list[Row] = field(default_factory=list)
@@ -221,10 +237,17 @@ class Ingest:
             sector = self._sectors[place]
             data = bytes(sector.data)
             whole = data if sector.whole else None
-            spans = sector.spans.dump()
-            batch.changes.append(
-                Change(place, old, data[old:], len(data), sector.state, spans, whole)
-            )
+            spans = sector.spans.dump() if sector.spans else None
+            if sector.day < 0:
+                sector.day = batch.now_ms // DAY_MS
+            grown = (data[old:], len(data), sector.state, spans, whole)
+            decoded = (sector.decoded_stored, sector.decoded)
+            batch.changes.append(Change(place, old, *grown, *decoded, sector.day))
+            sector.decoded_stored = sector.decoded
+            for block in sector.blocks.take_changed():
+                batch.blocks.append(block_row(block, place, sector.day))
+            if sector.whole:
+                sector.blocks = Blocks()  # nothing is added to them: they need not be remembered
 
     def _apply(self, sector: Sector, run: Run, batch: Batch) -> bool:
         """Return True when the prefix grew."""
@@ -262,7 +285,10 @@ class Ingest:
                 self._refuse(run, batch, "seal_mismatch")
         batch.dirty.setdefault(place, old)
         self._touch(place, batch)
-        self._decode(sector, grown, batch)
+        # The last bytes of a sector of which nothing was decoded: no time for all of it now.
+        known = sector.reader is not None or sector.undecodable
+        if known or (batch.decode and len(grown) < layout.SECTOR_SIZE):
+            self._decode(sector, grown, batch)
         sector.data += new
         sector.state = state
         if opened:
@@ -375,30 +401,36 @@ class Ingest:
     # --- records ---
 
     def _decode(self, sector: Sector, grown: bytes, batch: Batch) -> None:
-        if sector.undecodable or len(grown) < layout.HEADER_SIZE:
+        place = sector.place
+        if sector.undecodable:
+            sector.decoded = len(grown)
+        if sector.undecodable or len(grown) <= layout.HEADER_SIZE:
             return
-        try:
-            if sector.reader is None:
-                key = self._chain(sector.place).key(layout.parse_header(grown))
-                sector.reader = SectorReader(self._cipher, key)
-                # What was stored before is decoded and stored already; only the state counts.
-                for record in sector.reader.feed(bytes(sector.data)):
-                    self._span(sector, record)
-            for record in sector.reader.feed(grown):
-                self._span(sector, record)
-                found = row_of(record, sector.place, batch.now_ms)
-                if found:
-                    batch.add(*found)
-        except (FormatError, ValueError, IndexError, KeyError, struct.error) as error:
+        if sector.reader is None:
+            key = self.chain_key(place, grown)
+            sector.reader, sector.spans = SectorReader(self._cipher, key), Spans(place.cls)
+        found, error = decode(sector, grown, batch.now_ms)
+        for table, rows in found.items():
+            batch.rows.setdefault(table, []).extend(rows)
+        if error:
             # Its tags are right, so the bytes are kept and receipted; people must look at them.
             sector.undecodable = True
-            self.counters["undecodable"] += 1
-            batch.alarms.append((sector.place.gateway, f"{sector.place}: undecodable: {error}"))
+            self.note_undecodable(place, error, batch.alarms)
 
-    @staticmethod
-    def _span(sector: Sector, record: Any) -> None:
-        if record.kind == records.OBSERVATION:
-            sector.spans.add(record.device.name, record.boot, record.mono_ms)
+    def chain_key(self, place: Place, data: bytes | bytearray) -> bytes:
+        """Return the key of a sector whose header, which opens `data`, was not refused."""
+        return self._chain(place).key(layout.parse_header(data))
+
+    def note_undecodable(self, place: Place, error: str, alarms: list[tuple[bytes, str]]) -> None:
+        self.counters["undecodable"] += 1
+        alarms.append((place.gateway, f"{place}: undecodable: {error}"))
+
+    def decoded(self, place: Place, was: int, decoded: int, spans: str) -> None:
+        """Take note that the store has the rows of a sector up to `decoded`, not only to `was`."""
+        sector = self._sectors.get(place)
+        if sector is not None and sector.decoded_stored == was and sector.reader is None:
+            sector.decoded = sector.decoded_stored = decoded
+            sector.spans = Spans.load(place.cls, spans)
 
     # --- notes ---
 

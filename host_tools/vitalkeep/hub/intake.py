@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,8 +21,9 @@ from vitalkeep.hub.heartbeat import Heartbeat, Session
 from vitalkeep.hub.ingest import Batch, Ingest, Run
 from vitalkeep.hub.meters import Meters
 from vitalkeep.hub.radio import Heard
-from vitalkeep.hub.receipts import Receipts, entry, survey
-from vitalkeep.hub.store import FencedError, StaleError, Store, StoreError, utc_now_ms
+from vitalkeep.hub.receipts import Map, Receipts, entry, survey, surveyed
+from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.store import FencedError, Late, StaleError, Store, StoreError, utc_now_ms
 from vitalkeep.hub.ward import Ward
 from vitalkeep.hub.worker import Worker
 from vitalkeep.keys.cipher import Aes256
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 5.0
 _STALE_S = 0.1
+_SLOW_S = 3.0  # a commit of so long is an outage: soon gateways take their site for down
+_DECODE_S = 0.02  # of a batch's time that is spent on sectors of which nothing is decoded yet
 _HEADS_EVERY_MS = 10_000
 _ALARMS_TOLD_MAX = 5  # of one batch, in the story
 
@@ -86,6 +90,33 @@ class Intake:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.pulse)
         self.meters.stored_at = monotonic()
 
+    async def work(self, job: Callable[[], T]) -> T:
+        """Return what a job on sectors or store returns, run between two batches.
+
+        Tries for ever while the store refuses.
+        """
+        async with self._lock:
+            return await self._retry(job)
+
+    async def write_late(
+        self, found: Sequence[Late], undecodable: Sequence[tuple[Place, str]] = ()
+    ) -> None:
+        """Store what was decoded late, and show it: all that the store did not have by now."""
+        async with self._lock:
+            taken = await self._retry(lambda: self._store.commit_late(found))
+            now_ms = utc_now_ms()
+            alarms: list[tuple[bytes, str]] = []
+            for place, error in undecodable:
+                self.ingest.note_undecodable(place, error, alarms)
+            self._tell(alarms, now_ms)
+            for late in taken:
+                self.ingest.decoded(late.place, late.was, late.decoded, late.spans)
+                self._ward.stored(late.rows, now_ms)
+
+    def knows(self, place: Place) -> bool:
+        """Return True for a sector of a gateway that is served here, and whose key is known."""
+        return place.gateway in self._gateways and self._serves(place.gateway)
+
     async def write_story(self) -> None:
         """Store the story lines that no batch has taken along."""
         if self._ward.unwritten and not self._lock.locked():
@@ -100,12 +131,8 @@ class Intake:
             runs, beats, heard = self._sort(messages)
             radio = self._hear(heard)
             try:
-                # Backlog takes long to decode: what is live does not wait for what came with it.
-                live, old = self._by_age(runs)
-                batches = [await self._commit(live, beats, radio)]
-                if old:
-                    batches.append(await self._commit(old, [], {}))
-                answers = await self._retry(lambda: self._answers(batches, beats))
+                batch = await self._commit(runs, beats, radio)
+                answers = await self._retry(lambda: self._answers(batch, beats))
             except BaseException:
                 # What was applied in memory may not be in the store: start from there again.
                 self.ingest.forget()
@@ -136,7 +163,7 @@ class Intake:
                 if session is not None and session.beat is not None:
                     # Not the answer to a heartbeat of now: it tells no time.
                     beats.append(replace(session.beat, ask=True, mono_ms=0))
-            return await self._retry(lambda: self._answers([], beats))
+            return await self._retry(lambda: self._answers(Batch(utc_now_ms()), beats))
 
     def _sort(self, messages: Sequence[Message]) -> tuple[list[Run], list[Heartbeat], list[Heard]]:
         runs: list[Run] = []
@@ -166,16 +193,13 @@ class Intake:
                     beats[found.gateway] = found
         return runs, list(beats.values()), heard
 
-    def _by_age(self, runs: list[Run]) -> tuple[list[Run], list[Run]]:
-        """Return the runs of sectors that their gateways still wrote lately, and all others."""
-        live: list[Run] = []
-        old: list[Run] = []
-        for run in runs:
-            session = self._sessions.get(run.place.gateway)
-            beat = session.beat if session else None
-            newest = beat.heads[run.place.cls][1] if beat and run.place.cls in beat.heads else 0
-            (live if run.place.sector >= newest else old).append(run)
-        return live, old
+    def _is_live(self, run: Run) -> bool:
+        """Return True for a run of a sector that its gateway wrote lately."""
+        session = self._sessions.get(run.place.gateway)
+        beat = session.beat if session else None
+        if beat is None or beat.log != run.place.log or run.place.cls not in beat.heads:
+            return beat is None
+        return run.place.sector >= beat.heads[run.place.cls][1]
 
     def _hear(self, heard: list[Heard]) -> dict[bytes, Row]:
         """Tell the story of frames that came by radio; returns the rows to store, by gateway."""
@@ -268,7 +292,7 @@ class Intake:
         delay = _RETRY_FIRST_S
         while True:
             try:
-                result = await loop.run_in_executor(self._thread, job)
+                result = await self._patiently(loop.run_in_executor(self._thread, job))
             except StoreError as error:
                 self._refused(str(error))
             else:
@@ -277,8 +301,24 @@ class Intake:
             await asyncio.sleep(delay)
             delay = min(2 * delay, _RETRY_MAX_S)
 
+    async def _patiently(self, work: asyncio.Future[T]) -> T:
+        """Wait for the store however long it takes, and say when that is too long."""
+        try:
+            await asyncio.wait({work}, timeout=_SLOW_S)
+            if not work.done():
+                self.ingest.counters["store_slow"] += 1
+                why = "the store does not answer, or the processor has too much to do"
+                self._stopped(f"a batch has taken more than {_SLOW_S:g} s: {why}")
+            return await work
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+
     def _refused(self, reason: str) -> None:
         self.ingest.counters["store_refusals"] += 1
+        self._stopped(reason)
+
+    def _stopped(self, reason: str) -> None:
         if self.receipting or reason != self.reason:
             log.error("not receipting: %s", reason)
             self._ward.say(utc_now_ms(), None, "bad", f"Not receipting: {reason}")
@@ -299,16 +339,19 @@ class Intake:
             for place, stored in store.load(places).items():
                 ingest.load(place, stored)
         batch = Batch(utc_now_ms())
+        # When all gateways come back at once, to decode their open sectors takes long: receipts
+        # do not wait for that. What has no time now has it with the next run, or late.
+        deadline = time.monotonic() + _DECODE_S
         for run in runs:
+            batch.decode = self._is_live(run) and time.monotonic() < deadline
             ingest.take(run, batch)
         ingest.finish(batch)
         return batch
 
-    def _answers(self, batches: list[Batch], beats: list[Heartbeat]) -> list[Publish]:
+    def _answers(self, batch: Batch, beats: list[Heartbeat]) -> list[Publish]:
         now_ms = utc_now_ms()
         answers: list[Publish] = []
-        touched = [item for batch in batches for item in batch.touched.items()]
-        for (gateway, of_log), places in touched:
+        for (gateway, of_log), places in batch.touched.items():
             session = self._sessions.get(gateway)
             if session is None or session.beat is None or session.beat.log != of_log:
                 continue  # its heartbeat comes soon, and with it a nonce
@@ -316,22 +359,29 @@ class Intake:
             found = [self.ingest.sector(place) for place in places]
             for payload in self._receipts.stored(known, of_log, nonce, found, now_ms):
                 answers.append((wire.topic(gateway, "receipt"), payload))
-        for beat in beats:
-            if self._serves(beat.gateway):
-                answers.append((wire.topic(beat.gateway, "receipt"), self._answer(beat, now_ms)))
+        served = [beat for beat in beats if self._serves(beat.gateway)]
+        said = self._survey([beat for beat in served if beat.ask])
+        for beat in served:
+            maps, parts = said.get(beat.gateway, ([], []))
+            entries = [entry(self.ingest.sector(place)) for place in parts]
+            of = self._gateways[beat.gateway]
+            payload = self._receipts.answer(of, beat, now_ms, maps, entries)
+            answers.append((wire.topic(beat.gateway, "receipt"), payload))
         return answers
 
-    def _answer(self, beat: Heartbeat, now_ms: int) -> bytes:
-        gateway = self._gateways[beat.gateway]
-        if not beat.ask:
-            return self._receipts.answer(gateway, beat, now_ms)
-        maps, places = survey(beat, self._store.states)
+    def _survey(self, asking: list[Heartbeat]) -> dict[bytes, tuple[list[Map], list[Place]]]:
+        """Return by gateway what this site has, its partly stored sectors loaded."""
+        if not asking:
+            return {}
+        # At once for all: after an outage a whole ward asks.
+        states = self._store.states_of(log for beat in asking for log in surveyed(beat))
+        said = {beat.gateway: survey(beat, states) for beat in asking}
+        places = [place for _, opened in said.values() for place in opened]
         missing = self.ingest.missing(places, neighbours=False)
         if missing:
             for place, stored in self._store.load(missing).items():
                 self.ingest.load(place, stored)
-        entries = [entry(self.ingest.sector(place)) for place in places]
-        return self._receipts.answer(gateway, beat, now_ms, maps, entries)
+        return said
 
     # --- notes ---
 
@@ -343,10 +393,13 @@ class Intake:
             if news or batch.now_ms - at_ms >= _HEADS_EVERY_MS:
                 self._heads_ms[beat.gateway] = (beat.log, beat.boot, batch.now_ms)
                 batch.heads[beat.gateway] = _heads_row(beat, batch.now_ms)
-        for gateway, text in batch.alarms[:_ALARMS_TOLD_MAX]:
-            log.warning("%s", text)
-            self._ward.say(batch.now_ms, gateway, "bad", text)
+        self._tell(batch.alarms, batch.now_ms)
         batch.story = list(self._ward.unwritten)
+
+    def _tell(self, alarms: list[tuple[bytes, str]], now_ms: int) -> None:
+        for gateway, text in alarms[:_ALARMS_TOLD_MAX]:
+            log.warning("%s", text)
+            self._ward.say(now_ms, gateway, "bad", text)
 
 
 def _heads_row(beat: Heartbeat, now_ms: int) -> dict[str, Any]:

@@ -24,7 +24,15 @@ _DAY_S = 86400
 _RESTART = "restart_"
 # Of Ingest.counters, what is no refusal; every other name is one.
 _TAKEN = ("runs", "heartbeats", "radio_frames")
-_NOTICED = ("duplicate", "out_of_order", "stale", "store_refusals", "broker_open")
+_NOTICED = (
+    "duplicate",
+    "out_of_order",
+    "stale",
+    "fenced",
+    "store_refusals",
+    "store_slow",
+    "broker_open",
+)
 
 
 def add_to_registry(hub: Context) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 from bridge.core import radio_wire
 from bridge.core.errors import FormatError, TagError
 from bridge.core.radio_wire import Content, Frame
-from vitalkeep.hub.decode import Row, readings
+from vitalkeep.hub.decode import Row
 from vitalkeep.hub.heartbeat import Heartbeat
+from vitalkeep.hub.values import readings
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 

@@ -6,7 +6,7 @@ Nothing here may be called for bytes whose commit has not returned.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bridge.core import wire
 from bridge.core.radio_wire import Frame, pack_answer
@@ -110,21 +110,28 @@ class Receipts:
         )
 
 
+def surveyed(beat: Heartbeat) -> list[tuple[Stream, int, int]]:
+    """Return the logs that a heartbeat asks for: (stream, first sector, newest sector)."""
+    return [
+        ((beat.gateway, beat.log, cls), first, newest)
+        for cls, (first, newest, _) in sorted(beat.heads.items())
+        if 0 <= first <= newest
+    ]
+
+
 def survey(
-    beat: Heartbeat, states: Callable[[Stream, int, int], list[tuple[int, int, int]]]
+    beat: Heartbeat, states: Mapping[Stream, list[tuple[int, int, int]]]
 ) -> tuple[list[Map], list[Place]]:
     """Return (maps, places of partly stored sectors) that answer "what do you have".
 
-    states   returns (sector, length, state) of a log's sectors first to last
+    states   (sector, length, state) of all that `surveyed` names
     The open sectors come first: a gateway goes on with them, and there is room for few.
     """
     maps: list[Map] = []
     opened: list[Place] = []
     others: list[Place] = []
-    for cls, (first, newest, _) in sorted(beat.heads.items()):
-        if first < 0 or newest < first:
-            continue
-        found = states((beat.gateway, beat.log, cls), first, newest)
+    for stream, first, newest in surveyed(beat):
+        cls, found = stream[2], states[stream]
         proven = {number for number, _, state in found if state == sectors.PROVEN}
         # All below the map's first is stored: a map is short, and a log on a large chip is not.
         while first in proven:

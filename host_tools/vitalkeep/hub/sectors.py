@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bridge.core.errors import FormatError
 from bridge.core.journal import layout
 from bridge.core.journal.reader import SectorReader
+from vitalkeep.hub.columns import Blocks
 from vitalkeep.hub.spans import Spans
 
 # States of a sector
@@ -39,10 +40,18 @@ class Place(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What the store has of a sector: its prefix and one of the states above."""
+    """What the store has of a sector.
+
+    data     its prefix
+    state    one of the above
+    decoded  where the commits begin of which it has no rows yet, all of it when none are left
+    day      since 1970, on which its first bytes came
+    """
 
     data: bytes
     state: int
+    decoded: int = 0
+    day: int = 0
 
 
 def normalised(offset: int, data: bytes) -> bytes:
@@ -82,9 +91,13 @@ class Sector:
         self.data = bytearray(stored.data if stored else b"")
         self.state = stored.state if stored else OPEN
         self.pending: list[tuple[int, bytes]] = []
-        self.reader: SectorReader | None = None
+        self.day = stored.day if stored else -1
+        self.decoded = self.decoded_stored = stored.decoded if stored else 0
         self.undecodable = False
-        self.spans = Spans(place.cls)
+        # Once it is being decoded:
+        self.reader: SectorReader | None = None
+        self.spans: Spans | None = None
+        self.blocks = Blocks()
 
     @property
     def whole(self) -> bool:

@@ -26,6 +26,7 @@ STALE_S = {"A": (5, 10), "B": (30, 60), "C": (150, 300)}
 _TREND = 90
 _STORY = 200
 _ALARMS_MAX = 32
+_WORDS_MAX = 256  # alarms of a device of which the last word's position is remembered
 _DEVICES_MAX = 64
 _BOOTS = 15  # whose clocks are remembered, besides the current one
 _CLOCK_NAMES = ("unknown", "from SNTP, which nobody authenticates", "from a site")
@@ -64,6 +65,7 @@ class _Device:
     values: dict[str, list[Any]]
     trends: dict[str, deque[float]] = field(default_factory=dict)
     alarms: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+    words: dict[tuple[int, int], tuple[bytes, Position]] = field(default_factory=dict)
 
 
 @dataclass
@@ -238,7 +240,7 @@ class Ward:
                 return  # of the backlog: stored, but not news
         elif len(bed.devices) >= _DEVICES_MAX:
             return
-        values = json.loads(row["readings"])
+        values = row["readings"]
         if device is None:
             device = _Device("", "", 0, b"", (0, 0, 0), 0, 0, {})
             bed.devices[row["device"]] = device
@@ -263,6 +265,14 @@ class Ward:
         if device is None:
             return
         key = (row["page"], row["code"])
+        position = (row["sector"], row["offset"], row["idx"])
+        known = device.words.get(key)
+        if known and known[0] == row["log"] and position <= known[1]:
+            return  # of the backlog: more is known of this alarm by now
+        device.words.pop(key, None)
+        device.words[key] = (row["log"], position)
+        while len(device.words) > _WORDS_MAX:
+            del device.words[next(iter(device.words))]
         device.alarms.pop(key, None)
         if row["active"] and len(device.alarms) < _ALARMS_MAX:
             device.alarms[key] = (row["priority"], row["text"])

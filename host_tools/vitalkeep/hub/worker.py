@@ -106,21 +106,32 @@ class Worker:
 
     async def run(self, session: Session, desk: Desk) -> None:
         """Take part for ever; returns when `fault` says why not."""
-        while True:
-            try:
-                await self._beat(session, desk)
-            except SupersededError:
-                self.fences.clear()
-                self.fault = ToolError(
-                    f"another hub runs as worker {self.name} and has taken over",
-                    "Stop one of the two, or give each a name of its own: --worker NAME.",
-                )
-                return
-            except StoreError as error:
-                log.warning("leases: %s", error)
-            except OSError as error:
-                log.warning("subscriptions: %s", error)
-            await asyncio.sleep(self._terms.term_s / _BEATS)
+        moving: asyncio.Task[None] | None = None
+        try:
+            while True:
+                try:
+                    await self._renew(session)
+                    if moving is not None and moving.done():
+                        done, moving = moving, None
+                        done.result()
+                    if moving is None:
+                        # Beside the renewals: a slow commit must not cost the leases.
+                        moving = asyncio.create_task(self._move(session, desk))
+                except SupersededError:
+                    self.fences.clear()
+                    self.fault = ToolError(
+                        f"another hub runs as worker {self.name} and has taken over",
+                        "Stop one of the two, or give each a name of its own: --worker NAME.",
+                    )
+                    return
+                except StoreError as error:
+                    log.warning("leases: %s", error)
+                except OSError as error:
+                    log.warning("subscriptions: %s", error)
+                await asyncio.sleep(self._terms.term_s / _BEATS)
+        finally:
+            if moving is not None:
+                moving.cancel()
 
     async def leave(self) -> None:
         """Let everything go, so that others need not wait for the term to end."""
@@ -132,7 +143,7 @@ class Worker:
             except StoreError as error:
                 log.warning("leases: %s", error)
 
-    async def _beat(self, session: Session, desk: Desk) -> None:
+    async def _renew(self, session: Session) -> None:
         if self._member is None:
             self._member = await self._ask(partial(self._store.join, self.name, self._term_ms))
         if session.connected:
@@ -144,12 +155,23 @@ class Worker:
         self.roll = roll = await self._ask(renew)
         self._compare(roll)
         await self._change(roll, member)
-        subscribed = await session.follow(self._filters())
-        if subscribed or not session.connected:
-            # Nothing of those that go can come any more.
-            await self._hand_over(member, desk)
-        if subscribed:
-            await self._greet(session, desk)
+
+    async def _move(self, session: Session, desk: Desk) -> None:
+        """Subscribe to what is served, release what is not, greet what is new."""
+        member, leaving, served = self._member, dict(self._leaving), set(self.fences)
+        assert member is not None
+        subscribed = await session.follow(_filters(served))
+        if leaving and (subscribed or not session.connected):
+            # Nothing of these can come any more; what came is committed, or dropped.
+            await desk.settle()
+            await self._ask(partial(self._store.release, member, leaving))
+            for gateway in leaving:
+                self._leaving.pop(gateway, None)
+        while subscribed and (some := sorted(self._fresh & served)[:_ADOPTED_AT_ONCE]):
+            # Each is said what is stored; what it sent since, to whom ever, comes again.
+            for topic, payload in await desk.adopt(some):
+                session.publish(topic, payload)
+            self._fresh.difference_update(some)
 
     def _compare(self, roll: Roll) -> None:
         """Follow what the database says of our gateways."""
@@ -171,24 +193,6 @@ class Worker:
             claimed = await self._ask(partial(self._store.claim, member, found.claim))
             self.fences |= claimed
             self._fresh |= set(claimed)
-
-    async def _hand_over(self, member: Member, desk: Desk) -> None:
-        """Release what is no longer subscribed, when what came before is committed."""
-        if self._leaving:
-            await desk.settle()
-            await self._ask(partial(self._store.release, member, dict(self._leaving)))
-            self._leaving.clear()
-
-    async def _greet(self, session: Session, desk: Desk) -> None:
-        """Say to gateways that are new here what is stored; what they sent since comes again."""
-        while self._fresh:
-            some = sorted(self._fresh)[:_ADOPTED_AT_ONCE]
-            for topic, payload in await desk.adopt(some):
-                session.publish(topic, payload)
-            self._fresh.difference_update(some)
-
-    def _filters(self) -> list[str]:
-        return [*COMMON, *(f"vk/{gateway.hex()}/log/+" for gateway in sorted(self.fences))]
 
     @property
     def _term_ms(self) -> int:
@@ -215,3 +219,7 @@ class Worker:
             "unserved": unserved,
             "workers": workers,
         }
+
+
+def _filters(gateways: Iterable[bytes]) -> list[str]:
+    return [*COMMON, *(f"vk/{gateway.hex()}/log/+" for gateway in sorted(gateways))]

@@ -20,8 +20,8 @@ from bridge.core.journal import records
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.clocks import best_offsets
-from vitalkeep.hub.decode import decimal
 from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.values import decimal
 from vitalkeep.journal.chain import Proof
 from vitalkeep.journal.survey import Sector
 

@@ -151,6 +151,10 @@ class Bundle:
             made.append(folder / file)
         return made
 
+    def pem(self) -> bytes:
+        """Return certificate and key in one piece, for a client that is no board."""
+        return self.issued.certificate.public_bytes(_PEM) + _plain(self.key, _PEM)
+
 
 class Authority:
     """The authority in a folder: `create` it once, `open` it to look, `unlock` it to sign."""

@@ -172,6 +172,20 @@ class Vault:
         root                32 bytes, random by default; that of a known gateway never changes
         Raises              ToolError when sizes are wrong or another root is given
         """
+        gateway = self._add(gateway_id, bed, root, log_id)
+        self._write()
+        return gateway
+
+    def add_gateways(self, gateways: Iterable[Gateway]) -> None:
+        """Add many gateways, each with its logs, in one writing; raises as `add_gateway` does."""
+        for gateway in gateways:
+            for log_id in gateway.logs or (None,):
+                self._add(gateway.id, gateway.bed, gateway.root, log_id)
+        self._write()
+
+    def _add(
+        self, gateway_id: bytes, bed: str, root: bytes | None, log_id: bytes | None
+    ) -> Gateway:
         for name, value, size in (
             ("gateway id", gateway_id, ID_SIZE),
             ("log id", log_id, ID_SIZE),
@@ -197,7 +211,6 @@ class Vault:
         secret = known.root if known else root or secrets.token_bytes(ROOT_SIZE)
         gateway = Gateway(gateway_id, bed, secret, tuple(logs))
         self._gateways[gateway_id] = gateway
-        self._write()
         return gateway
 
     def _stat(self) -> tuple[int, int]:

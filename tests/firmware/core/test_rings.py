@@ -3,7 +3,7 @@
 import unittest
 
 from bridge.core.errors import ConfigError
-from bridge.core.rings import check_rings, receive_ring, ring_memory
+from bridge.core.rings import GATEWAY_HEAP, check_rings, receive_ring, ring_memory, room_for_rings
 
 
 def line(uart, baud, bits=8, parity="N", stop=1, **more):
@@ -24,6 +24,7 @@ class Wiring:
 PLAIN = Wiring({0: {}, 1: {}})
 WIDE = Wiring({0: {}, 1: {}, 2: {}}, RXBUF_MAX=65535)
 DMA = Wiring({0: {"dma": "rp2040"}, 1: {"dma": "rp2040"}})
+TIGHT = Wiring({0: {"dma": "rp2040"}, 1: {}}, HEAP=207 * 1024, TLS_ROOM=26 * 1024)
 
 
 class TestRings(unittest.TestCase):
@@ -40,9 +41,9 @@ class TestRings(unittest.TestCase):
         self.assertEqual(ring_memory(line(0, 115200), True), 65536)
         self.assertEqual(ring_memory(line(0, 115200), False), 13824)
 
-    def refused(self, wiring, lines, *words):
+    def refused(self, wiring, lines, *words, sessions=0):
         try:
-            check_rings(wiring, lines)
+            check_rings(wiring, lines, sessions)
         except ConfigError as error:
             for word in words:
                 self.assertIn(word, str(error))
@@ -62,6 +63,19 @@ class TestRings(unittest.TestCase):
     def test_rings_that_leave_no_memory_are_refused(self):
         self.refused(DMA, [line(0, 115200), line(1, 115200)], "131072", "81920")
         self.refused(WIDE, [line(0, 460800), line(1, 460800)], "110592")
+
+    def test_rings_share_the_heap_with_the_gateway_and_its_sessions(self):
+        left = 207 * 1024 - GATEWAY_HEAP
+        self.assertEqual(room_for_rings(TIGHT, 0), left)
+        self.assertEqual(room_for_rings(TIGHT, 2), left - 2 * 26 * 1024)
+        self.assertEqual(room_for_rings(Wiring({}, HEAP=4096, TLS_ROOM=26 * 1024), 2), 0)
+        check_rings(TIGHT, [line(0, 115200)], 1)
+        self.refused(TIGHT, [line(0, 115200)], "65536", "44032", "2 TLS", sessions=2)
+        check_rings(TIGHT, [line(0, 9600), line(1, 115200)], 2)  # without DMA, that fits
+
+    def test_a_port_with_heaps_of_its_own_for_both_is_held_to_the_fixed_limit(self):
+        self.assertEqual(room_for_rings(Wiring({}, HEAP=160 * 1024), 2), 81920)
+        self.assertEqual(room_for_rings(DMA, 2), 81920)
 
     def test_lines_without_a_uart_need_no_ring(self):
         check_rings(DMA, [line(0, 115200), line(1, 115200, tcp="10.0.0.7:4601"), line(9, 115200)])

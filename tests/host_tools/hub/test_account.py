@@ -26,6 +26,7 @@ def row(sector, length=SECTOR_SIZE, state=sectors.PROVEN, **spans):
         "cls": 0,
         "sector": sector,
         "length": length,
+        "decoded": length,
         "state": state,
         "spans": json.dumps(devices),
     }

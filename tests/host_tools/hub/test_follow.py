@@ -40,8 +40,10 @@ class Listener:
             await until(lambda: self.consumer.connected)
             yield self
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            while not task.done():
+                # Again and again: before Python 3.12 wait_for may swallow a cancellation.
+                task.cancel()
+                await asyncio.wait([task], timeout=1)
 
 
 async def until(condition: Callable[[], bool]) -> None:

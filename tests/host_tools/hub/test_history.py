@@ -35,7 +35,7 @@ def row(sector, *spans, length=SECTOR_SIZE, cls=0, log=LOG, **more):
     devices = {}
     for device, boot, first, last in spans:
         devices.setdefault(device, []).append([boot, first, last, 5])
-    found = {"log": log, "cls": cls, "sector": sector, "length": length}
+    found = {"log": log, "cls": cls, "sector": sector, "length": length, "decoded": length}
     return found | {"state": sectors.PROVEN, "spans": json.dumps(devices)} | more
 
 
@@ -114,6 +114,7 @@ def test_hour_is_not_final_within_its_grace_or_while_a_time_is_unknown():
     assert not rows_of(whole, now=HOUR + HOUR_MS + GRACE_MS - 1)[0]["final"]
     assert rows_of(whole, now=HOUR + HOUR_MS + GRACE_MS)[0]["final"]
     assert not rows_of(whole, row(1, ("pump", 9, 0, 10)))[0]["final"]
+    assert not rows_of(whole, row(1, decoded=0))[0]["final"]
 
 
 def test_loss_counts_whole_in_each_hour_it_touches():

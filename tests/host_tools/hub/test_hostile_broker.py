@@ -1,7 +1,6 @@
 """The hub's consumer against brokers that do harm: a named fault, bounded memory, another try."""
 
 import asyncio
-import contextlib
 import itertools
 import time
 import tracemalloc
@@ -54,9 +53,10 @@ def meet(serve: Serve, until: Callable[[Consumer], bool], within_s: float = 10) 
                     assert time.monotonic() < end, consumer.last_error
                     await asyncio.sleep(0.01)
             finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                while not task.done():
+                    # Again and again: before Python 3.12 wait_for may swallow a cancellation.
+                    task.cancel()
+                    await asyncio.wait([task], timeout=1)
             return consumer
 
     return asyncio.run(story())

@@ -188,7 +188,8 @@ def test_state_of_a_reloaded_sector_decodes_what_follows(filled):
     second = Table(filled)
     stored = first.data[place(filled, 0)]
     for near in second.ingest.missing([place(filled, 0)]):
-        known = sectors.Stored(stored, sectors.OPEN) if near.sector == 0 else None
+        decoded = first.ingest.sector(place(filled, 0)).decoded
+        known = sectors.Stored(stored, sectors.OPEN, decoded) if near.sector == 0 else None
         second.ingest.load(near, known)
     second.data[place(filled, 0)] = stored
     second.take(*runs[4:])

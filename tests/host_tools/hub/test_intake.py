@@ -45,23 +45,17 @@ def test_live_comes_first_and_backlog_proves_it_later(path, store, gateway):
     assert [state for _, _, state in states] == [sectors.PROVEN] * 6 + [sectors.OPEN]
 
 
-def test_live_runs_are_committed_before_the_backlog_of_their_batch(
-    path, store, gateway, monkeypatch
-):
+def test_backlog_is_receipted_first_and_decoded_then(path, store, gateway):
     gateway.fill(2)
     path.send(gateway.heartbeat())
-    committed = []
-    commit = store.commit
-
-    def noted(batch):
-        committed.append({place.sector for place in batch.dirty})
-        commit(batch)
-
-    monkeypatch.setattr(store, "commit", noted)
     runs = [run for number in range(3) for run in gateway.sector_runs(0, number)]
-    receipts = [gateway.take(payload) for payload in path.send(*runs)]
-    assert committed == [{2}, {0, 1}]
+    messages = [Message(*run) for run in runs]
+    receipts = [gateway.take(answer) for _, answer in asyncio.run(path.intake.handle(messages))]
     assert {entry[1] for receipt in receipts for entry in receipt.entries} == {0, 1, 2}
+    live = store.observations(gateway.id)
+    assert {row["sector"] for row in live} == {2}
+    asyncio.run(path.decoding.catch_up())
+    assert {row["sector"] for row in store.observations(gateway.id)} == {0, 1, 2}
 
 
 def test_power_cut_goes_on_in_the_same_sector(path, store, gateway):

@@ -1,5 +1,6 @@
 """A database of any release becomes one of this release, with all that it holds."""
 
+import json
 import threading
 
 import pytest
@@ -14,30 +15,49 @@ from vitalkeep.hub import migrations, sectors
 from vitalkeep.hub.sectors import Place, Stored
 from vitalkeep.hub.store import Store, tables
 
+_DAY = 3
+_DAY_MS = _DAY * 24 * 3600 * 1000 + 5_000
 _PLACE = {"gateway": GATEWAY_ID, "log": LOG_ID, "cls": 0, "sector": 7}
 _POSITION = _PLACE | {"offset": 64, "idx": 0, "boot": 100, "mono_ms": 1000}
+
+
+def _observation(sector, offset, text):
+    values = {"SpO2": [text, 0 if text else 1, "%"], "PR": [None, 1, "1/min"]}
+    return _POSITION | {
+        "sector": sector,
+        "offset": offset,
+        "mono_ms": 1000 * offset,
+        "device": "vent",
+        "protocol": "draeger_medibus",
+        "unit": 0,
+        "grp": 1,
+        "values": json.dumps(values),
+        "stored_ms": 1_000 * sector + offset,
+    }
+
+
 # What release 0.1 had in a database with one sector that is whole and one that grows.
 _ROWS = {
     "sectors": [
         _PLACE
-        | {"length": 4096, "state": 2, "data": bytes(4096), "spans": "{}", "stored_ms": 1_000},
+        | {"length": 4096, "state": 2, "data": bytes(4096), "spans": "{}", "stored_ms": _DAY_MS},
         _PLACE
-        | {"sector": 8, "length": 6, "state": 0, "data": None, "spans": "{}", "stored_ms": 2_000},
+        | {
+            "sector": 8,
+            "length": 6,
+            "state": 0,
+            "data": None,
+            "spans": "{}",
+            "stored_ms": _DAY_MS,
+        },
     ],
     "pieces": [
         _PLACE | {"sector": 8, "offset": 0, "data": b"abc"},
         _PLACE | {"sector": 8, "offset": 3, "data": b"def"},
     ],
     "observations": [
-        _POSITION
-        | {
-            "device": "vent",
-            "protocol": "draeger_medibus",
-            "unit": 0,
-            "grp": 1,
-            "values": '{"SpO2": ["97", 0, "%"], "PR": [null, 1, "1/min"]}',
-            "stored_ms": 1_000,
-        }
+        *(_observation(7, 64 + 3 * n, ("97", "7.25", "-0.5")[n % 3]) for n in range(200)),
+        _observation(8, 3, None),
     ],
     "alarms": [
         _POSITION
@@ -112,12 +132,16 @@ def test_first_releases_database_is_taken_over_with_all_it_holds(first_release):
     assert store.epoch == epoch
     whole, grown = Place(*_PLACE.values()), Place(GATEWAY_ID, LOG_ID, 0, 8)
     assert store.load([whole, grown]) == {
-        whole: Stored(bytes(4096), sectors.PROVEN),
-        grown: Stored(b"abcdef", sectors.OPEN),
+        whole: Stored(bytes(4096), sectors.PROVEN, 4096, _DAY),
+        grown: Stored(b"abcdef", sectors.OPEN, 4, _DAY),
     }
-    (observation,) = store.observations(GATEWAY_ID)
-    for name, value in _ROWS["observations"][0].items():
-        assert observation["readings" if name == "values" else name] == value
+    assert list(store.undecoded(2**60, 9)) == [grown]
+    expected = []
+    for row in _ROWS["observations"]:
+        values = json.loads(row["values"])
+        expected.append({n: v for n, v in row.items() if n != "values"} | {"readings": values})
+    assert store.observations(GATEWAY_ID) == expected
+    assert store.latest() == [expected[-1]]
     (alarm,) = store.newest("alarms", GATEWAY_ID, 9)
     assert alarm == _ROWS["alarms"][0]
     assert store.clocks(GATEWAY_ID) == _ROWS["clocks"]
@@ -132,6 +156,13 @@ def test_first_releases_database_is_taken_over_with_all_it_holds(first_release):
     again.open()
     assert again.epoch == epoch
     again.close()
+
+
+def _is_day(difference):
+    """A partition is no table of its own."""
+    kind, what = difference[0], difference[1]
+    table = what.table if kind.endswith("_index") else what
+    return kind.startswith("remove_") and table.name.startswith("observations_")
 
 
 def _shape(connection):
@@ -151,7 +182,7 @@ def test_steps_lead_to_the_tables_that_the_store_declares(first_release, tmp_pat
     store.open()
     with store.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
+        assert [d for d in compare_metadata(context, tables.metadata) if not _is_day(d)] == []
         found = _shape(connection)
     store.close()
     declared = sa.create_engine(f"sqlite:///{tmp_path / 'declared.db'}")

@@ -22,10 +22,12 @@ def test_committed_bytes_come_back(store, gateway):
     for run in runs[:3]:
         store.commit(table.take(run))
     stored = store.load([where, place(gateway, 1)])
-    assert stored[where] == sectors.Stored(gateway.sector(0, 0)[:1500], sectors.OPEN)
+    assert stored[where][:2] == (gateway.sector(0, 0)[:1500], sectors.OPEN)
     assert stored[place(gateway, 1)] is None
     store.commit(table.take(*runs[3:]))
-    assert store.load([where])[where] == sectors.Stored(gateway.sector(0, 0), sectors.PROVEN)
+    day = stored[where].day
+    whole = sectors.Stored(gateway.sector(0, 0), sectors.PROVEN, 4096, day)
+    assert store.load([where])[where] == whole
     assert store.count("pieces") == 0
     assert store.states(where[:3], 0, 9) == [(0, 4096, sectors.PROVEN)]
     rows = store.observations(gateway.id)

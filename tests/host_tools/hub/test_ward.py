@@ -1,12 +1,10 @@
 """What the page shows: newest value wins, a backlog is not news, silence is noticed."""
 
-import json
-
 import pytest
 
 from tests.support.hub import FakeGateway, Table
-from vitalkeep.hub.decode import decimal
 from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
+from vitalkeep.hub.values import decimal
 from vitalkeep.hub.ward import LINK_DOWN_MS, Ward
 
 NOW = 1_800_000_000_000
@@ -50,7 +48,7 @@ def test_backlog_does_not_replace_a_live_value(ward, gateway):
         ward.stored(table.take(*gateway.sector_runs(0, number)).rows, NOW)
     newest = max(table.rows["observations"], key=lambda row: row["mono_ms"])
     device, shown = values(ward, gateway)
-    assert shown["PR"] == json.loads(newest["readings"])["PR"][0]
+    assert shown["PR"] == newest["readings"]["PR"][0]
     assert device["at"] == NOW  # heard at the very moment of the last observation
 
 
@@ -83,7 +81,7 @@ def test_each_value_of_a_device_has_its_own_age(ward, gateway):
     table = Table(gateway)
     ward.stored(table.take(*gateway.sector_runs(0, 0)).rows, NOW)
     row = dict(table.rows["observations"][0])
-    row |= {"offset": 999, "mono_ms": 9000, "readings": '{"HR": ["70", 0, "/min"]}'}
+    row |= {"offset": 999, "mono_ms": 9000, "readings": {"HR": ["70", 0, "/min"]}}
     ward.stored({"observations": [row]}, NOW)
     ages = {value[0]: value[4] for value in values(ward, gateway)[0]["values"]}
     assert ages == {"SpO2": NOW, "HR": NOW + 8000}

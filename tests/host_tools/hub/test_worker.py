@@ -60,7 +60,8 @@ class Party:
 
     async def beat(self, *names: str) -> None:
         for name in names or tuple(self.workers):
-            await self.workers[name]._beat(self.lines[name], self.lines[name])
+            await self.workers[name]._renew(self.lines[name])
+            await self.workers[name]._move(self.lines[name], self.lines[name])
 
     def leases(self) -> dict[bytes, str | None]:
         roll = self.workers["a"].roll
@@ -124,6 +125,36 @@ def test_who_is_deaf_for_a_term_lets_go_and_who_blinks_does_not(store: Store) ->
     asyncio.run(story())
 
 
+def test_a_commit_that_takes_longer_than_the_term_costs_no_lease(store: Store) -> None:
+    party = Party(store, "a", "b")
+
+    async def story() -> None:
+        await party.beat("a")
+        line, stuck = party.lines["a"], asyncio.Event()
+
+        async def settle() -> None:
+            await stuck.wait()
+
+        line.settle = settle  # type: ignore[method-assign]
+        runs = asyncio.create_task(party.workers["a"].run(line, line))
+        for _ in range(8):
+            await asyncio.sleep(TERM_S / 4)
+            await party.beat("b")
+        roll = party.workers["b"].roll
+        assert roll is not None
+        assert "a" in roll.workers
+        assert party.lines["b"].served() == set(), "its last batch is still on its way"
+        stuck.set()
+        for _ in range(8):
+            await asyncio.sleep(TERM_S / 4)
+            await party.beat("b")
+        assert party.lines["b"].served() == {g for g in GATEWAYS if owner(g, "ab") == "b"}
+        runs.cancel()
+        await asyncio.gather(runs, return_exceptions=True)
+
+    asyncio.run(story())
+
+
 def test_a_newer_process_of_the_name_is_a_reason_to_end(store: Store) -> None:
     party, line = Party(store, "a"), Line()
 
@@ -131,8 +162,9 @@ def test_a_newer_process_of_the_name_is_a_reason_to_end(store: Store) -> None:
         worker = party.workers["a"]
         await party.beat("a")
         newer = Worker("a", store, lambda: GATEWAYS, ClusterSettings(term_s=TERM_S))
-        await newer._beat(line, line)
-        await newer._beat(line, line)
+        for _ in range(2):
+            await newer._renew(line)
+            await newer._move(line, line)
         await asyncio.wait_for(worker.run(party.lines["a"], party.lines["a"]), 10)
         assert worker.fault is not None
         assert "has taken over" in worker.fault.message

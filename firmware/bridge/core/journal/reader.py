@@ -168,6 +168,7 @@ class SectorReader:
     cipher     AES-256 in ECB mode, see seal.py
     chain_key  the class's chain key of this sector's number
     header     layout.Header once it was there, else None
+    at         where the next commit begins: what lies before is decoded
     """
 
     def __init__(self, cipher, chain_key):
@@ -176,28 +177,30 @@ class SectorReader:
         self._records = RecordReader()
         self._key = None
         self._counter = None
-        self._at = 0
+        self.at = 0
         self.header = None
 
-    def feed(self, data):
+    def feed(self, data, found=None):
         """Return the records of the commits that `data` completes.
 
         data    the sector's bytes from offset 0, at least as many as the last time
+        found   a list to append them to, for who wants those before an error, too
         Raises  FormatError when the header or a commit with a good check makes no sense
         """
-        found = []
+        if found is None:
+            found = []
         if self.header is None and not self._open(data):
             return found
         end = len(data)
         while True:
-            kind, start, stop, after = layout.look(data, self._at, end)
+            kind, start, stop, after = layout.look(data, self.at, end)
             if kind == layout.END:
                 # Torn or still on its way. Only a resume or a skip further on can tell, and only
                 # once it is whole; until then nothing behind this place counts.
                 after = self._find_page(data, end)
                 if after < 0:
                     return found
-                self._at = after
+                self.at = after
                 continue
             if kind == layout.SKIP:
                 return found  # nothing failed before it: it is not where a writer puts one
@@ -210,9 +213,9 @@ class SectorReader:
                 plain = bytearray(data[start:stop])
                 self._counter.apply(plain, 0, len(plain), start)
                 for record in self._records.read(plain):
-                    record.offset = self._at
+                    record.offset = self.at
                     found.append(record)
-            self._at = after
+            self.at = after
 
     def _open(self, data):
         if len(data) < layout.HEADER_SIZE:
@@ -221,16 +224,16 @@ class SectorReader:
         self._key = sector_key(self._chain_key, data[: layout.HEADER_SIZE])
         self._counter = Counter(self._cipher, self._key)
         self._records.restart(header.boot, header.mono_ms)
-        self._at = layout.HEADER_SIZE
+        self.at = layout.HEADER_SIZE
         return True
 
     def _find_page(self, data, end):
-        at = layout.next_page(self._at - 1)
+        at = layout.next_page(self.at - 1)
         while at < end:
             kind, _, _, after = layout.look(data, at, end)
             if kind == layout.RESUME:
                 return at
-            if kind == layout.SKIP and layout.parse_skip(data, at) == self._at:
+            if kind == layout.SKIP and layout.parse_skip(data, at) == self.at:
                 return after
             at = layout.next_page(at)
         return -1

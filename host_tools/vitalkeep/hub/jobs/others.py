@@ -59,7 +59,7 @@ def _look(
 
     some  those of them whose values have their turn
     """
-    rows: Rows = {"observations": store.last_words(some)}
+    rows: Rows = {"observations": store.latest(some)}
     rows["radio"] = [row for row in store.radio() if bytes(row["gateway"]) in theirs]
     for table in _TABLES:
         if table == "alarms":

@@ -6,11 +6,12 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 
 from vitalkeep.hub.store.alone import Alone
 from vitalkeep.hub.store.checkup import Checkup
-from vitalkeep.hub.store.commits import Commits
+from vitalkeep.hub.store.commits import Commits, Late
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import Duties
 from vitalkeep.hub.store.history import History
 from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
+from vitalkeep.hub.store.partitions import Partitions
 from vitalkeep.hub.store.prefixes import Prefixes
 from vitalkeep.hub.store.pulse import Pulse
 from vitalkeep.hub.store.usage import Usage
@@ -18,6 +19,7 @@ from vitalkeep.hub.store.views import Views
 
 __all__ = [
     "FencedError",
+    "Late",
     "StaleError",
     "Store",
     "StoreError",
@@ -26,7 +28,9 @@ __all__ = [
 ]
 
 
-class Store(Checkup, Commits, History, Prefixes, Pulse, Usage, Views, Leases, Duties, Alone):
+class Store(
+    Checkup, Commits, History, Prefixes, Pulse, Usage, Views, Partitions, Leases, Duties, Alone
+):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
     Checkup   what a doctor asks
@@ -36,6 +40,7 @@ class Store(Checkup, Commits, History, Prefixes, Pulse, Usage, Views, Leases, Du
     Pulse     whether it takes writes
     Usage     how much it takes
     Views     what people and the page ask
+    Partitions  of days, made ahead
     Leases    which worker serves which gateway
     Duties    which hub does what is done once for all of them
     Alone     that a file has one hub

@@ -1,24 +1,56 @@
 """The write path: a batch is one transaction, bytes, decoded rows and states together.
 
-Inserts are idempotent; a sector's length is compared inside the transaction, so two hubs that
-write the same gateway cannot both be right unnoticed.
+Inserts are idempotent; a sector's length, and how far it was decoded, are compared inside the
+transaction, so two hubs that write the same gateway cannot both be right unnoticed.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from vitalkeep.hub.decode import Row
+from vitalkeep.hub.decode import Row, Rows
 from vitalkeep.hub.ingest import Batch, Change
-from vitalkeep.hub.store import tables
+from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.store.database import Database, StaleError
 from vitalkeep.hub.store.duties import note_alarms
 from vitalkeep.hub.store.leases import check_fences
-from vitalkeep.hub.store.tables import PLACE, at_place
+from vitalkeep.hub.store.tables import PLACE, POSITION
 
-_GROWN = ("length", "state", "spans", "stored_ms")
+_FRESH = (*PLACE, "length", "state", "data", "spans", "stored_ms", "decoded", "day")
+_GROWN = ("length", "state", "spans", "stored_ms", "decoded")
 _CLOSED = (*_GROWN, "data")
+_LATEST_KEY = ("gateway", "device", "grp")
+_LATEST = tuple(column.key for column in tables.latest.c)
+_NEWER = '(excluded.sector, excluded."offset", excluded.idx)'
+_NEWER += ' > (latest.sector, latest."offset", latest.idx)'
+# What is decoded late never takes the place of another log's last word: it may be the older one.
+_LIVE = bulk.replacing(
+    tables.latest, _LATEST_KEY, _LATEST, f"excluded.log <> latest.log OR {_NEWER}"
+)
+_LATE = bulk.replacing(
+    tables.latest, _LATEST_KEY, _LATEST, f"excluded.log = latest.log AND {_NEWER}"
+)
+
+
+class Late(NamedTuple):
+    """What was decoded of a sector after its bytes were committed.
+
+    was, decoded  the store must have its rows up to the one, and has them up to the other then
+    rows, blocks  as in a Batch
+    """
+
+    place: Place
+    was: int
+    decoded: int
+    spans: str
+    rows: Rows
+    blocks: Sequence[Row]
 
 
 class Commits(Database):
@@ -33,51 +65,69 @@ class Commits(Database):
         """
         with self.writing() as connection:
             self._write_changes(connection, batch)
-            for table, rows in batch.rows.items():
-                self.insert(connection, tables.ADDED[table], rows)
-                if table == "alarms":
-                    note_alarms(self, connection, rows)
-            self._replace(connection, tables.heads, batch.heads)
-            self._replace(connection, tables.radio, batch.radio)
+            self._write_rows(connection, batch.rows, batch.blocks, _LIVE)
+            self.replace(connection, tables.heads, ("gateway",), list(batch.heads.values()))
+            self.replace(connection, tables.radio, ("gateway",), list(batch.radio.values()))
             if batch.story:
                 connection.execute(sa.insert(tables.story), batch.story)
             if batch.fences:
                 check_fences(connection, batch.worker, batch.fences)
 
+    def commit_late(self, found: Iterable[Late]) -> list[Late]:
+        """Make what was decoded late durable; returns what the store did not have before."""
+        taken = []
+        with self.writing() as connection:
+            for late in found:
+                row = (late.decoded, late.spans, *late.place, late.was)
+                names, where = ("decoded", "spans"), (*PLACE, "decoded")
+                if bulk.update(connection, tables.sectors, names, where, [row]):
+                    self._write_rows(connection, late.rows, late.blocks, _LATE)
+                    taken.append(late)
+        return taken
+
     def _write_changes(self, connection: Connection, batch: Batch) -> None:
+        now_ms = batch.now_ms
         fresh = [change for change in batch.changes if not change.old]
+        rows = [
+            (*c.place, c.length, c.state, c.whole, c.spans or "{}", now_ms, c.decoded, c.day)
+            for c in fresh
+        ]
+        if bulk.insert(connection, tables.sectors, _FRESH, rows) != len(rows):
+            raise StaleError
         grown = [change for change in batch.changes if change.old]
-        if fresh:
-            rows = [_sector_row(change, batch.now_ms) for change in fresh]
-            if self.insert(connection, tables.sectors, rows) != len(rows):
-                raise StaleError
-        for named, changes in (
+        for names, changes in (
             (_GROWN, [change for change in grown if change.whole is None]),
             (_CLOSED, [change for change in grown if change.whole is not None]),
         ):
-            if changes:
-                rows = [_update_row(change, batch.now_ms) for change in changes]
-                if self.updated(connection, _update(named), rows) != len(rows):
-                    raise StaleError
+            rows = [_update_row(change, now_ms) for change in changes]
+            where = (*PLACE, "length", "decoded")
+            done = bulk.update(connection, tables.sectors, names, where, rows, ("spans",))
+            if done != len(rows):
+                raise StaleError
         pieces = [
-            change.place._asdict() | {"offset": change.old, "data": change.piece}
+            (*change.place, change.old, change.piece)
             for change in batch.changes
             if change.piece and change.whole is None
         ]
-        if pieces:
-            self.insert(connection, tables.pieces, pieces)
-        for change in batch.changes:
-            if change.whole is not None and change.old:
-                connection.execute(
-                    sa.delete(tables.pieces).where(*at_place(tables.pieces, change.place))
-                )
+        bulk.insert(connection, tables.pieces, (*PLACE, "offset", "data"), pieces)
+        closed = [c.place for c in batch.changes if c.whole is not None and c.old]
+        bulk.delete(connection, tables.pieces, PLACE, closed)
 
-    @staticmethod
-    def _replace(connection: Connection, table: sa.Table, rows: dict[bytes, Row]) -> None:
-        """Put a gateway's row in the place of the one it has."""
-        for row in rows.values():
-            connection.execute(sa.delete(table).where(table.c.gateway == row["gateway"]))
-            connection.execute(sa.insert(table), row)
+    def _write_rows(
+        self, connection: Connection, rows: Rows, blocks: Sequence[Row], newer: str
+    ) -> None:
+        for table, found in rows.items():
+            if table == "observations":
+                # PostgreSQL changes a row once in a statement: it is the last word of each.
+                last = {(row["gateway"], row["device"], row["grp"]): row for row in found}
+                values = [_latest_row(row) for row in last.values()]
+                bulk.insert(connection, tables.latest, _LATEST, values, newer)
+            else:
+                self.add(connection, tables.ADDED[table], found)
+            if table == "alarms":
+                note_alarms(self, connection, found)
+        # A block that has grown takes its own place.
+        self.replace(connection, tables.observations, (*POSITION, "day"), blocks)
 
     def checkpoint(self) -> None:
         """Move SQLite's log into its database beside the writer; raises StoreError."""
@@ -86,27 +136,12 @@ class Commits(Database):
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
 
-def _sector_row(change: Change, now_ms: int) -> Row:
-    return change.place._asdict() | {
-        "length": change.length,
-        "state": change.state,
-        "data": change.whole,
-        "spans": change.spans,
-        "stored_ms": now_ms,
-    }
+def _update_row(change: Change, now_ms: int) -> tuple[Any, ...]:
+    new: list[Any] = [change.length, change.state, change.spans, now_ms, change.decoded]
+    if change.whole is not None:
+        new.append(change.whole)
+    return (*new, *change.place, change.old, change.old_decoded)
 
 
-def _update(named: tuple[str, ...]) -> sa.Update:
-    """Set `named` columns of one sector if it has the length that the change started from."""
-    table = tables.sectors
-    where = [table.c[name] == sa.bindparam(f"at_{name}") for name in (*PLACE, "length")]
-    return sa.update(table).where(*where).values({name: sa.bindparam(name) for name in named})
-
-
-def _update_row(change: Change, now_ms: int) -> Row:
-    row = {f"at_{name}": value for name, value in change.place._asdict().items()}
-    row["at_length"] = change.old
-    new = _sector_row(change, now_ms)
-    if change.whole is None:
-        del new["data"]
-    return row | {name: new[name] for name in _CLOSED if name in new}
+def _latest_row(row: Row) -> tuple[Any, ...]:
+    return tuple(json.dumps(row[name]) if name == "readings" else row[name] for name in _LATEST)

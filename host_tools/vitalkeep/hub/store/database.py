@@ -17,12 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.store import tables
+from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.store.engines import make_engine, parse_url
 
 # Without this, not every driver says how many of many rows a statement touched.
 _COUNTED = {"preserve_rowcount": True}
-
 # SQLite has one writer at a time: who comes second waits here instead of being refused there.
 _WRITERS = {"sqlite": 1, "postgresql": 4}
 
@@ -110,6 +109,23 @@ class Database:
     def updated(connection: Connection, statement: sa.Update, rows: Sequence[Row]) -> int:
         """Run an update once a row of parameters and return how many rows it changed."""
         return connection.execute(statement, rows, execution_options=_COUNTED).rowcount
+
+    @staticmethod
+    def add(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+        """Add rows of plain values that are not there yet, many at once."""
+        if rows:
+            names = tuple(rows[0])
+            bulk.insert(connection, table, names, [[row[n] for n in names] for row in rows])
+
+    @staticmethod
+    def replace(
+        connection: Connection, table: sa.Table, key: Sequence[str], rows: Sequence[Row]
+    ) -> None:
+        """Put rows in the place of those that have the same key."""
+        if rows:
+            names = tuple(rows[0])
+            values = [[row[n] for n in names] for row in rows]
+            bulk.insert(connection, table, names, values, bulk.replacing(table, key, names))
 
 
 def _why(error: SQLAlchemyError) -> str:

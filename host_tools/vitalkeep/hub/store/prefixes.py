@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place, Stored
-from vitalkeep.hub.store import tables
+from vitalkeep.hub.sectors import ORPHAN, Place, Stored
+from vitalkeep.hub.store import bulk
 from vitalkeep.hub.store.database import Database, StoreError
-from vitalkeep.hub.store.tables import at_places, in_stream, place_of
+from vitalkeep.hub.store.tables import PLACE, pieces, sectors
+
+State = tuple[int, int, int]  # sector, length, state
 
 _LOAD_CHUNK = 100
+_STREAM = ("gateway", "log", "cls")
+# Made once: to make a statement takes longer than to execute it.
+_STATES = (
+    sa.select(sectors.c.sector, sectors.c.length, sectors.c.state)
+    .where(*(sectors.c[name] == sa.bindparam(name) for name in _STREAM))
+    .where(sectors.c.sector.between(sa.bindparam("first"), sa.bindparam("last")))
+    .order_by(sectors.c.sector)
+)
 
 
 class Prefixes(Database):
@@ -27,31 +38,55 @@ class Prefixes(Database):
                 _load(connection, places[start : start + _LOAD_CHUNK], found)
         return found
 
-    def states(self, stream: Stream, first: int, last: int) -> list[tuple[int, int, int]]:
+    def states(self, stream: Stream, first: int, last: int) -> list[State]:
         """Return (sector, length, state) of a log's sectors first to last; raises StoreError."""
-        table = tables.sectors
-        query = (
-            sa.select(table.c.sector, table.c.length, table.c.state)
-            .where(*in_stream(table, stream), table.c.sector.between(first, last))
-            .order_by(table.c.sector)
-        )
+        return self.states_of([(stream, first, last)])[stream]
+
+    def states_of(self, wanted: Iterable[tuple[Stream, int, int]]) -> dict[Stream, list[State]]:
+        """Return the same of many logs at once: a whole ward may ask after an outage."""
+        found: dict[Stream, list[State]] = {}
         with self.writing() as connection:
-            return [(row.sector, row.length, row.state) for row in connection.execute(query)]
+            for stream, first, last in wanted:
+                places = dict(zip(_STREAM, stream, strict=True))
+                rows = connection.execute(_STATES, places | {"first": first, "last": last})
+                found[stream] = [(row[0], row[1], row[2]) for row in rows]
+        return found
+
+    def undecoded(self, before_ms: int, count: int) -> dict[Place, Stored]:
+        """Return sectors that have bytes of which the rows are not stored yet, the oldest first.
+
+        before_ms  when a sector must have grown last that is not closed
+        """
+        closed = sa.or_(sectors.c.length == SECTOR_SIZE, sectors.c.state == ORPHAN)
+        rest = sa.or_(closed, sectors.c.stored_ms < before_ms)
+        query = (
+            sa.select(*(sectors.c[name] for name in PLACE))
+            .where(sectors.c.decoded < sectors.c.length, rest)
+            .order_by(sectors.c.stored_ms)
+            .limit(count)
+        )
+        found: dict[Place, Stored | None] = {}
+        with self.reading() as connection:
+            places = [Place(*row) for row in connection.execute(query)]
+            _load(connection, places, found)
+        return {place: stored for place in places if (stored := found.get(place)) is not None}
 
 
 def _load(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
     parts: dict[Place, bytearray] = {}
-    pieces, sectors = tables.pieces, tables.sectors
-    query = sa.select(pieces).where(at_places(pieces, places)).order_by(pieces.c.offset)
-    for row in connection.execute(query):
-        prefix = parts.setdefault(place_of(row), bytearray())
-        if row.offset == len(prefix):
-            prefix += row.data
-    for row in connection.execute(sa.select(sectors).where(at_places(sectors, places))):
-        place = place_of(row)
-        data = row.data if row.data is not None else bytes(parts.get(place, b""))
-        if len(data) != row.length:
-            raise StoreError(f"{place}: {len(data)} bytes are stored, want {row.length}")
-        found[place] = Stored(bytes(data), row.state)
+    of_pieces = (*PLACE, "offset", "data")
+    for *key, offset, data in sorted(bulk.select(connection, pieces, of_pieces, PLACE, places)):
+        prefix = parts.setdefault(Place(*key), bytearray())
+        if offset == len(prefix):
+            prefix += data
+    names = (*PLACE, "length", "state", "decoded", "day", "data")
+    for *key, length, state, decoded, day, data in bulk.select(
+        connection, sectors, names, PLACE, places
+    ):
+        place = Place(*key)
+        known = data if data is not None else parts.get(place, b"")
+        if len(known) != length:
+            raise StoreError(f"{place}: {len(known)} bytes are stored, want {length}")
+        found[place] = Stored(bytes(known), state, decoded, day)

@@ -62,6 +62,9 @@ meta = Table(
 # state   one of sectors.OPEN, WHOLE, PROVEN, BROKEN, ORPHAN
 # data    all 4096 bytes once it is whole; until then they stand in `pieces`
 # spans   JSON, which device has values from when to when: see spans.py
+# decoded  where in it the commits begin of which the rows are not stored yet; all of it once
+#          nothing is left
+# day     since 1970 in UTC, on which its first bytes came
 sectors = Table(
     "sectors",
     metadata,
@@ -71,8 +74,17 @@ sectors = Table(
     Column("data", LargeBinary),
     Column("spans", Text, nullable=False),
     Column("stored_ms", BigInteger, nullable=False),
+    Column("decoded", Integer, nullable=False, server_default="0"),
+    Column("day", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint(*PLACE),
     Index("sectors_by_time", "gateway", "stored_ms"),
+)
+_NOT_DECODED = sectors.c.decoded < sectors.c.length
+Index(
+    "sectors_undecoded",
+    sectors.c.stored_ms,
+    sqlite_where=_NOT_DECODED,
+    postgresql_where=_NOT_DECODED,
 )
 
 pieces = Table(
@@ -84,9 +96,35 @@ pieces = Table(
     PrimaryKeyConstraint(*PLACE, "offset"),
 )
 
-# values: JSON {label: [decimal string or null, state, unit]}
+# Columns of up to 64 observations of one device and group in one sector: `data` is a block of
+# hub/columns.py. Its position is that of its first observation, whose times `first_ms` (monotonic)
+# and `stored_ms` (UTC) are. `day` is the sector's; PostgreSQL has a partition for each.
 observations = Table(
     "observations",
+    metadata,
+    *_place(),
+    Column("offset", Integer, nullable=False),
+    Column("idx", Integer, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("boot", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("stored_ms", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("unit", Integer, nullable=False),
+    Column("grp", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint(*POSITION, "day"),
+    Index("observations_by_time", "gateway", "boot", "first_ms"),
+    postgresql_partition_by="RANGE (day)",
+)
+
+# The last observation of each device's group, wherever it stands in the log.
+# values: JSON {label: [decimal string or null, state, unit]}
+latest = Table(
+    "latest",
     metadata,
     *_position(),
     Column("device", Text, nullable=False),
@@ -95,7 +133,7 @@ observations = Table(
     Column("grp", Integer, nullable=False),
     Column("values", Text, key="readings", nullable=False),
     Column("stored_ms", BigInteger, nullable=False),
-    PrimaryKeyConstraint(*POSITION),
+    PrimaryKeyConstraint("gateway", "device", "grp"),
 )
 
 alarms = Table(

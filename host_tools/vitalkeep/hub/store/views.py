@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from operator import itemgetter
+from typing import Any
 
 import sqlalchemy as sa
 
+from vitalkeep.hub.columns import BLOCK_MS_MAX, Buckets, observations
 from vitalkeep.hub.decode import Row
+from vitalkeep.hub.ingest import DAY_MS
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
-from vitalkeep.hub.store.tables import PLACE
+from vitalkeep.hub.store.tables import PLACE, POSITION
 
-_LAST_WORDS = 10  # of a gateway and class: more than it has devices in one
+_OF_BLOCK = (*PLACE, "boot", "device", "protocol", "unit", "grp")
 
 
 class Views(Database):
@@ -28,9 +32,9 @@ class Views(Database):
         )
 
     def spans(self, gateway: bytes, since_ms: int) -> list[Row]:
-        """Return place, state, length and spans of sectors that grew after `since_ms`."""
+        """Return what the account asks of the sectors that grew after `since_ms`."""
         table = tables.sectors
-        columns = (table.c.log, table.c.cls, table.c.sector, table.c.length)
+        columns = (table.c.log, table.c.cls, table.c.sector, table.c.length, table.c.decoded)
         return self.read(
             sa.select(*columns, table.c.state, table.c.spans)
             .where(table.c.gateway == gateway, table.c.stored_ms >= since_ms)
@@ -54,6 +58,48 @@ class Views(Database):
             rows += self.read(query.order_by(*order).limit(count))
         return rows
 
+    def latest(self, gateways: Collection[bytes] | None = None) -> list[Row]:
+        """Return the last observation of each device and group, of all gateways or of some."""
+        query = sa.select(tables.latest)
+        if gateways is not None:
+            query = query.where(tables.latest.c.gateway.in_(gateways))
+        rows = self.read(query)
+        for row in rows:
+            row["readings"] = json.loads(row["readings"])
+        return rows
+
+    def trend(
+        self,
+        gateway: bytes,
+        device: str,
+        label: str,
+        offsets: Mapping[int, int],
+        window: tuple[int, int, int],
+    ) -> list[tuple[int, float, float, int]]:
+        """Return a parameter's course in buckets: (UTC ms, least, greatest, number of values).
+
+        offsets  UTC minus monotonic ms by boot; what was measured in other boots is not dated
+        window   from when to when in UTC ms, and in how many buckets
+        """
+        start_ms, end_ms, count = window
+        width_ms = max(1, -(-(end_ms - start_ms) // count))
+        buckets = Buckets(label, start_ms, width_ms, count)
+        table = tables.observations
+        for boot, offset_ms in offsets.items():
+            first_ms, last_ms = start_ms - offset_ms, end_ms - offset_ms
+            began = table.c.first_ms.between(first_ms - BLOCK_MS_MAX, last_ms)
+            query = (
+                sa.select(table.c.first_ms, table.c.data)
+                .where(table.c.gateway == gateway, table.c.boot == boot, began)
+                .where(table.c.device == device, table.c.last_ms >= first_ms)
+                # Nothing is stored before it is measured; clocks may be off by less than that.
+                .where(table.c.day >= start_ms // DAY_MS - 1)
+            )
+            with self.reading() as connection:
+                for begins_ms, data in connection.execute(query):
+                    buckets.add(begins_ms + offset_ms, data)
+        return buckets.points()
+
     def recent(self, table: str, since_ms: int, count: int) -> list[Row]:
         """Return the last `count` rows of "events", "gaps" or "story", newest first."""
         source = {"events": tables.events, "gaps": tables.gaps, "story": tables.story}[table]
@@ -61,11 +107,6 @@ class Views(Database):
         return self.read(
             sa.select(source).where(when >= since_ms).order_by(when.desc()).limit(count)
         )
-
-    def last_words(self, gateways: Collection[bytes]) -> list[Row]:
-        """Return the newest observations of gateways, oldest first."""
-        found = [self.newest("observations", gateway, _LAST_WORDS) for gateway in gateways]
-        return [row for rows in found for row in reversed(rows)]
 
     def heads(self) -> list[Row]:
         """Return each gateway's last heartbeat, its fields decoded."""
@@ -79,16 +120,32 @@ class Views(Database):
     def observations(self, gateway: bytes, first: int = 0, count: int = 1000) -> list[Row]:
         """Return observations of a gateway in the order of its logs, from sector `first`."""
         table = tables.observations
-        order = [table.c[name] for name in (*PLACE, "offset", "idx")]
-        return self.read(
-            sa.select(table)
-            .where(table.c.gateway == gateway, table.c.sector >= first)
-            .order_by(*order)
-            .limit(count)
-        )
+        order = [table.c[name] for name in POSITION]
+        query = sa.select(table).where(table.c.gateway == gateway, table.c.sector >= first)
+        found: list[Row] = []
+        with self.reading() as connection:
+            sector = None
+            for block in connection.execute(query.order_by(*order)).mappings():
+                # Devices take turns within a sector, and so do their blocks.
+                if len(found) >= count and sector != [block[name] for name in PLACE]:
+                    break
+                sector = [block[name] for name in PLACE]
+                found += _rows_of(block)
+        found.sort(key=itemgetter(*POSITION))
+        return found[:count]
 
     def count(self, table: str) -> int:
-        """Return the number of rows of a table."""
+        """Return the number of rows of a table, or of observations."""
         source = tables.metadata.tables[table]
-        rows = self.read(sa.select(sa.func.count().label("n")).select_from(source))
+        number: sa.ColumnElement[int] = sa.func.count()
+        if table == "observations":
+            number = sa.func.coalesce(sa.func.sum(source.c.count), 0)
+        rows = self.read(sa.select(number.label("n")).select_from(source))
         return int(rows[0]["n"])
+
+
+def _rows_of(block: Any) -> Iterator[Row]:
+    row = {name: block[name] for name in _OF_BLOCK}
+    for seen in observations(block["first_ms"], block["stored_ms"], block["data"]):
+        place = {"offset": seen.offset, "idx": seen.idx, "mono_ms": seen.mono_ms}
+        yield row | place | {"stored_ms": seen.stored_ms, "readings": seen.readings}

@@ -1,0 +1,1 @@
+#include "boards/W5500_EVB_PICO/mpconfigboard.h"

@@ -1,0 +1,126 @@
+"""A hub under a ward's load: at its rate, at twice and five times, flat out, after an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+from hil.bench.figures import MORE, Figure
+from hil.bench.hub.measure import Seen, add_uses, add_values, add_waits, check, watch
+from hil.bench.hub.peer import Peer
+from hil.bench.hub.plan import RATES, Measuring, suffix
+from hil.errors import RigError
+from hil.load import shape
+from hil.load.meters import Meter
+from hil.load.process import Load
+from hil.load.stage import POSTGRESQL, SQLITE, Setting, Stage
+from hil.postgres import find_postgres
+
+_BACK_MAX_S = 900
+_POLL_S = 0.25
+
+
+async def measure(measuring: Measuring, setting: Setting, peer: Peer | None) -> None:
+    """Measure one site, the plainest one beside a peer."""
+    why = _cannot(setting)
+    if why:
+        measuring.skip(str(setting), why)
+        return
+    if setting.tls or setting.store != SQLITE or setting.workers > 1:
+        peer = None
+    for part, work in (("rates", _rates), ("capacity", _capacity), ("outage", _outage)):
+        if part not in measuring.plan.parts:
+            continue
+        # Each begins with an empty store and with the logs at their beginning.
+        measuring.tell(f"{setting}: {part}")
+        async with AsyncExitStack() as stack:
+            stage = await stack.enter_async_context(Stage(setting, await measuring.logs()))
+            load = stage.make_load()
+            stack.push_async_callback(load.close)
+            await load.start()
+            await stage.all_up(load)
+            await work(measuring, stage, load, peer)
+
+
+def _cannot(setting: Setting) -> str:
+    """Return why a site cannot be measured, "" when it can."""
+    if setting.store == POSTGRESQL and find_postgres() is None:
+        return "PostgreSQL is not installed: apt-get install postgresql"
+    if setting.workers > 1 and setting.store == SQLITE:
+        return "hubs share a PostgreSQL: an SQLite file is one hub's"
+    return ""
+
+
+async def _rates(measuring: Measuring, stage: Stage, load: Load, peer: Peer | None) -> None:
+    name = suffix(stage.setting)
+    for rate in RATES:
+        await load.speed(rate)
+        await measuring.settled()
+        seen = await watch(load, stage.pids(), measuring.plan.seconds)
+        label = name if rate == 1 else f"{rate:g}x.{name}"
+        measuring.tell(f"  {rate:g} times: {seen.values_per_s:,.0f} values a second receipted")
+        check(measuring.report, label, seen)
+        said = rate * shape.values_per_s(stage.setting.gateways)
+        note = f"{said:,.0f} values a second said; {seen.note()}"
+        beside = peer.steady if peer and rate == 1 else None
+        add_waits(measuring.report, label, seen, note, rate == 1, beside)
+        kept = seen.values_per_s / said
+        measuring.report.figures.append(Figure(f"hub.kept_up.{label}", kept, "", MORE))
+        add_uses(measuring.report, label, seen)
+        if kept < 0.5:
+            measuring.tell("  it cannot keep up: no higher rate is tried")
+            break
+
+
+async def _capacity(measuring: Measuring, stage: Stage, load: Load, peer: Peer | None) -> None:
+    """Every gateway makes its next commit when the last is receipted."""
+    name = suffix(stage.setting)
+    await load.speed(None)
+    await measuring.settled()
+    seen = await watch(load, stage.pids(), measuring.plan.seconds)
+    measuring.tell(f"  {seen.values_per_s:,.0f} values a second")
+    check(measuring.report, f"flat out {name}", seen)
+    add_values(measuring.report, name, seen, peer.flat_out if peer else None)
+    add_uses(measuring.report, f"flat_out.{name}", seen)
+
+
+async def _outage(measuring: Measuring, stage: Stage, load: Load, _: Peer | None) -> None:
+    """All gateways are away, and come back at once with what they have kept."""
+    name, away_s = suffix(stage.setting), measuring.plan.outage_s
+    await load.cut()
+    await asyncio.sleep(1)
+    await load.tally()
+    began = time.monotonic()
+    async with Meter({**stage.pids(), "load": load.pid}) as meter:
+        await load.restore(away_s)
+        connected_s = live_s = None
+        while True:
+            state = await load.state()
+            now_s = time.monotonic() - began
+            if connected_s is None and state["connected"] == stage.setting.gateways:
+                connected_s = now_s
+            if live_s is None and state["up"] == stage.setting.gateways:
+                live_s = now_s
+            if live_s is not None and not state["behind"]:
+                break
+            if now_s > _BACK_MAX_S:
+                raise RigError(
+                    f"bench: after {_BACK_MAX_S} s the hub has not caught up: {state}.",
+                    stage.words() or "The hub said nothing.",
+                )
+            await asyncio.sleep(_POLL_S)
+        tally = await load.tally()
+    seen = Seen(meter.seconds, tally, meter)
+    measuring.tell(f"  caught up {away_s} s of log in {seen.seconds:.1f} s")
+    check(measuring.report, f"outage {name}", seen)
+    said = away_s * shape.values_per_s(stage.setting.gateways)
+    add = measuring.report.figures.append
+    note = f"{away_s} s of all gateways' logs, {said:,.0f} values; load average {meter.load:.1f}"
+    add(Figure(f"hub.outage_connected_s.{name}", connected_s, "s"))
+    add(Figure(f"hub.outage_live_s.{name}", live_s, "s"))
+    add(Figure(f"hub.outage_caught_up_s.{name}", seen.seconds, "s", note=note))
+    add(Figure(f"hub.outage_values_per_s.{name}", seen.values_per_s, "/s", MORE))
+    waits = tally["wait_ms"]
+    add(Figure(f"hub.outage_live_p99_ms.{name}", waits.get("p99"), "ms"))
+    add_uses(measuring.report, f"outage.{name}", seen)

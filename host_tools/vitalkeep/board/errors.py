@@ -1,0 +1,40 @@
+"""Failures at a board, each with a name for scripts (docs/guides/flash.md lists them)."""
+
+from __future__ import annotations
+
+from vitalkeep.errors import ToolError
+
+CAUSES = {
+    "no-board": "no board was found, or not the one that was named",
+    "several-boards": "more than one board would fit, and none was named",
+    "which-kind": "the chip fits several folders of boards/, and none was named",
+    "locked": "another run works on this board",
+    "port-busy": "another program has the serial port open",
+    "cable": "the board went away in the midst of it",
+    "no-answer": "the board is there and does not answer",
+    "wrong-chip": "the board's chip is not the one of its kind",
+    "flash-too-small": "the board's flash is smaller than its kind's",
+    "wrong-image": "the image is for another chip, is cut short, or is no image",
+    "unchecked": "nobody said which hash the image must have",
+    "hash-mismatch": "the image is not the one that was meant",
+    "download": "the image could not be fetched",
+    "stock-image": "this image would format the log",
+    "memory": "the firmware does not fit the board's memory this way",
+    "not-saved": "what is on the board could not be read, so nothing was erased",
+    "log-in-the-way": "a log or keys would be lost",
+    "verify": "what the board holds is not what was sent",
+    "not-accepted": "the board did not take the image",
+    "files-unreadable": "the board's file system cannot be read",
+    "full": "the board's file system is full",
+    "mpy": "the compiler and the board's MicroPython do not go together",
+    "tool": "esptool or mpremote is missing or failed in another way",
+}
+
+
+class BoardError(ToolError):
+    """A ToolError with one of CAUSES."""
+
+    def __init__(self, cause: str, message: str, hint: str) -> None:
+        assert cause in CAUSES, cause
+        super().__init__(message, hint)
+        self.cause = cause

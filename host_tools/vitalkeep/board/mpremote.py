@@ -1,0 +1,145 @@
+"""mpremote, run as a program: a board's prompt and files; each failure gets a name."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vitalkeep.board.errors import BoardError
+from vitalkeep.board.program import Run, run_module
+from vitalkeep.board.progress import Progress
+
+_ANSWER_S = 60.0
+_COPY_S = 900.0
+_BACK_S = 20.0
+
+_BUSY = "End the program that has the port open (a terminal, esptool, an editor)."
+
+_FAILURES = (
+    (r"ENOSPC|Errno 28|No space", "full", "Take away what it does not need, or format its files."),
+    (
+        r"Could not exclusively lock|Resource temporarily",
+        "port-busy",
+        _BUSY,
+    ),
+    (
+        r"failed to access|no device found|No such file or directory: '/dev",
+        "no-board",
+        "Plug the board in; `vitalkeep flash --list` says what is there.",
+    ),
+    (
+        r"Errno 5\b|Errno 6\b|Errno 19\b|Input/output error|returned no data|disconnected|"
+        r"device reports readiness|SerialException|write failed|OSError: \[Errno 9\]",
+        "cable",
+        "Plug the board in again and run the same again: it goes on from where it was.",
+    ),
+    (
+        r"could not enter raw repl|timeout waiting|could not exec|unexpected read",
+        "no-answer",
+        "Press the board's RESET button, or write its image: --image.",
+    ),
+)
+
+
+class Mpremote:
+    """A board's prompt at a serial port."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def evaluate(self, script: str, *, fresh: bool = False) -> Any:
+        """Run a script on the board and return the literal in its last line; raises BoardError.
+
+        fresh  whether the board's program is stopped and its heap emptied first (a soft reset)
+        """
+        run = self._checked(["exec", script], _ANSWER_S, fresh)
+        try:
+            return ast.literal_eval(run.last)
+        except (ValueError, SyntaxError):
+            raise BoardError(
+                "no-answer", f"{self.device}: the board said {run.last!r}", "Is it MicroPython?"
+            ) from None
+
+    def copy(self, folder: Path, progress: Progress | None = None) -> None:
+        """Copy the tree below a folder to "/"; files that are the same are left as they are."""
+        names = sorted(str(path) for path in folder.iterdir())
+        total = sum(path.is_file() for path in folder.rglob("*"))
+        copied = 0
+
+        def heard(text: str) -> None:
+            nonlocal copied
+            copied += len(re.findall(r"^(?:cp |Up to date)", text, re.M))
+            if progress is not None:
+                progress.at(min(100.0, 100 * copied / total))
+
+        self._checked(["cp", "-r", *names, ":/"], _COPY_S, False, heard)
+
+    def fetch(self, path: str) -> bytes:
+        """Return a file of the board; raises BoardError."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._checked(["cp", f":{path}", folder], _ANSWER_S, False)
+            return (Path(folder) / path.rpartition("/")[2]).read_bytes()
+
+    def remove(self, paths: list[str]) -> None:
+        """Remove files that are there."""
+        script = f"import os\nfor path in {paths!r}:\n os.remove(path)"
+        self._checked(["exec", script], _ANSWER_S, False)
+
+    def reset(self) -> None:
+        """Restart the board as its RESET button would, and wait until its port is there."""
+        self._run(["reset"], _ANSWER_S, False)
+        self.wait_for_port()
+
+    def bootloader(self) -> None:
+        """Have an RP2 wait for an image."""
+        self._run(["bootloader"], _ANSWER_S, False)
+
+    def wait_for_port(self, timeout_s: float = _BACK_S) -> None:
+        """Wait until the port is there (again); raises BoardError."""
+        until = time.monotonic() + timeout_s
+        while not os.path.exists(self.device) and os.name != "nt":
+            if time.monotonic() > until:
+                raise BoardError(
+                    "no-answer",
+                    f"{self.device}: the board did not come back within {timeout_s:g} s",
+                    "Unplug it, plug it in, and run the same again.",
+                )
+            time.sleep(0.1)
+
+    def _checked(
+        self,
+        command: list[str],
+        timeout_s: float,
+        fresh: bool,
+        heard: Callable[[str], None] | None = None,
+    ) -> Run:
+        run = self._run(command, timeout_s, fresh, heard)
+        if run.code:
+            raise self._failure(run)
+        return run
+
+    def _run(
+        self,
+        command: list[str],
+        timeout_s: float,
+        fresh: bool,
+        heard: Callable[[str], None] | None = None,
+    ) -> Run:
+        start = ["connect", self.device, *([] if fresh else ["resume"])]
+        return run_module("mpremote", start + command, timeout_s, heard)
+
+    def _failure(self, run: Run) -> BoardError:
+        for pattern, cause, hint in _FAILURES:
+            if re.search(pattern, run.said):
+                if cause == "no-board" and os.path.exists(self.device):
+                    cause, hint = "port-busy", _BUSY
+                return BoardError(cause, f"{self.device}: {run.last}", hint)
+        return BoardError(
+            "tool", f"{self.device}: mpremote: {run.last}", "Run it by hand to see more."
+        )

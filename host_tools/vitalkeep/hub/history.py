@@ -1,7 +1,7 @@
 """The loss account of one hour, as it is kept. Pure: facts in, rows out.
 
 A row is written when its hour has passed and again until it is settled: nothing is on its way any
-more, nothing waits to be decoded, and no value waits for a clock. Then it is final and never changes.
+more, nothing waits to be decoded, and no value waits for a clock. Then it is final for ever.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def test_ready_means_store_and_broker(tmp_path, gateway):
         with sqlite3.connect(tmp_path / "hub.db") as other:
             other.execute("BEGIN IMMEDIATE")
             why = wait_ready(hub, False)
-            assert re.search("locked|write|commit", why[0])
+            assert re.search("locked|write|commit|store", why[0])
             assert ask(hub, "/healthz") == (200, "alive\n")
             assert metrics(hub)[1][("vitalkeep_hub_ready",)] == 0
         wait_ready(hub)

@@ -151,9 +151,16 @@ class HubProcess:
             return json.loads(error.read())
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return the JSON of an address of the page."""
-        with urlopen(self.where["http"] + path, timeout=5) as answer:
-            return json.load(answer)
+        """Return the JSON of an address of the page, asking again while the hub is too loaded."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urlopen(self.where["http"] + path, timeout=5) as answer:
+                    return json.load(answer)
+            except HTTPError as error:
+                if "retry-after" not in error.headers or time.monotonic() > deadline:
+                    raise
+            time.sleep(1)
 
 
 class Online:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,29 +44,42 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def hub_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what says where a hub's things are."""
+    folder = click.Path(path_type=Path)
+    time_help = (
+        f"UDP address at which gateways ask for the time, or none. "
+        f"Default: {TIME_HOST}:{TIME_PORT} if it is free."
+    )
+    for option in (
+        click.option("--time", "time_at", metavar="HOST:PORT", help=time_help),
+        click.option("--http", metavar="HOST:PORT", help="Of the page; default 127.0.0.1:8321."),
+        click.option("--data", "data_dir", type=folder, help="Folder for the data."),
+        click.option(
+            "--database",
+            envvar="VITALKEEP_DATABASE",
+            metavar="URL",
+            help="Default: SQLite in --data.",
+        ),
+        tls_options,
+        click.option(
+            "--broker",
+            metavar="URL[,URL...]",
+            help="mqtts://host:port, several for a cluster's servers; default: an embedded one.",
+        ),
+        click.option("--vault", "vault_dir", type=folder, help="Folder of the vault."),
+        click.option(
+            "--config", "config_path", type=_FILE, help="hub.toml: see `vitalkeep hub config`."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(cls=LazyGroup, entries="vitalkeep.hub.commands", invoke_without_command=True)
-@click.option("--config", "config_path", type=_FILE, help="hub.toml: see `vitalkeep hub config`.")
-@click.option("--vault", "vault_dir", type=click.Path(path_type=Path), help="Folder of the vault.")
+@hub_options
 @click.option("--new-vault", is_flag=True, help="Make the vault if it is not there.")
-@click.option(
-    "--broker",
-    metavar="URL[,URL...]",
-    help="mqtts://host:port, several for a cluster's servers; default: an embedded one.",
-)
-@tls_options
 @click.option("--broker-port", type=int, help="Of the embedded broker; default 1883.")
-@click.option(
-    "--database", envvar="VITALKEEP_DATABASE", metavar="URL", help="Default: SQLite in --data."
-)
-@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder for the data.")
-@click.option("--http", metavar="HOST:PORT", help="Of the page; default 127.0.0.1:8321.")
-@click.option(
-    "--time",
-    "time_at",
-    metavar="HOST:PORT",
-    help=f"UDP address at which gateways ask for the time, or none. "
-    f"Default: {TIME_HOST}:{TIME_PORT} if it is free.",
-)
 @click.option(
     "--worker",
     metavar="NAME",
@@ -75,6 +88,7 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--no-page", is_flag=True, help="Serve no page and no API.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as one JSON line.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write that line here, too.")
+@click.option("--log-json", is_flag=True, help="Log JSON, an object a line.")
 @click.option("--verbose", is_flag=True, help="Log what happens, not only what is wrong.")
 @click.pass_context
 def hub(
@@ -95,6 +109,7 @@ def hub(
     no_page: bool,
     as_json: bool,
     ready_file: Path | None,
+    log_json: bool,
     verbose: bool,
 ) -> None:
     """Run a hub: broker (if none is named), store, receipts and the live page.
@@ -110,17 +125,16 @@ def hub(
     from vitalkeep.hub.config.basics import BrokerSettings
     from vitalkeep.hub.config.load import Config, load
     from vitalkeep.hub.consume import Address
+    from vitalkeep.hub.logs import LogSettings, set_up
     from vitalkeep.hub.store import Store, StoreError
 
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
     # Rows come and go by the thousand and make no cycles: these are looked for less often.
     gc.set_threshold(_GC_THRESHOLD)
     # What the hub writes is about patients: for its own user alone.
     os.umask(0o077)
     config = load(config_path) if config_path else Config()
+    settings = config[LogSettings]
+    set_up(replace(settings, format="json") if log_json else settings, verbose)
     address = None if no_page else page_address(config, http)
     clock, clock_may_fail = time_address(config, time_at)
     data = data_folder(config, data_dir)
@@ -159,8 +173,8 @@ def hub(
             port = config[BrokerSettings].port if broker_port is None else broker_port
             named = [Address.parse(stack.enter_context(EmbeddedBroker(port)).url)]
         name = worker_name(config, worker, data)
-        settings = Settings(named, address, clock, clock_may_fail, config, name)
-        asyncio.run(Hub(vault, store, settings, ready).run())
+        wiring = Settings(named, address, clock, clock_may_fail, config, name)
+        asyncio.run(Hub(vault, store, wiring, ready).run())
 
 
 def _open_vault(folder: Path, new: bool) -> Any:

@@ -24,6 +24,7 @@ SILENT = "device silent"
 OVERWRITTEN = "overwritten"
 KEYS_LOST = "gateway lost its keys"
 UNKNOWN = "unknown"
+NEVER_CAME = "never came"
 UNDERWAY = "sent within seconds"
 BACKLOG = "in the gateway's backlog"
 DECODING = "stored, its values are being decoded"
@@ -42,8 +43,8 @@ class Segment:
     cause: str = ""
 
     @property
-    def seconds(self) -> float:
-        return (self.end_ms - self.start_ms) / 1000
+    def ms(self) -> int:
+        return self.end_ms - self.start_ms
 
 
 @dataclass
@@ -58,20 +59,22 @@ class Account:
     segments: list[Segment] = field(default_factory=list)
     undated: int = 0
 
-    def seconds(self, kind: str) -> float:
-        return sum(segment.seconds for segment in self.segments if segment.kind == kind)
+    def ms(self, kind: str) -> int:
+        return sum(segment.ms for segment in self.segments if segment.kind == kind)
 
     def as_dict(self) -> dict[str, Any]:
-        causes: dict[str, float] = {}
+        """Return it in seconds, to the millisecond: stored, coming and gap make up the span."""
+        causes: dict[str, int] = {}
         for segment in self.segments:
             if segment.kind == GAP:
-                causes[segment.cause] = causes.get(segment.cause, 0) + segment.seconds
+                causes[segment.cause] = causes.get(segment.cause, 0) + segment.ms
         shown = self.segments[-_SHOWN_MAX:]
         return {
-            "stored_s": round(self.seconds(STORED), 1),
-            "coming_s": round(self.seconds(COMING), 1),
-            "gap_s": round(self.seconds(GAP), 1),
-            "causes": {cause: round(seconds, 1) for cause, seconds in causes.items()},
+            "span_s": sum(segment.ms for segment in self.segments) / 1000,
+            "stored_s": self.ms(STORED) / 1000,
+            "coming_s": self.ms(COMING) / 1000,
+            "gap_s": self.ms(GAP) / 1000,
+            "causes": {cause: ms / 1000 for cause, ms in causes.items()},
             "undated": self.undated,
             "segments": [[s.start_ms, s.end_ms, s.kind, s.cause] for s in shown],
         }
@@ -123,7 +126,7 @@ def account(facts: Facts, cls: int, start_ms: int, now_ms: int) -> Account:
     for device, stored in devices.items():
         stored.sort(key=lambda span: (span.start_ms, span.end_ms))
         whole = _Line(facts, cls, known, device)
-        lines.append(_cut(whole.segments(stored, now_ms), start_ms, now_ms))
+        lines.append(cut(whole.segments(stored, now_ms), start_ms, now_ms))
     result.segments = _worst(lines)
     return result
 
@@ -222,13 +225,14 @@ class _Line:
         return (GAP, SILENT) if silent else (COMING, UNDERWAY)
 
 
-def _cut(found: Iterable[Segment], start_ms: int, end_ms: int) -> list[Segment]:
-    cut = []
+def cut(found: Iterable[Segment], start_ms: int, end_ms: int) -> list[Segment]:
+    """Return the parts of segments that lie within [start_ms, end_ms)."""
+    parts = []
     for segment in found:
         first, last = max(segment.start_ms, start_ms), min(segment.end_ms, end_ms)
         if first < last:
-            cut.append(Segment(first, last, segment.kind, segment.cause))
-    return cut
+            parts.append(Segment(first, last, segment.kind, segment.cause))
+    return parts
 
 
 def _worst(lines: Sequence[Sequence[Segment]]) -> list[Segment]:

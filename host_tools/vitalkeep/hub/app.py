@@ -15,12 +15,13 @@ from typing import Any
 import uvicorn
 
 from vitalkeep.errors import ToolError
-from vitalkeep.hub import health
+from vitalkeep.hub import health, metrics, readiness
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import COMMON, Address, Consumer
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs import JOBS, accounts
+from vitalkeep.hub.jobs.history import hours
 from vitalkeep.hub.page import Feed, make_app
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 from vitalkeep.hub.timeserver import TimeServer
@@ -89,6 +90,7 @@ class Hub:
             vault, store, settings.config, self.ward, self.intake, self.consumer, self.feed,
             self.time, worker,
         )  # fmt: skip
+        metrics.add_to_registry(self.context)
         self._settings = settings
         self._ready = ready
 
@@ -201,6 +203,21 @@ class Hub:
     def health(self) -> dict[str, Any]:
         return health.of(self.context)
 
+    def attained(self, days: int) -> dict[str, Any] | None:
+        return self.context.attained.get(days)
+
+    async def history(self, gateway: bytes, days: int) -> list[dict[str, Any]] | None:
+        return await hours(self.context, gateway, days)
+
+    def not_ready(self) -> list[str]:
+        return readiness.reasons(self.context)
+
+    def metrics(self) -> bytes:
+        return metrics.text(self.context)
+
+    def sheds(self, work: str) -> bool:
+        return self.context.sheds(work)
+
     async def account(self, minutes: int) -> dict[str, Any]:
         return await accounts.of_all(self.context, minutes)
 
@@ -210,7 +227,12 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: Any) -> None:
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="off"
+            app,
+            log_config=None,  # its lines are the hub's, in the hub's form
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            lifespan="off",
         )
         super().__init__(config)
 

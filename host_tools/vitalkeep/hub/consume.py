@@ -120,6 +120,7 @@ class Consumer:
                 at 0 it keeps no state for a filter, of which there may be thousands
     connected   True between the broker's SUBACK and the end of the session
     last_error  why the last session ended or could not begin, "" before
+    answered    told of each batch: s since it was read, s it took, and how full it was, 0 to 1
     broker_ends  when the certificate that the broker showed last ends, None without TLS
     """
 
@@ -137,6 +138,7 @@ class Consumer:
         self.last_error = ""
         self.sessions = 0
         self.broker_ends: datetime | None = None
+        self.answered: Callable[[float, float, float], object] = lambda *_: None
         self._handler = handler
         self._client_id = client_id or "vkhub-" + secrets.token_hex(6)
         self._filters = tuple(filters)
@@ -150,6 +152,8 @@ class Consumer:
         self._next_id = 0
         self._in_flight: set[int] = set()
         self._heard = 0.0
+        self._read_at = time.monotonic()
+        self._read_bytes = 0
         self._busy = False
         self._draining_since: float | None = None
 
@@ -341,6 +345,7 @@ class Consumer:
             data = await reader.read(_READ_BYTES)
             if not data:
                 raise EOFError("closed by the broker")
+            self._read_at, self._read_bytes = time.monotonic(), len(data)
             rest = memoryview(data)
 
     def _sort(self, packet: mqtt.Packet, batch: list[mqtt.Packet]) -> None:
@@ -360,6 +365,7 @@ class Consumer:
 
     async def _handle(self, batch: list[mqtt.Packet], writer: asyncio.StreamWriter) -> None:
         self._busy = True
+        began = time.monotonic()
         try:
             answers = await self._handler([Message(p.topic, p.payload) for p in batch])
         finally:
@@ -372,6 +378,9 @@ class Consumer:
         for topic, payload in answers:
             out += mqtt.publish(topic, payload, 1, self._identifier())
         writer.write(out)
+        now = time.monotonic()
+        fill = max(len(batch) / BATCH_MAX, self._read_bytes / _READ_BYTES)
+        self.answered(now - self._read_at, now - began, fill)
         # No wait_for here: before Python 3.12 it may swallow a cancellation. `_ping` watches.
         self._draining_since = time.monotonic()
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import Any, TypeVar
 
 from bridge.core import wire
@@ -19,6 +20,7 @@ from vitalkeep.hub.consume import Message, Publish
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.heartbeat import Heartbeat, Session
 from vitalkeep.hub.ingest import Batch, Change, Ingest, Run, Sealed, Stream
+from vitalkeep.hub.meters import Meters
 from vitalkeep.hub.radio import Heard
 from vitalkeep.hub.receipts import Map, Receipts, entry, map_of, survey, surveyed
 from vitalkeep.hub.sectors import Place
@@ -60,6 +62,7 @@ class Intake:
         self.commit_ms = 0.0
         self.on_commit: list[Callable[[Sequence[Change]], None]] = []
         self.copied: Callable[[Stream, int, int], Sequence[int]] = lambda stream, first, last: ()
+        self.meters = Meters()
         self.ingest = Ingest(vault.gateways(), Aes256)
         self._store = store
         self._ward = ward
@@ -86,6 +89,11 @@ class Intake:
 
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def touch(self) -> None:
+        """Prove by a small write that the store takes any; raises StoreError."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.pulse)
+        self.meters.stored_at = monotonic()
 
     async def work(self, job: Callable[[], T]) -> T:
         """Return what a job on sectors or store returns, run between two batches.
@@ -304,7 +312,7 @@ class Intake:
                     continue
             if batch.is_empty():
                 return batch
-            started = asyncio.get_running_loop().time()
+            self.meters.began()
             try:
                 await self._retry(partial(self._store.commit, batch))
             except StaleError:
@@ -321,7 +329,7 @@ class Intake:
                 silent = [place for place in silent if place.gateway not in error.gateways]
                 batch = None
                 continue
-            self.commit_ms = (asyncio.get_running_loop().time() - started) * 1000
+            self.commit_ms = self.meters.committed(batch) * 1000
             self.batches += 1
             written = {id(row) for row in batch.story}
             self._ward.unwritten = [r for r in self._ward.unwritten if id(r) not in written]

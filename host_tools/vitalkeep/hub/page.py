@@ -23,6 +23,10 @@ CLIENTS_MAX = 64
 ACCOUNT_MINUTES_MAX = 24 * 60
 _PING_S = 10
 _SEND_S = 10.0
+_LATER = {"retry-after": "10"}
+DAYS = ("1", "7", "30")
+HISTORY_DAYS_MAX = 400
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _HEADERS = {
     # Nothing from elsewhere, no inline code, in no frame: the page is shown next to patients.
@@ -48,6 +52,11 @@ class View(Protocol):
     def snapshot(self) -> dict[str, Any]: ...
     def health(self) -> dict[str, Any]: ...
     def account(self, minutes: int) -> Awaitable[dict[str, Any]]: ...
+    def attained(self, days: int) -> dict[str, Any] | None: ...
+    def history(self, gateway: bytes, days: int) -> Awaitable[list[dict[str, Any]] | None]: ...
+    def not_ready(self) -> list[str]: ...
+    def metrics(self) -> bytes: ...
+    def sheds(self, work: str) -> bool: ...
 
 
 def dumps(value: Any) -> str:
@@ -123,7 +132,48 @@ def make_app(view: View, feed: Feed) -> Starlette:
         if not 1 <= minutes <= ACCOUNT_MINUTES_MAX:
             text = f"minutes: want 1 to {ACCOUNT_MINUTES_MAX}\n"
             return PlainTextResponse(text, 400, headers=_HEADERS)
+        if view.sheds("api"):
+            return busy()
         return JSONResponse(await view.account(minutes), headers=_HEADERS)
+
+    async def attained(request: Request) -> Response:
+        days = request.query_params.get("days", "7")
+        found = view.attained(int(days)) if days in DAYS else None
+        if days not in DAYS:
+            return PlainTextResponse(f"days: want {', '.join(DAYS)}\n", 400, headers=_HEADERS)
+        if found is None:
+            return PlainTextResponse("not summed yet\n", 503, headers=_HEADERS | _LATER)
+        return JSONResponse(found, headers=_HEADERS)
+
+    async def history(request: Request) -> Response:
+        try:
+            gateway = bytes.fromhex(request.query_params.get("gateway", ""))
+            days = int(request.query_params.get("days", "7"))
+        except ValueError:
+            gateway, days = b"", 0
+        if not gateway or not 1 <= days <= HISTORY_DAYS_MAX:
+            text = f"want gateway=ID and days, 1 to {HISTORY_DAYS_MAX}\n"
+            return PlainTextResponse(text, 400, headers=_HEADERS)
+        if view.sheds("api"):
+            return busy()
+        rows = await view.history(gateway, days)
+        if rows is None:
+            return PlainTextResponse("the store does not answer\n", 503, headers=_HEADERS | _LATER)
+        return JSONResponse({"gateway": gateway.hex(), "hours": rows}, headers=_HEADERS)
+
+    def busy() -> Response:
+        return PlainTextResponse("under load: ask again later\n", 503, headers=_HEADERS | _LATER)
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("alive\n", headers=_HEADERS)
+
+    async def ready(_: Request) -> Response:
+        why = view.not_ready()
+        found = {"ready": not why, "why": why}
+        return JSONResponse(found, 503 if why else 200, headers=_HEADERS)
+
+    async def metrics(_: Request) -> Response:
+        return Response(view.metrics(), media_type=METRICS_TYPE, headers=_HEADERS)
 
     async def events(_: Request) -> Response:
         if len(feed) >= CLIENTS_MAX:
@@ -147,6 +197,11 @@ def make_app(view: View, feed: Feed) -> Starlette:
         routes=[
             *(static(name) for name in _FILES),
             Route("/events", events, methods=["GET"]),
+            Route("/api/attained", attained, methods=["GET"]),
+            Route("/api/history", history, methods=["GET"]),
+            Route("/healthz", alive, methods=["GET"]),
+            Route("/readyz", ready, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
             Route("/api/ward", ward, methods=["GET"]),
             Route("/api/health", health, methods=["GET"]),
             Route("/api/account", account, methods=["GET"]),

@@ -362,6 +362,33 @@ class Ward:
         self._beds[gateway].account = account
         self.dirty.add(gateway)
 
+    def newest(self, gateway: bytes) -> dict[int, tuple[int, bool]]:
+        """Return by class when the newest value was measured, and whether only silence is due.
+
+        The best device of a class decides. Silence is due of devices that the gateway says are
+        silent, or that it does not have any more.
+        """
+        bed = self._beds[gateway]
+        states = dict(bed.beat.lines) if bed.beat and bed.link == "up" else {}
+        found: dict[int, tuple[int, bool]] = {}
+        for name, device in bed.devices.items():
+            offset = bed.offset(device.boot)
+            if offset is None:
+                continue
+            at_ms = offset + device.mono_ms
+            silent = bool(states) and states.get(name) != "live"
+            best_ms, all_silent = found.get(device.cls, (at_ms, True))
+            found[device.cls] = (max(best_ms, at_ms), all_silent and silent)
+        return found
+
+    def link(self, gateway: bytes) -> str:
+        """Return "up", "down", "unknown" or "never"."""
+        return self._beds[gateway].link
+
+    def account(self, gateway: bytes) -> dict[str, Any]:
+        """Return the last loss account of a gateway by class, empty before the first."""
+        return self._beds[gateway].account
+
     def facts(self, gateway: bytes) -> tuple[Heartbeat | None, bool, Anchor]:
         """Return (last heartbeat, link is up, anchor) for the account."""
         bed = self._beds[gateway]

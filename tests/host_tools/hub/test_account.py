@@ -59,7 +59,7 @@ def made(*rows, gaps=(), last=None, link_up=True, now=NOW):
     found = account.account(facts, 0, START, now)
     edges = [(s.start_ms, s.end_ms) for s in found.segments]
     assert all(a[1] == b[0] for a, b in pairwise(edges))
-    return [(s.kind, s.cause, s.seconds) for s in found.segments], found
+    return [(s.kind, s.cause, s.ms / 1000) for s in found.segments], found
 
 
 def test_steady_values_are_stored_up_to_the_last_and_then_on_their_way():
@@ -155,8 +155,8 @@ def test_window_cuts_both_ends():
     assert result.as_dict()["stored_s"] == 999
     facts = Facts([row(0, vent=[(1, 0, 999)])], [], {1: 9_000_000}, beat(), True)
     short = account.account(facts, 0, NOW - 10_000, NOW)
-    assert short.seconds(STORED) == 9
-    assert sum(segment.seconds for segment in short.segments) == 10
+    assert short.ms(STORED) == 9000
+    assert sum(segment.ms for segment in short.segments) == 10_000
 
 
 def test_device_that_was_taken_away_owes_nothing():

@@ -118,6 +118,33 @@ def test_silence_looks_like_silence(browser, hub, online):
 
 
 @pytest.mark.browser
+def test_room_and_what_was_attained_are_shown_beside_the_plan(browser, hub, online):
+    open_page(browser, hub, 390)
+    wait(browser, "return document.querySelector('#chip-room').textContent.includes('free')")
+    wait(browser, "return !document.querySelector('#attained').hidden", 30)
+    rows = "return [...document.querySelectorAll('#attained-rows tr')].map(r => r.innerText)"
+    found = browser.execute_script(rows)
+    assert [row[0] for row in found] == ["A", "B", "C"]
+    assert "not known yet" in found[0]  # no hour has passed
+    assert "none, plan 5 min" in found[0]
+    # What the hub would send is what the table says, in words and not by colour alone.
+    browser.execute_script(
+        "showHealth({...health, shedding: true, ready: false, not_ready: ['the store is slow'],"
+        " room: {...health.room, days_until_full: 3.2}, attained: {A: {rpo_s: 11, rto_s: 42,"
+        " span_s: 1000, stored_s: 999, plan: {rto_s: 300, rpo_s: 10}}}})"
+    )
+    (row,) = browser.execute_script(rows)
+    assert "11 s, plan 10 s: missed" in row
+    assert "42 s, plan 5 min" in row
+    assert "99.90 %" in row
+    text = browser.execute_script("return document.body.innerText")
+    assert "Store: Full in 3 d" in text
+    assert "Under load" in text
+    assert "Not ready: the store is slow" in text
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
 def test_lost_hub_is_said_in_a_banner(browser, hub, online):
     open_page(browser, hub, 390)
     assert browser.execute_script("return document.querySelector('#banner').hidden")

@@ -116,15 +116,19 @@ def worker_name(config: Config, option: str | None, data: Path) -> str:
     return option or config[ClusterSettings].worker or f"{socket.gethostname()}:{data.resolve()}"
 
 
-def database_url(config: Config, option: str | None, data: Path) -> str:
-    """Return the database's URL, making the data folder for SQLite's default; raises ToolError."""
+def database_url(config: Config, option: str | None, data: Path, make: bool = True) -> str:
+    """Return the database's URL, and make the data folder for SQLite's default; raises ToolError.
+
+    make  False: change nothing
+    """
     database = config[DatabaseSettings]
     if option:
         return option
     if database.url is not None:
         return _with_password(database.url, database.password)
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if make:
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ToolError(f"{data}: {error.strerror}", "Name another folder: --data DIR.") from None
     return f"sqlite:///{data / 'hub.db'}"

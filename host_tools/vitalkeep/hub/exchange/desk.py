@@ -111,7 +111,9 @@ class Desk:
         for item in asked:
             known = stored[item.place]
             made: list[Item] = [Nothing(item.place)]
-            if known is not None and known.state == PROVEN:
+            if known is not None and known.cold is not None:
+                pass  # its bytes are in the archive: another site, or the archive itself, has them
+            elif known is not None and known.state == PROVEN:
                 previous = stored.get(_before(item.place)) if item.place.sector else None
                 made = [Sealed(item.place, known.data, _tag(previous))]
             elif known is not None and not item.sealed:

@@ -19,10 +19,16 @@ from vitalkeep.hub.jobs import (
     days,
     decoding,
     exchange,
+    history,
     house,
+    load,
     others,
+    outages,
+    pulse,
+    room,
     share,
     show,
+    systemd,
 )
 
 Job = Callable[[Context], Awaitable[None]]
@@ -41,4 +47,10 @@ JOBS: tuple[tuple[str, Job], ...] = (
     ("days", days.run),
     ("archive", archive.run),
     ("exchange", exchange.run),
+    ("load", load.run),
+    ("pulse", pulse.run),
+    ("room", room.run),
+    ("outages", outages.run),
+    ("history", history.run),
+    ("systemd", systemd.run),
 )

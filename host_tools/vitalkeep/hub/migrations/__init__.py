@@ -25,6 +25,22 @@ class UnknownSchema(Exception):
     """The database has a schema that this release does not know."""
 
 
+def newest() -> str:
+    """Return the revision that this release makes."""
+    return str(_steps().get_current_head())
+
+
+def is_known(revision: str) -> bool:
+    """Return whether a revision is one of this release's steps."""
+    return any(step.revision == revision for step in _steps().walk_revisions())
+
+
+def _steps() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    return ScriptDirectory.from_config(config)
+
+
 def upgrade(connection: Connection, target: str = "head") -> None:
     """Bring the schema up to `target` within the connection's transaction: all of it or nothing.
 

@@ -336,6 +336,10 @@ function showHealth(found) {
   chip("chip-broker", found.broker.connected ? "good" : "bad",
     found.broker.connected ? "\u2713 Broker" : "\u2716 Broker not reached");
   showSites(found.exchange && found.exchange.brief);
+  showRoom(found.room);
+  $("chip-load").hidden = !found.shedding;
+  if (found.shedding) chip("chip-load", "warn", "! Under load: refreshed every few seconds");
+  showAttained(found.attained);
   showBanner();
   showCounters();
 }
@@ -352,6 +356,44 @@ function showSites(sites) {
   }
 }
 
+function showRoom(room) {
+  $("chip-room").hidden = !room || room.free_bytes === null;
+  if ($("chip-room").hidden) return;
+  const days = room.days_until_full;
+  const tone = room.full || (days !== null && days < 7) ? "bad" : days !== null && days < 30 ? "warn" : "good";
+  const words = days === null ? `${bytes(room.free_bytes)} free` : `Full in ${duration(days * 86400)}`;
+  chip("chip-room", tone, `${tone === "good" ? "\u2713" : tone === "warn" ? "!" : "\u2716"} Store: ${words}`);
+}
+
+// What was attained, beside what the plan asks for: a word says which, colour only adds to it.
+function showAttained(classes) {
+  const text = JSON.stringify(classes);
+  $("attained").hidden = !classes;
+  if (!classes || text === showAttained.text) return;
+  showAttained.text = text;
+  const judged = (seconds, plan) => {
+    const cell = make("td");
+    if (seconds === null) cell.append(make("span", "", "not known yet"));
+    else {
+      const good = seconds <= plan;
+      const word = seconds === 0 ? "none" : duration(seconds);
+      cell.append(make("span", good ? "good" : "bad", `${word}, plan ${duration(plan)}${good ? "" : ": missed"}`));
+    }
+    return cell;
+  };
+  $("attained-rows").replaceChildren(
+    ...Object.entries(classes).map(([name, found]) => {
+      const row = make("tr");
+      const head = make("th");
+      head.setAttribute("scope", "row");
+      head.append(make("span", `class class-${name}`, name));
+      const share = found.span_s ? `${(Math.floor((found.stored_s / found.span_s) * 1e4) / 100).toFixed(2)} %` : "not known yet";
+      row.append(head, judged(found.rpo_s, found.plan.rpo_s), judged(found.rto_s, found.plan.rto_s), make("td", "", share));
+      return row;
+    }),
+  );
+}
+
 function showBanner() {
   let text = "";
   if (!connected) {
@@ -360,6 +402,8 @@ function showBanner() {
     text = `Not receipting: ${health.reason}. The gateways keep their values until this works again.`;
   } else if (health && !health.broker.connected) {
     text = `The broker cannot be reached (${health.broker.last_error || "not yet"}). The gateways keep their values.`;
+  } else if (health && !health.ready) {
+    text = `Not ready: ${health.not_ready.join("; ")}.`;
   } else if (health && health.continuity && health.continuity.cut_off) {
     text = `This site is cut off: ${health.continuity.evidence.join(", ")}. The gateways keep their values.`;
   } else if (health && Object.keys(health.strangers).length) {

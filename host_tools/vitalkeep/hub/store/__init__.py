@@ -6,13 +6,17 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 
 from vitalkeep.hub.store.alone import Alone
 from vitalkeep.hub.store.archive import Archive
+from vitalkeep.hub.store.checkup import Checkup
 from vitalkeep.hub.store.commits import Commits, Late
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import Duties
 from vitalkeep.hub.store.exchange import Exchanges
+from vitalkeep.hub.store.history import History
 from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
 from vitalkeep.hub.store.partitions import Partitions
 from vitalkeep.hub.store.prefixes import Prefixes
+from vitalkeep.hub.store.pulse import Pulse
+from vitalkeep.hub.store.usage import Usage
 from vitalkeep.hub.store.views import Views
 
 __all__ = [
@@ -26,16 +30,35 @@ __all__ = [
 ]
 
 
-class Store(Commits, Prefixes, Views, Partitions, Exchanges, Leases, Duties, Alone, Archive):
+class Store(
+    Checkup,
+    Commits,
+    History,
+    Prefixes,
+    Pulse,
+    Usage,
+    Views,
+    Partitions,
+    Exchanges,
+    Leases,
+    Duties,
+    Alone,
+    Archive,
+):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
+    Checkup   what a doctor asks
     Commits   the write path
+    History   what was attained
     Prefixes  what ingest and receipts must know of what is stored
+    Pulse     whether it takes writes
+    Usage     how much it takes
     Views     what people and the page ask
     Partitions  of days, made ahead
     Exchanges what goes to other sites, and what they proved
     Leases    which worker serves which gateway
     Duties    which hub does what is done once for all of them
+    Archive   what is in object storage
     Alone     that a file has one hub
     Archive   what is in object storage, and how the backups went
     """

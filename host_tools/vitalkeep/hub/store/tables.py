@@ -339,6 +339,55 @@ backups = Table(
     Index("backups_by_time", "cls", "began_ms"),
 )
 
+# What one hub stored of each class since its last row, and how large the database then was.
+usage = Table(
+    "usage",
+    metadata,
+    Column("at_ms", BigInteger, nullable=False),
+    Column("worker", LargeBinary(8), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("bytes_a", BigInteger, nullable=False),
+    Column("bytes_b", BigInteger, nullable=False),
+    Column("bytes_c", BigInteger, nullable=False),
+    PrimaryKeyConstraint("at_ms", "worker"),
+)
+
+# The loss account of one class in one hour: span = stored + coming + gap, in ms.
+# causes   JSON {cause: ms} of the gaps; rpo_ms: the longest loss that touches the hour, whole
+# final    settled: never changes again; until then it is looked at again, last at looked_ms
+account_hours = Table(
+    "account_hours",
+    metadata,
+    Column("gateway", LargeBinary(8), nullable=False),
+    Column("hour_ms", BigInteger, nullable=False),
+    Column("cls", Integer, nullable=False),
+    Column("span_ms", Integer, nullable=False),
+    Column("stored_ms", Integer, nullable=False),
+    Column("coming_ms", Integer, nullable=False),
+    Column("gap_ms", Integer, nullable=False),
+    Column("causes", Text, nullable=False),
+    Column("rpo_ms", BigInteger, nullable=False),
+    Column("undated", Integer, nullable=False),
+    Column("final", Boolean, nullable=False),
+    Column("looked_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("gateway", "hour_ms", "cls"),
+    Index("account_hours_by_time", "hour_ms"),
+    Index("account_hours_open", "final", "looked_ms"),
+)
+
+# From the last current value that was stored until there was one again; end_ms: NULL, it goes on.
+outages = Table(
+    "outages",
+    metadata,
+    Column("gateway", LargeBinary(8), nullable=False),
+    Column("cls", Integer, nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger),
+    Column("cause", Text, nullable=False),
+    PrimaryKeyConstraint("gateway", "cls", "start_ms"),
+    Index("outages_by_end", "end_ms"),
+)
+
 # Tables whose rows a commit only ever adds, by the name that Batch.rows uses.
 ADDED: dict[str, Table] = {
     table.name: table for table in (observations, alarms, events, gaps, clocks, quarantine)

@@ -41,6 +41,13 @@ class Views(Database):
             .order_by(table.c.cls, table.c.log, table.c.sector)
         )
 
+    def gaps(self, gateway: bytes, since_ms: int) -> list[Row]:
+        """Return what a gateway has said since then that it overwrote."""
+        table = tables.gaps
+        return self.read(
+            sa.select(table).where(table.c.gateway == gateway, table.c.stored_ms >= since_ms)
+        )
+
     def newest(self, table: str, gateway: bytes, count: int) -> list[Row]:
         """Return the last `count` rows of a table of ADDED for a gateway, newest sector first."""
         source = tables.ADDED[table]

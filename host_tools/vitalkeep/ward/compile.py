@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from bridge.core.airtime import make_plan
 from bridge.core.config import Config
 from bridge.core.errors import ConfigError
 from bridge.core.protocols import make_decoder
+from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.fields import Secret
 from vitalkeep.hub.config.load import Mistake, Names, parse_as, read_text
 from vitalkeep.ward.plan import Bed, Line, Links, Ward
@@ -29,6 +31,14 @@ def load_ward(path: Path) -> Ward:
 def parse_ward(text: str, name: str = "ward.toml") -> Ward:
     """Return the ward of a text; `name` stands for the file; raises as `load_ward`."""
     return parse_as(Ward, text, name, _mistakes, _HINT)
+
+
+def check_config(data: bytes, name: str) -> None:
+    """Raise ToolError for a config.json that no board would take; `name` stands for the file."""
+    try:
+        Config(json.loads(data))
+    except (ConfigError, ValueError, TypeError, AttributeError) as error:
+        raise ToolError(f"{name}: {error}", "See docs/guides/configuration.md.") from None
 
 
 def gateway_config(ward: Ward, bed: Bed, reveal: Reveal = Secret.read) -> dict[str, Any]:

@@ -14,7 +14,14 @@ _CACHE_KB = 65536
 _BUSY_MS = 5000
 # Checkpoints run on a connection of their own; this is the net under them, in pages.
 _AUTOCHECKPOINT_PAGES = 20000
-_CONNECT_S = 5
+# libpq's words: a database whose machine is gone without a word is given up within seconds.
+_POSTGRES = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": 10_000,  # ms that what was sent may wait for its acknowledgement
+    "keepalives_idle": 5,  # seconds
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 
 def parse_url(text: str) -> sa.URL:
@@ -43,7 +50,7 @@ def make_engine(url: sa.URL, pool_size: int, writes: bool = False) -> Engine:
     """
     if url.get_backend_name() == "postgresql":
         return sa.create_engine(
-            url, pool_size=pool_size, max_overflow=0, connect_args={"connect_timeout": _CONNECT_S}
+            url, pool_size=pool_size, max_overflow=0, connect_args=dict(_POSTGRES)
         )
     engine = sa.create_engine(
         url,

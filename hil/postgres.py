@@ -29,7 +29,7 @@ def find_postgres() -> str | None:
     return str(Path(found).parent) if found else None
 
 
-def _other_user() -> str | None:
+def other_user() -> str | None:
     """Return whom the server runs as: it refuses to be root."""
     if os.geteuid() != 0:
         return None
@@ -55,7 +55,7 @@ class PostgresServer:
             )
         self._programs = programs
         self._durable = durable
-        self._user = _other_user()
+        self._user = other_user()
         self._process: subprocess.Popen[bytes] | None = None
         # Short, as a socket's path must be, and open to the other user.
         self.folder = Path(tempfile.mkdtemp(prefix="vk-pg-"))

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "firmware" / "bridge" / "core"
-CORE_MAY = {"array", "binascii", "hashlib", "json", "micropython", "struct", "bridge"}
+CORE_MAY = {"array", "binascii", "hashlib", "hmac", "json", "micropython", "struct", "bridge"}
 SHELLS = ("links", "storage", "uplink", "health")
 
 

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hil.postgres import ROLE, other_user
 from tests.support.needs import find_postgres
-from tests.support.postgres import _ROLE, _other_user
 from tests.support.processes import running
 
 PRIMARY, STANDBY = 5432, 5433  # numbers of sockets in a folder: nothing listens on TCP
@@ -27,7 +27,7 @@ class Pair:
     @property
     def url(self) -> str:
         hosts = f"host={self.folder}:{PRIMARY}&host={self.folder}:{STANDBY}"
-        return f"postgresql+psycopg://{_ROLE}@/postgres?{hosts}&target_session_attrs=read-write"
+        return f"postgresql+psycopg://{ROLE}@/postgres?{hosts}&target_session_attrs=read-write"
 
     def fail_over(self) -> None:
         """kill -9 the primary and promote the standby."""
@@ -39,7 +39,7 @@ class Pair:
 
 
 def _run(command: list[str]) -> None:
-    user = _other_user()
+    user = other_user()
     done = subprocess.run(
         command, cwd="/", user=user, extra_groups=[] if user else None, capture_output=True,
         check=False, text=True,
@@ -51,13 +51,13 @@ def _server(stack: contextlib.ExitStack, folder: Path, name: str, port: int):
     programs = find_postgres()
     command = [f"{programs}/postgres", "-D", str(folder / name), "-k", str(folder), "-F"]
     command += ["-p", str(port), "-c", "listen_addresses="]
-    ready = [f"{programs}/pg_isready", "-q", "-h", str(folder), "-p", str(port), "-U", _ROLE]
+    ready = [f"{programs}/pg_isready", "-q", "-h", str(folder), "-p", str(port), "-U", ROLE]
 
     def answers() -> bool:
         return subprocess.run(ready, check=False).returncode == 0
 
     log = folder / f"{name}.log"
-    return stack.enter_context(running(command, log, answers, _other_user(), signal.SIGINT))
+    return stack.enter_context(running(command, log, answers, other_user(), signal.SIGINT))
 
 
 @contextlib.contextmanager
@@ -65,16 +65,16 @@ def postgres_pair() -> Iterator[Pair]:
     """Yield a pair of which the standby has each commit on its disk before it returns."""
     programs = find_postgres()
     assert programs is not None, "no PostgreSQL here"
-    user = _other_user()
+    user = other_user()
     folder = Path(tempfile.mkdtemp(prefix="vk-pg-"))
     try:
         if user is not None:
             shutil.chown(folder, user)
-        made = [f"{programs}/initdb", "-D", str(folder / "primary"), "-U", _ROLE, "-A", "trust"]
+        made = [f"{programs}/initdb", "-D", str(folder / "primary"), "-U", ROLE, "-A", "trust"]
         _run([*made, "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"])
         with contextlib.ExitStack() as stack:
             primary = _server(stack, folder, "primary", PRIMARY)
-            at = ["-h", str(folder), "-p", str(PRIMARY), "-U", _ROLE]
+            at = ["-h", str(folder), "-p", str(PRIMARY), "-U", ROLE]
             _run([f"{programs}/pg_basebackup", "-D", str(folder / "standby"), *at, "-R"])
             _server(stack, folder, "standby", STANDBY)
             psql = [f"{programs}/psql", *at, "-d", "postgres", "-q", "-c"]

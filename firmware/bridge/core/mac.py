@@ -2,9 +2,12 @@
 
 import hashlib
 
+try:
+    from hmac import digest as _digest  # hosts have it in C
+except ImportError:
+    _digest = None
+
 _BLOCK = 64
-_INNER = int.from_bytes(b"\x36" * _BLOCK, "little")
-_OUTER = int.from_bytes(b"\x5c" * _BLOCK, "little")
 
 
 class Hmac:
@@ -14,10 +17,14 @@ class Hmac:
     """
 
     def __init__(self, key):
-        # As one long number: byte by byte it takes as long as all the rest of a short message.
-        number = int.from_bytes(key, "little")
-        self._hash = hashlib.sha256((number ^ _INNER).to_bytes(_BLOCK, "little"))
-        self._outer = (number ^ _OUTER).to_bytes(_BLOCK, "little")
+        inner = bytearray(_BLOCK)
+        outer = bytearray(_BLOCK)
+        for index in range(_BLOCK):
+            byte = key[index] if index < len(key) else 0
+            inner[index] = byte ^ 0x36
+            outer[index] = byte ^ 0x5C
+        self._hash = hashlib.sha256(inner)
+        self._outer = outer
 
     def update(self, part):
         self._hash.update(part)
@@ -31,6 +38,8 @@ class Hmac:
 
 def hmac_sha256(key, *parts):
     """Return the 32-byte HMAC-SHA256 of the joined parts."""
+    if _digest:
+        return _digest(key, b"".join(parts), "sha256")
     mac = Hmac(key)
     for part in parts:
         mac.update(part)

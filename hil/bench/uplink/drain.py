@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import sqlite3
 import tempfile
 import time
@@ -21,6 +20,7 @@ from hil.errors import RigError
 from hil.hub import HubProcess
 from hil.link import LinkProxy
 from hil.tasks import end_tasks
+from vitalkeep.hub.columns import observations
 from vitalkeep.keys.vault import Vault
 
 _ONE_WAY_S = 0.05
@@ -96,26 +96,31 @@ class _Commits:
 
     def __init__(self, database: Path) -> None:
         self._connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-        self._last = 0
+        self._counts: dict[int, int] = {}
         self.committed_at: dict[tuple[int, int], float] = {}
-        self.monitor = 0
 
     def look(self) -> None:
         """Take in what was committed since the last look."""
-        rows = self._connection.execute(
-            'SELECT rowid, device, CASE WHEN device = ? THEN NULL ELSE "values" END'
-            " FROM observations WHERE rowid > ? ORDER BY rowid",
-            (DEVICE, self._last),
-        ).fetchall()
+        query = "SELECT rowid, count FROM observations WHERE device <> ?"
+        blocks = self._connection.execute(query, (DEVICE,)).fetchall()
         now = time.monotonic()
-        for rowid, device, text in rows:
-            self._last = rowid
-            if text is None:
-                self.monitor += 1
-                continue
-            said = json.loads(text)
-            uart = int(device.rpartition("-")[2])
-            self.committed_at.setdefault((uart, mark_of(said["SpO2"][0], said["PR"][0])), now)
+        for rowid, count in blocks:
+            if self._counts.get(rowid) != count:
+                self._counts[rowid] = count
+                self._take(rowid, now)
+
+    def _take(self, rowid: int, now: float) -> None:
+        query = "SELECT device, first_ms, stored_ms, data FROM observations WHERE rowid = ?"
+        device, *block = self._connection.execute(query, (rowid,)).fetchone()
+        uart = int(device.rpartition("-")[2])
+        for seen in observations(*block):
+            spo2, pulse = seen.readings["SpO2"][0], seen.readings["PR"][0]
+            self.committed_at.setdefault((uart, mark_of(spo2, pulse)), now)
+
+    def monitor(self) -> int:
+        """Return how many observations of the day are there, decoded."""
+        query = "SELECT coalesce(sum(count), 0) FROM observations WHERE device = ?"
+        return int(self._connection.execute(query, (DEVICE,)).fetchone()[0])
 
     def close(self) -> None:
         self._connection.close()
@@ -141,12 +146,17 @@ async def _drain(stage: Stage, measuring: Measuring) -> None:
             _be_patient(up_at, stage)
             commits.look()
             await asyncio.sleep(_POLL_S)
+        # Receipted first, decoded then.
+        while commits.monitor() < day.rows:
+            _be_patient(up_at, stage)
+            await asyncio.sleep(_POLL_S)
+        monitor = commits.monitor()
     finally:
         await end_tasks([devices])
         commits.close()
-    if commits.monitor != day.rows:
+    if monitor != day.rows:
         measuring.report.failures.append(
-            f"drain: {commits.monitor} of {day.rows} observations are at the hub"
+            f"drain: {monitor} of {day.rows} observations are at the hub"
         )
     _report(stage, measuring, commits, up_at, drained_at)
     took_s = None if before_s is None or after_s is None else after_s - before_s

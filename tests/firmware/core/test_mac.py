@@ -3,7 +3,7 @@
 import unittest
 from binascii import hexlify
 
-from bridge.core.mac import hmac_sha256, same
+from bridge.core.mac import Hmac, hmac_sha256, same
 
 
 class TestHmac(unittest.TestCase):
@@ -27,6 +27,12 @@ class TestHmac(unittest.TestCase):
         ):
             self.assertEqual(hexlify(hmac_sha256(key, data)), digest)
             self.assertEqual(hexlify(hmac_sha256(key, data[:5], data[5:])), digest)
+
+    def test_our_own_is_that_of_the_host(self):
+        for size in (0, 1, 55, 56, 64, 300):
+            mac = Hmac(b"k" * 32)
+            mac.update(b"d" * size)
+            self.assertEqual(mac.digest(), hmac_sha256(b"k" * 32, b"d" * size))
 
     def test_same_compares_every_byte(self):
         self.assertTrue(same(b"abc", b"abc"))

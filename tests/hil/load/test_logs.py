@@ -1,6 +1,5 @@
 """Logs of a load are real ones: a hub proves their seals and finds every value in them."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,9 @@ from hil.load import shape
 from hil.load.logs import log_path, make_logs, write_log
 from hil.load.replay import Replay
 from vitalkeep.hub import sectors
-from vitalkeep.hub.decode import decimal
 from vitalkeep.hub.ingest import Batch, Ingest, Run
 from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.values import decimal
 from vitalkeep.keys.cipher import Aes256
 from vitalkeep.keys.vault import Gateway
 
@@ -73,7 +72,7 @@ def test_hub_proves_and_decodes_all_of_it(path: Path) -> None:
         found = rows[line.cls]
         assert len(found) == -(-SECONDS // line.period_s)
         for index, row in enumerate(found):
-            said = json.loads(row["readings"])
+            said = row["readings"]
             want = recording.rows[(first + index * line.period_s) % len(recording.rows)]
             texts = [decimal(want[at], recording.columns[at].decimals) for at in line.columns]
             assert [text for text, _, _ in said.values()] == texts

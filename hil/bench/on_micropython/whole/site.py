@@ -216,7 +216,11 @@ class Connection:
             self._site.sessions += 1
             self._say(b"\x20\x02\x00\x00")
         elif kind == _SUBSCRIBE:
-            self._say(b"\x90\x03" + body[:2] + b"\x01")
+            filters, at = 0, 2
+            while at < len(body):
+                at += 3 + (body[at] << 8 | body[at + 1])  # the filter and its QoS
+                filters += 1
+            self._say(bytes((0x90, 2 + filters)) + body[:2] + b"\x01" * filters)
         elif kind == _PINGREQ:
             self._say(b"\xd0\x00")
         elif kind == _PUBLISH:

@@ -7,14 +7,13 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import uvicorn
 
-from vitalkeep.errors import ToolError
 from vitalkeep.hub import health, metrics, readiness
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import COMMON, Address, Consumer
@@ -23,6 +22,7 @@ from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs import JOBS, accounts
 from vitalkeep.hub.jobs.history import hours
 from vitalkeep.hub.page import Feed, make_app
+from vitalkeep.hub.serving import QuietServer, listen
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 from vitalkeep.hub.timeserver import TimeServer
 from vitalkeep.hub.ward import STALE_S, Ward
@@ -118,7 +118,7 @@ class Hub:
         if sock is not None:
             host, port = sock.getsockname()[:2]
             address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            server = _Server(make_app(self, self.feed))
+            server = _server(make_app(self, self.feed))
             tasks.append(asyncio.create_task(server.serve(sockets=[sock])))
             while not server.started and not tasks[-1].done():
                 await asyncio.sleep(0.01)
@@ -136,7 +136,9 @@ class Hub:
             broker = ",".join(map(str, self._settings.broker))
             self._ready({"http": address, "broker": broker, "time": self.time.address})
 
-    async def _shut_down(self, server: _Server | None, tasks: list[asyncio.Task[None]]) -> None:
+    async def _shut_down(
+        self, server: QuietServer | None, tasks: list[asyncio.Task[None]]
+    ) -> None:
         self.feed.close()
         if server is not None:
             server.should_exit = True
@@ -222,38 +224,18 @@ class Hub:
         return await accounts.of_all(self.context, minutes)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn without signal handlers: the hub has its own."""
-
-    def __init__(self, app: Any) -> None:
-        config = uvicorn.Config(
-            app,
-            log_config=None,  # its lines are the hub's, in the hub's form
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=1,
-            lifespan="off",
-        )
-        super().__init__(config)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+def _server(app: Any) -> QuietServer:
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # its lines are the hub's, in the hub's form
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        lifespan="off",
+    )
+    return QuietServer(config)
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket; raises ToolError that says who is asked to do what."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(128)
-    except OSError as error:
-        raise ToolError(
-            f"the page cannot listen on {host}:{port}: {error.strerror or error}",
-            "Stop what uses the port, or choose another: --http 127.0.0.1:0 takes a free one.",
-        ) from None
-    return sock
+    hint = "Stop what uses the port, or choose another: --http 127.0.0.1:0 takes a free one."
+    return listen(host, port, "the page", hint)

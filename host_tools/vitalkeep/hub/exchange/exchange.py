@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from vitalkeep.hub.exchange.settings import ExchangeSettings
 from vitalkeep.hub.exchange.wire import Speaker
 from vitalkeep.hub.ingest import Change, Stream
 from vitalkeep.hub.sectors import OPEN, Place
+from vitalkeep.hub.serving import listen
 from vitalkeep.hub.store import StoreError, utc_now_ms
 from vitalkeep.hub.tls import Identity
 
@@ -166,7 +166,8 @@ class Exchange:
         }
         while True:
             stamp = self._stamp()
-            sock = _listen(host, port)
+            hint = "Stop what uses the port, or set another: listen in [exchange]."
+            sock = listen(host, port, "the exchange", hint)
             self._listens = "{}:{}".format(*sock.getsockname()[:2])
             server = Server(tls.server_context(self.identity), self.door, answers, self._refuse)
             task = asyncio.create_task(server.serve(sock))
@@ -321,20 +322,3 @@ class Exchange:
             "days": dict(self.calendar.state),
             "refused": dict(self._refused),
         }
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(64)
-    except OSError as error:
-        raise ToolError(
-            f"the exchange cannot listen on {host}:{port}: {error.strerror or error}",
-            "Stop what uses the port, or set another: listen in [exchange].",
-        ) from None
-    return sock

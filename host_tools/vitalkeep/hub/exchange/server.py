@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from vitalkeep.hub.exchange import wire
 from vitalkeep.hub.exchange.tls import Doorkeeper
 from vitalkeep.hub.exchange.wire import PeerError
+from vitalkeep.hub.serving import QuietServer
 from vitalkeep.hub.store import StoreError
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class Server:
         )
         config.load()
         config.ssl = context
-        self._server = _Quiet(config)
+        self._server = QuietServer(config)
 
     def _route(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
@@ -118,11 +119,3 @@ async def _read(request: Request) -> bytes:
         if len(body) > wire.REQUEST_MAX:
             raise PeerError(f"a question of more than {wire.REQUEST_MAX} bytes")
     return bytes(body)
-
-
-class _Quiet(uvicorn.Server):
-    """Uvicorn without signal handlers: the hub has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

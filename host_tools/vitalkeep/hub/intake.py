@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Any, TypeVar
 
 from bridge.core import wire
@@ -93,7 +92,7 @@ class Intake:
     async def touch(self) -> None:
         """Prove by a small write that the store takes any; raises StoreError."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.pulse)
-        self.meters.stored_at = monotonic()
+        self.meters.stored_at = time.monotonic()
 
     async def work(self, job: Callable[[], T]) -> T:
         """Return what a job on sectors or store returns, run between two batches.
@@ -297,37 +296,30 @@ class Intake:
         sealed: Sequence[Sealed] = (),
         silent: Sequence[Place] = (),
     ) -> Batch:
-        batch: Batch | None = None
         while True:
-            if batch is None:
-                batch = await self._retry(partial(self._prepare, runs, sealed, silent))
-                batch.radio = radio
-                self._note(batch, beats)
-                lost = self._fence(batch)
-                if lost:
-                    runs, beats, radio = self._without(lost, runs, beats, radio)
-                    sealed = [whole for whole in sealed if whole.place.gateway not in lost]
-                    silent = [place for place in silent if place.gateway not in lost]
-                    batch = None
+            batch = await self._retry(partial(self._prepare, runs, sealed, silent))
+            batch.radio = radio
+            self._note(batch, beats)
+            lost: Collection[bytes] = self._fence(batch)
+            if not lost:
+                if batch.is_empty():
+                    return batch
+                self.meters.began()
+                try:
+                    await self._retry(partial(self._store.commit, batch))
+                except StaleError:
+                    # Another hub wrote this gateway: its bytes are as good as ours.
+                    self.ingest.counters["stale"] += 1
+                    self.ingest.forget()
+                    await asyncio.sleep(random.uniform(0, _STALE_S))  # let one of the two be first
                     continue
-            if batch.is_empty():
-                return batch
-            self.meters.began()
-            try:
-                await self._retry(partial(self._store.commit, batch))
-            except StaleError:
-                # Another hub wrote this gateway: its bytes are as good as ours.
-                self.ingest.counters["stale"] += 1
-                self.ingest.forget()
-                batch = None
-                await asyncio.sleep(random.uniform(0, _STALE_S))  # let one of the two be first
-                continue
-            except FencedError as error:
+                except FencedError as error:
+                    lost = error.gateways
+            if lost:
                 # What they sent is neither stored nor acknowledged: their worker gets it again.
-                runs, beats, radio = self._without(error.gateways, runs, beats, radio)
-                sealed = [one for one in sealed if one.place.gateway not in error.gateways]
-                silent = [place for place in silent if place.gateway not in error.gateways]
-                batch = None
+                runs, beats, radio = self._without(lost, runs, beats, radio)
+                sealed = [whole for whole in sealed if whole.place.gateway not in lost]
+                silent = [place for place in silent if place.gateway not in lost]
                 continue
             self.commit_ms = self.meters.committed(batch) * 1000
             self.batches += 1
@@ -425,12 +417,9 @@ class Intake:
     def _prepare(
         self, runs: list[Run], sealed: Sequence[Sealed], silent: Sequence[Place]
     ) -> Batch:
-        ingest, store = self.ingest, self._store
+        ingest = self.ingest
         asked = [run.place for run in runs] + [whole.place for whole in sealed] + [*silent]
-        places = ingest.missing(asked)
-        if places:
-            for place, stored in store.load(places).items():
-                ingest.load(place, stored)
+        self._load(ingest.missing(asked))
         batch = Batch(utc_now_ms())
         # When all gateways come back at once, to decode their open sectors takes long: receipts
         # do not wait for that. What has no time now has it with the next run, or late.
@@ -485,11 +474,14 @@ class Intake:
         states = self._store.states_of(log for beat in asking for log in surveyed(beat))
         said = {beat.gateway: survey(beat, states) for beat in asking}
         places = [place for _, opened in said.values() for place in opened]
-        missing = self.ingest.missing(places, neighbours=False)
-        if missing:
-            for place, stored in self._store.load(missing).items():
-                self.ingest.load(place, stored)
+        self._load(self.ingest.missing(places, neighbours=False))
         return said
+
+    def _load(self, places: Sequence[Place]) -> None:
+        """Give ingest what the store has of sectors that it does not know."""
+        if places:
+            for place, stored in self._store.load(places).items():
+                self.ingest.load(place, stored)
 
     # --- notes ---
 

@@ -46,7 +46,7 @@ def check(report: dict[str, object]) -> None:
     seen = report["observations"]
     assert isinstance(seen, dict)
     gap = seen["in_power_gap"]
-    assert seen["produced"] > 100
+    assert seen["produced"] > 150
     assert seen["produced"] == seen["committed"] + gap["gateway_off"] + gap["not_yet_committed"]
     assert seen["lost"] == seen["duplicated"] == seen["invented"] == 0
     assert report["uart_overruns"] == 0

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hil.bench.uplink.bedside import GATEWAY, LOG_ID, ROOT, mark_of
 from hil.tasks import end_tasks
 from vitalkeep.hub.consume import Address, Consumer, Message, Publish
 from vitalkeep.hub.intake import Intake
+from vitalkeep.hub.jobs.decoding import Decoding
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.ward import Ward
 from vitalkeep.keys import derive
@@ -36,7 +38,7 @@ class _Watched(Ward):
 
 
 class Site:
-    """Consumer, ingest, SQLite and receipts of a hub, without its page.
+    """Consumer, ingest, late decoding, SQLite and receipts of a hub, without its page.
 
     id          8 bytes; what the gateway must be provisioned for
     receipting  False: it commits, and answers nothing
@@ -53,11 +55,13 @@ class Site:
         self._store.open()
         self._ward = _Watched(vault)
         self._intake = Intake(vault, self._store, self._ward)
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, port: int) -> None:
         consumer = Consumer(Address("127.0.0.1", port), self._handle)
-        self._task = asyncio.create_task(consumer.run())
+        # A sector that was closed before its first byte came is backlog, and decoded apart.
+        decoding = Decoding(self._store, self._intake, pool=lambda: ThreadPoolExecutor(1))
+        self._tasks = [asyncio.create_task(job.run()) for job in (consumer, decoding)]
 
     async def _handle(self, messages: Sequence[Message]) -> Sequence[Publish]:
         for message in messages:
@@ -71,7 +75,6 @@ class Site:
         return self._ward.committed_at.get((device, number))
 
     async def close(self) -> None:
-        if self._task is not None:
-            await end_tasks([self._task])
+        await end_tasks(self._tasks)
         self._intake.close()
         self._store.close()

@@ -99,7 +99,7 @@ class Crowd:
         """Serve until told to stop, or until the parent is gone."""
         now_ms = _now_ms()
         for number, line in enumerate(self._lines):
-            line.gateway.run_at(0.0, now_ms)
+            line.gateway.run_at(0.0, now_ms, shape.age_ms(number))
             self._set_due(line, now_ms + 1000 * number / _JOIN_PER_S)
         while not self._over:
             wait_s = min(_WAIT_MAX_S, (self._due[0][0] - _now_ms()) / 1000 if self._due else 1.0)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hil.errors import RigError
-from hil.load import judge
+from hil.load import judge, shape
 from hil.load.judge import Findings, Marks
 from hil.load.logs import log_path, make_logs
 from hil.load.process import Load
@@ -87,7 +87,7 @@ async def campaign(
 ) -> Verdict:
     """Kill a hub so often; raises RigError when it does not come back."""
     setting = replace(setting, heartbeat_ms=_HEARTBEAT_MS, receipt_wait_ms=_RECEIPT_WAIT_MS)
-    seconds = round((kills + 10) * _KILL_S * _SPEED)
+    seconds = round((kills + 10) * _KILL_S * _SPEED) + shape.AGE_MAX_S
     logs = await asyncio.to_thread(make_logs, setting.gateways, seconds, setting.seed)
     async with Stage(setting, logs) as stage:
         load = stage.make_load()

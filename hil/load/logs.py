@@ -112,6 +112,7 @@ class _Writer:
     """One gateway at its bedside: devices, journal, flash."""
 
     def __init__(self, who: shape.Identity, seconds: int) -> None:
+        self._number = who.number
         self._lines = shape.lines(who.number)
         self._first_row = shape.first_row(who.number)
         self._recording = shape.recording()
@@ -145,7 +146,7 @@ class _Writer:
         rows, columns = self._recording.rows, self._recording.columns
         row = rows[(self._first_row + second) % len(rows)]
         for device, line in enumerate(self._lines):
-            if second % line.period_s:
+            if not shape.says(line, self._number, second):
                 continue
             made = self._observations[device]
             made.begin(line.device.unit, 1)

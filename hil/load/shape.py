@@ -13,6 +13,7 @@ from hil.bench.recording import Recording, model_recording
 from vitalkeep.keys import derive
 
 BOOT = 1
+AGE_MAX_S = 200  # a monitor's sector lasts about as long
 _RECORDING_SEED = 1
 _STEP_ROWS = 37  # by which one gateway's values are ahead of the one before
 
@@ -94,3 +95,13 @@ def first_row(number: int) -> int:
 def phase_ms(number: int) -> int:
     """Return when within a second a gateway's devices speak: they are not in step."""
     return number * 389 % 1000
+
+
+def says(line: Line, number: int, second: int) -> bool:
+    """Return whether a device of gateway `number` is due: pumps of a ward are not in step either."""
+    return (second + number) % line.period_s == 0
+
+
+def age_ms(number: int) -> int:
+    """Return how long a gateway has run when a load begins: not all close sectors at once."""
+    return number * 7919 % (1000 * AGE_MAX_S)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hil.bench.figures import Report
+from hil.load import shape
 from hil.load.logs import make_logs
 from hil.load.stage import POSTGRESQL, SQLITE, Setting
 
@@ -57,7 +58,7 @@ class Plan:
             longest = max(longest, hurry * (self.seconds + _SETTLE_S))
         if "outage" in self.parts:
             longest = max(longest, self.outage_s)
-        return round(longest) + 60
+        return round(longest) + shape.AGE_MAX_S + 60
 
     def settings(self) -> list[Setting]:
         """Return the sites to measure, the plainest first."""

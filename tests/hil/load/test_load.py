@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.load import judge
+from hil.load import judge, shape
 from hil.load.logs import log_path, make_logs
 from hil.load.replay import Replay
 from hil.load.stage import Setting, Stage
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.mosquitto
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_logs(COUNT, 300, 1, folder=tmp_path_factory.mktemp("logs"))
+    return make_logs(COUNT, 300 + shape.AGE_MAX_S, 1, folder=tmp_path_factory.mktemp("logs"))
 
 
 @pytest.mark.parametrize("tls", [False, True])

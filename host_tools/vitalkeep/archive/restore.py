@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from bridge.core import wire as uplink
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.archive.manifest import Head
 from vitalkeep.hub import sectors
-from vitalkeep.hub.ingest import Batch, Ingest, Run
+from vitalkeep.hub.exchange.wire import Tagged
+from vitalkeep.hub.ingest import Batch, Ingest, Run, Sealed
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import StaleError, Store
 from vitalkeep.keys.cipher import Aes256
@@ -56,7 +58,9 @@ class Promise(NamedTuple):
 
 
 Want = Callable[[Sequence[Held]], "list[Held]"]
-Part = Iterable[tuple[Held, bytes]]
+# A sector's bytes as they are; whole, with the tag before it; or its gateway's own runs.
+Brought = bytes | Sealed | list[Tagged]
+Part = Iterable[tuple[Held, Brought]]
 
 
 class Source:
@@ -162,7 +166,7 @@ class Restore:
         Raises  StoreError when the store fails; nothing is lost, and it can be run again
         """
         for part in source.parts(lambda held: self._want(held, tell)):
-            batch: list[tuple[Held, bytes]] = []
+            batch: list[tuple[Held, Brought]] = []
             for found in part:
                 batch.append(found)
                 if len(batch) == _AT_ONCE:
@@ -174,7 +178,7 @@ class Restore:
                 tell(len(batch))
         for name in _REFUSALS:
             if self._ingest.counters[name]:
-                self.result.refused[name] = self._ingest.counters[name]
+                self.result.refused[name] += self._ingest.counters[name]
         for promise in source.promises():
             self._check(promise)
         self.result.problems = [p for p in source.problems if not self._has(p.held)]
@@ -202,16 +206,21 @@ class Restore:
         rows = self._store.states(held.place[:3], number, number)
         return any(length >= held.length for _, length, _ in rows)
 
-    def _take(self, found: list[tuple[Held, bytes]]) -> None:
-        runs = []
-        for held, data in found:
+    def _take(self, found: list[tuple[Held, Brought]]) -> None:
+        runs: list[Run] = []
+        sealed: list[Sealed] = []
+        for held, brought in found:
             if held.place.log not in self._known.get(held.place.gateway, ()):
                 self.result.refused["unknown_log"] += 1
-                continue
-            runs.append(Run(held.place, 0, sectors.normalised(0, data)))
+            elif isinstance(brought, Sealed):
+                sealed.append(brought)
+            elif isinstance(brought, list):
+                runs += self._runs(held.place, brought)
+            else:
+                runs.append(Run(held.place, 0, sectors.normalised(0, brought)))
         times = [held.stored_ms for held, _ in found if held.stored_ms]
         for attempt in range(_TRIES):
-            batch = self._apply(runs, max(times, default=self._now_ms))
+            batch = self._apply(runs, sealed, max(times, default=self._now_ms))
             try:
                 self._store.commit(batch)
                 break
@@ -220,16 +229,35 @@ class Restore:
                 self._ingest.forget()
                 if attempt == _TRIES - 1:
                     raise
+        self.result.refused.update(why for _, why in batch.refused)
         for change in batch.changes:
             if change.piece or change.whole:
                 self.result.taken[CLASSES[change.place.cls]] += 1
         self._ingest.trim()
 
-    def _apply(self, runs: list[Run], at_ms: int) -> Batch:
-        missing = self._ingest.missing([run.place for run in runs])
+    def _runs(self, place: Place, tagged: Sequence[Tagged]) -> list[Run]:
+        """Return runs whose tags are right; the first that is not ends them."""
+        found: list[Run] = []
+        for one in tagged:
+            if not self._ingest.admits(one.gateway):
+                self.result.refused["revoked_gateway"] += 1
+                break
+            topic = uplink.topic(one.gateway, f"log/{CLASSES[one.cls]}")
+            run = self._ingest.parse(topic, one.payload)
+            if not isinstance(run, Run) or run.place != place:
+                self.result.refused["wrong_run"] += 1
+                break
+            found.append(run)
+        return found
+
+    def _apply(self, runs: list[Run], sealed: list[Sealed], at_ms: int) -> Batch:
+        places = [run.place for run in runs] + [one.place for one in sealed]
+        missing = self._ingest.missing(places)
         for place, stored in self._store.load(missing).items():
             self._ingest.load(place, stored)
         batch = Batch(at_ms, thorough=True)
+        for one in sealed:
+            self._ingest.take_sealed(one, batch)
         for run in runs:
             self._ingest.take(run, batch)
         self._ingest.finish(batch)

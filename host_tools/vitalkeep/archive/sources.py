@@ -13,7 +13,10 @@ from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.manifest import ManifestError, PackRef
 from vitalkeep.archive.pack import PackError
 from vitalkeep.archive.restore import Held, Part, Problem, Promise, Source, Want
+from vitalkeep.archive.settings import ArchiveSettings
+from vitalkeep.archive.verify import Other, OtherStore
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import Store, StoreError
 from vitalkeep.journal import chain
@@ -214,29 +217,51 @@ class StoreSource(Source):
         self._store.close()
 
 
-def _archive(address: str, vault: Vault, options: dict[str, object]) -> Source:
+def _archive(address: str, vault: Vault, config: Config) -> Source:
+    options = config[ArchiveSettings].options()
     return ArchiveSource(Bucket(address, options), ArchiveKeys(vault.gateways()))
 
 
-def _flash(address: str, vault: Vault, _: dict[str, object]) -> Source:
+def _flash(address: str, vault: Vault, _: Config) -> Source:
     return FlashSource(Path(address.partition(":")[2]), vault)
 
 
-def _store(address: str, _vault: Vault, _: dict[str, object]) -> Source:
+def _store(address: str, _vault: Vault, _: Config) -> Source:
     return StoreSource(address)
 
 
+def _peer(address: str, _vault: Vault, config: Config) -> Source:
+    # Only where it is used: HTTPS and the exchange are much to import.
+    from vitalkeep.archive.peer import PeerHub, PeerSource
+
+    return PeerSource(PeerHub.at(address, config))
+
+
 # What an address begins with, and what it is then; anything else is an archive.
-SOURCES: tuple[tuple[str, Callable[[str, Vault, dict[str, object]], Source]], ...] = (
+SOURCES: tuple[tuple[str, Callable[[str, Vault, Config], Source]], ...] = (
     ("flash:", _flash),
     ("sqlite:", _store),
     ("postgresql", _store),
+    ("https://", _peer),
 )
 
 
-def make_source(address: str, vault: Vault, options: dict[str, object]) -> Source:
-    """Return the source at an address: flash:FOLDER, a database URL, or an fsspec address."""
+def make_source(address: str, vault: Vault, config: Config) -> Source:
+    """Return the source at an address: flash:FOLDER, a database URL, https://hub-NAME@HOST:PORT of
+    a live hub, or an fsspec address.
+
+    config  has the options of an archive, and the certificate to show to a hub
+    """
     for head, make in SOURCES:
         if address.startswith(head):
-            return make(address, vault, options)
-    return _archive(address, vault, options)
+            return make(address, vault, config)
+    return _archive(address, vault, config)
+
+
+def make_other(address: str, config: Config) -> Other:
+    """Return another site to compare with, by its database's URL or its live hub's address."""
+    if address.startswith("https://"):
+        from vitalkeep.archive.peer import PeerHub, PeerSite
+
+        return PeerSite(PeerHub.at(address, config))
+    return OtherStore(existing_store(address))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from bridge.core.errors import FormatError
@@ -41,6 +41,7 @@ SITES = "sites"  # the other site has other bytes
 LACKS = "other site lacks"  # the other site has less; it may still be on its way
 _FINDINGS_MAX = 1000
 _AT_ONCE = 500
+_COMPARED_AT_ONCE = 100
 _OF_TIME = {"stored_ms"}  # when a row was stored is the store's own
 
 
@@ -124,11 +125,71 @@ class Report:
         }
 
 
+class Other:
+    """Another site, to be compared with."""
+
+    def gateways(self) -> set[bytes]:
+        """Return the gateways of which it has anything."""
+        raise NotImplementedError
+
+    def places(self, gateway: bytes) -> Iterable[Place]:
+        """Yield the sectors of a gateway of which it has anything."""
+        raise NotImplementedError
+
+    def compare(self, found: Sequence[tuple[Place, bytes]]) -> Iterable[tuple[Place, str, str]]:
+        """Yield (place, LACKS or SITES, in words) of sectors that it has not so.
+
+        found  sectors with the bytes that this site has
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what is open."""
+
+
+class OtherStore(Other):
+    """Another site by its database, which is read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def gateways(self) -> set[bytes]:
+        return set(self._store.gateways())
+
+    def places(self, gateway: bytes) -> Iterable[Place]:
+        first: Place | None = None
+        while found := self._store.sectors_of(gateway, first, _AT_ONCE):
+            yield from (entry.place for entry in found)
+            last = found[-1].place
+            first = last._replace(sector=last.sector + 1)
+
+    def compare(self, found: Sequence[tuple[Place, bytes]]) -> Iterable[tuple[Place, str, str]]:
+        there = self._store.bytes_of([place for place, _ in found])
+        for place, data in found:
+            theirs = there[place]
+            if theirs is None or (not theirs.data and theirs.cold is None):
+                yield place, LACKS, "the other site has nothing of it"
+            elif theirs.cold is not None:
+                if theirs.cold.digest != hashlib.sha256(data).digest():
+                    yield place, SITES, "the other site's archive has other bytes"
+            else:
+                both = min(len(theirs.data), len(data))
+                if theirs.data[:both] != data[:both]:
+                    at = _first_difference(theirs.data, data)
+                    yield place, SITES, f"the other site differs from byte {at} on"
+                elif len(theirs.data) < len(data):
+                    text = f"the other site has {len(theirs.data)} bytes of {len(data)}"
+                    yield place, LACKS, text
+
+    def close(self) -> None:
+        self._store.close()
+
+
 class Verification:
     """Looks at one store.
 
     shelf  reads what is cold from the archive
-    other  another site's store, None for none
+    other  another site, None for none
     """
 
     def __init__(
@@ -137,7 +198,7 @@ class Verification:
         keys: ArchiveKeys,
         shelf: Shelf,
         scope: Scope,
-        other: Store | None = None,
+        other: Other | None = None,
     ) -> None:
         self.report = Report()
         self._store = store
@@ -145,6 +206,7 @@ class Verification:
         self.shelf = shelf
         self._scope = scope
         self._other = other
+        self._waiting: list[tuple[Place, bytes]] = []
         # A sample is the same for the same seed, so that a finding can be looked at again.
         self._dice = random.Random(scope.seed)
 
@@ -159,10 +221,11 @@ class Verification:
         """
         gateways = set(self._store.gateways())
         if self._other is not None:
-            gateways |= set(self._other.gateways())
+            gateways |= self._other.gateways()
         for gateway in sorted(gateways):
             if self._scope.gateways is None or gateway in self._scope.gateways:
                 self._gateway(gateway, tell)
+        self._compare()
         return self.report
 
     def _gateway(self, gateway: bytes, tell: Callable[[int], None]) -> None:
@@ -249,32 +312,25 @@ class Verification:
                         text = "the archive has other bytes, as whole as these"
                         self.report.find(ARCHIVE, place, text)
         if self._other is not None:
-            theirs = self._other.bytes_of([place])[place]
-            self.report.compared += 1
-            if theirs is None or (not theirs.data and theirs.cold is None):
-                self.report.find(LACKS, place, "the other site has nothing of it")
-            elif theirs.cold is not None:
-                if theirs.cold.digest != hashlib.sha256(stored.data).digest():
-                    self.report.find(SITES, place, "the other site's archive has other bytes")
-            else:
-                both = min(len(theirs.data), len(stored.data))
-                if theirs.data[:both] != stored.data[:both]:
-                    at = _first_difference(theirs.data, stored.data)
-                    self.report.find(SITES, place, f"the other site differs from byte {at} on")
-                elif len(theirs.data) < len(stored.data):
-                    text = f"the other site has {len(theirs.data)} bytes of {len(stored.data)}"
-                    self.report.find(LACKS, place, text)
+            self._waiting.append((place, stored.data))
+            if len(self._waiting) >= _COMPARED_AT_ONCE:
+                self._compare()
 
-    def _absent_here(self, gateway: bytes, other: Store) -> None:
-        first: Place | None = None
-        while found := other.sectors_of(gateway, first, _AT_ONCE):
-            places = [e.place for e in found if e.place.cls in self._scope.classes]
-            here = self._store.bytes_of(places)
-            for place in places:
+    def _compare(self) -> None:
+        """Hold what waits for it against the other site, many sectors in one question."""
+        waiting, self._waiting = self._waiting, []
+        if self._other is not None and waiting:
+            self.report.compared += len(waiting)
+            for place, code, text in self._other.compare(waiting):
+                self.report.find(code, place, text)
+
+    def _absent_here(self, gateway: bytes, other: Other) -> None:
+        places = (place for place in other.places(gateway) if place.cls in self._scope.classes)
+        while some := list(islice(places, _AT_ONCE)):
+            here = self._store.bytes_of(some)
+            for place in some:
                 if here[place] is None:
                     self.report.find(SITES, place, "only the other site has it")
-            last = found[-1].place
-            first = last._replace(sector=last.sector + 1)
 
     def gaps(self, stream: Stream) -> list[tuple[int, int]]:
         """Return (first, last) of what gap records of a log say was overwritten."""

@@ -15,7 +15,7 @@ from vitalkeep.errors import ToolError
 
 if TYPE_CHECKING:
     from vitalkeep.archive.bucket import Bucket
-    from vitalkeep.archive.settings import ArchiveSettings
+    from vitalkeep.hub.config.load import Config
     from vitalkeep.hub.store import Store
     from vitalkeep.keys.vault import Vault
 
@@ -49,17 +49,14 @@ class Parts:
 
     vault: Vault
     store: Store
-    settings: ArchiveSettings
-
-    def options(self) -> dict[str, object]:
-        """Return the archive's options for fsspec, also for a source elsewhere."""
-        return self.settings.options()
+    config: Config
 
     def bucket(self) -> Bucket | None:
         """Return the archive of hub.toml, None when it names none."""
         from vitalkeep.archive.bucket import Bucket
+        from vitalkeep.archive.settings import ArchiveSettings
 
-        found = self.settings
+        found = self.config[ArchiveSettings]
         if found.address is None:
             return None
         return Bucket(found.address, found.options(), found.lock_days)
@@ -77,7 +74,6 @@ def open_parts(
 
     make  the store may be made, if it is not there
     """
-    from vitalkeep.archive.settings import ArchiveSettings
     from vitalkeep.archive.sources import existing_store
     from vitalkeep.hub.config.chosen import data_folder, database_url, vault_folder
     from vitalkeep.hub.config.load import Config, load
@@ -97,7 +93,7 @@ def open_parts(
             f"the store {store.address} does not open: {error}",
             "Start the database, or name another: --database URL.",
         ) from None
-    return Parts(vault, store, config[ArchiveSettings])
+    return Parts(vault, store, config)
 
 
 @click.group()

@@ -18,8 +18,8 @@ _SHOWN = 20
 @click.command()
 @click.option(
     "--from", "source_at", required=True, metavar="ADDRESS",
-    help="An archive (s3://bucket/prefix, file:///folder), flash:FOLDER of flash images, or the"
-    " database URL of another hub.",
+    help="An archive (s3://bucket/prefix, file:///folder), flash:FOLDER of flash images, the"
+    " database URL of another hub, or https://hub-NAME@HOST:PORT, a live hub's exchange.",
 )  # fmt: skip
 @vault_option
 @database_option
@@ -32,7 +32,7 @@ def restore(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Fill a hub's database from an archive, flash images or another hub.
+    """Fill a hub's database from an archive, flash images or another hub, live or not.
 
     Every sector goes through the write path of a hub: header, seal and chain are checked with the
     keys of the vault. What is there already is skipped, so the same command goes on where one that
@@ -51,7 +51,7 @@ def restore(
     with ExitStack() as stack:
         parts = open_parts(stack, config_path, vault_dir, database, data_dir, make=True)
         vault, store = parts.vault, parts.store
-        source = make_source(source_at, vault, parts.options())
+        source = make_source(source_at, vault, parts.config)
         stack.callback(source.close)
         with click.progressbar(length=1, label="Restoring", file=sys.stderr) as bar:
 

@@ -50,7 +50,12 @@ def _time(context: click.Context, option: click.Parameter, value: str | None) ->
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, help="Chooses the sample.")
 @click.option("--deep", is_flag=True, help="Compare with the archive's copies, too.")
-@click.option("--against", metavar="URL", help="Database of another site's hub, to compare with.")
+@click.option(
+    "--against",
+    metavar="URL",
+    help="Another site's hub to compare with: its database,"
+    " or https://hub-NAME@HOST:PORT, its exchange.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify(
     config_path: Path | None,
@@ -74,7 +79,7 @@ def verify(
     """
     from vitalkeep.archive.keys import ArchiveKeys
     from vitalkeep.archive.shelf import Shelf
-    from vitalkeep.archive.sources import existing_store
+    from vitalkeep.archive.sources import make_other
     from vitalkeep.archive.verify import Scope, Verification
     from vitalkeep.hub.store import StoreError
 
@@ -83,7 +88,7 @@ def verify(
             parts = open_parts(stack, config_path, vault_dir, database, data_dir)
             other = None
             if against is not None:
-                other = existing_store(against)
+                other = make_other(against, parts.config)
                 stack.callback(other.close)
             scope = Scope(
                 0 if since is None else since,

@@ -55,3 +55,11 @@ def payloads(
         found.append(head + prefix[span.offset : span.end] + span.tag)
         at = span.end
     return found if at >= len(prefix) else None
+
+
+def place_of(gateway: bytes, cls: int, payload: bytes) -> Place | None:
+    """Return which sector a run says to be of; its tag is for whoever has the key."""
+    if len(payload) < _HEAD.size:
+        return None
+    _, log, sector, _ = _HEAD.unpack_from(payload)
+    return Place(gateway, log, cls, sector)

@@ -10,7 +10,7 @@ from tests.support.epochs import lose_slots
 from tests.support.hub import WritePath, converse, place
 from vitalkeep.archive.manifest import FULL
 from vitalkeep.archive.shelf import Shelf
-from vitalkeep.archive.verify import Scope, Verification
+from vitalkeep.archive.verify import OtherStore, Scope, Verification
 from vitalkeep.commands.verify import verify
 from vitalkeep.hub.store import Store, tables
 
@@ -29,7 +29,8 @@ def bench(bench):
 
 def check(bench, other=None, **scope):
     shelf = Shelf(bench.store, bench.keys, bench.bucket)
-    return Verification(bench.store, bench.keys, shelf, Scope(**scope), other).run()
+    site = other and OtherStore(other)
+    return Verification(bench.store, bench.keys, shelf, Scope(**scope), site).run()
 
 
 def change(store, table, where, **values):

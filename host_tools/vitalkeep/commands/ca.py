@@ -22,7 +22,7 @@ ca_option = click.option(
     "--ca", "folder", type=_FOLDER, help="Folder of the authority; default: ca in the data folder."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Say it as one JSON object.")
-_passphrase_option = click.option(
+passphrase_option = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, dir_okay=False),
     help=f"Its first line opens the key, or its token; else {_SECRET} or {_PIN}, else a prompt.",
@@ -33,7 +33,7 @@ _out_option = click.option(
 
 
 def _signing(command: Callable[..., None]) -> Callable[..., None]:
-    return ca_option(_passphrase_option(json_option(command)))
+    return ca_option(passphrase_option(json_option(command)))
 
 
 def ca_folder(folder: Path | None) -> Path:
@@ -186,7 +186,7 @@ def renew(
         return
     if chosen and out is None:
         raise ToolError("--out is missing", "Name a folder for the new certificates and keys.")
-    signer = _unlock(authority, passphrase_file)
+    signer = unlock(authority, passphrase_file)
     if whole:
         authority.renew_authority(signer, when)
     made = []
@@ -215,7 +215,8 @@ def revoke(
 ) -> None:
     """Revoke a holder's certificates, all of them unless you say which.
 
-    NAME is that of `vitalkeep ca list`. Brokers hear of it by `vitalkeep site config`.
+    NAME is that of `vitalkeep ca list`. Brokers hear of it by `vitalkeep site config`. To shut a
+    gateway out for good: vitalkeep revoke.
     """
     authority = _authority(folder)
     found = [issued for issued in authority.issued() if issued.name == name]
@@ -228,7 +229,7 @@ def revoke(
         raise ToolError(
             f"{name}: no such certificate that is not revoked", "See vitalkeep ca list --all."
         )
-    authority.revoke(_unlock(authority, passphrase_file), found, now())
+    authority.revoke(unlock(authority, passphrase_file), found, now())
     if as_json:
         click.echo(json.dumps({"revoked": [issued.serial for issued in found]}))
         return
@@ -248,7 +249,7 @@ def _authority(folder: Path | None) -> Any:
 
 def _open(folder: Path | None, passphrase_file: Path | None) -> tuple[Any, Any]:
     authority = _authority(folder)
-    return authority, _unlock(authority, passphrase_file)
+    return authority, unlock(authority, passphrase_file)
 
 
 def _secret(file: Path | None, token: Any, new: bool = False) -> bytes:
@@ -260,7 +261,8 @@ def _secret(file: Path | None, token: Any, new: bool = False) -> bytes:
     return read_secret("passphrase of the authority", _SECRET, file, new)
 
 
-def _unlock(authority: Any, file: Path | None) -> Any:
+def unlock(authority: Any, file: Path | None) -> Any:
+    """Return the authority's key; its secret is in a file, the environment, or asked for."""
     return authority.unlock(_secret(file, authority.token))
 
 

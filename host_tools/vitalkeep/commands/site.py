@@ -34,6 +34,11 @@ def site() -> None:
 )
 @click.option("--path", default="", help="Of the folder on the broker's machine; default: --out.")
 @click.option("--vault", type=_FOLDER, help="Folder of the site's vault.")
+@click.option(
+    "--apply",
+    metavar="COMMAND",
+    help="Has the broker read the folder, now and whenever a gateway is provisioned or revoked.",
+)
 @ca_option
 @json_option
 def config(
@@ -43,6 +48,7 @@ def config(
     nodes: tuple[str, ...],
     path: str,
     vault: Path | None,
+    apply: str | None,
     folder: Path | None,
     as_json: bool,
 ) -> None:
@@ -51,33 +57,37 @@ def config(
     Each gateway of the vault may publish and read its own topics, by the name in its certificate,
     and nobody else gets in. Run it again after every change of gateways or certificates. With
     --cluster each server's files are in a folder of its name.
+
+    The folder is noted with the authority. COMMAND may be `systemctl reload mosquitto`, or a
+    program of yours that carries the folder to another machine.
     """
     from vitalkeep.keys.ca import Authority
     from vitalkeep.keys.vault import Vault
-    from vitalkeep.site.config import write_cluster, write_config
+    from vitalkeep.site.known import Known, remember
 
     authority = Authority.open(ca_folder(folder))
     vault_ = Vault.open(vault or data_home() / "vault")
-    gateways = [g.id.hex() for g in vault_.gateways()]
     where = parse_listen("--listen", listen)
-    if not nodes:
-        change = write_config(broker, authority, gateways, out, where, now(), path)
-        if as_json:
-            click.echo(json.dumps(_as_dict(change)))
-        else:
-            _say_files(out, change)
-            _say_users(change)
-        return
-    if broker != "nats":
+    if nodes and broker != "nats":
         raise ToolError(f"--cluster: {broker} has none", "Write --broker nats.")
-    cluster = [_node(text, where) for text in nodes]
-    changes = write_cluster(vault_.site_name, authority, gateways, out, cluster, now(), path)
+    cluster = tuple(_node(text, where) for text in nodes)
+    known = Known(
+        out.resolve(), broker, where, vault_.folder.resolve(), vault_.site_name, path, cluster
+    )
+    changes = known.write(authority, vault_.admitted(), now())
+    known = remember(authority, known, apply)
+    changed = {state for change in changes.values() for state in change.files.values()} != {"same"}
+    if known.apply and changed:
+        known.have_it_read()
+        for change in changes.values():
+            change.advice = ""
     if as_json:
-        click.echo(json.dumps({name: _as_dict(change) for name, change in changes.items()}))
+        said = {name: _as_dict(change) for name, change in changes.items()}
+        click.echo(json.dumps(said if nodes else said[""]))
         return
     for name, change in changes.items():
         _say_files(out / name, change)
-    _say_users(change)
+    _say_users(next(iter(changes.values())))
 
 
 def _node(text: str, listen: tuple[str, int]) -> Any:

@@ -116,6 +116,7 @@ def _say(found: Any, as_json: bool) -> None:
             "gateway": gateway.id.hex(),
             "bed": gateway.bed,
             "logs": [log.hex() for log in gateway.logs],
+            "revoked": gateway.revoked or None,
         }
         for gateway in found.gateways()
     ]
@@ -130,4 +131,5 @@ def _say(found: Any, as_json: bool) -> None:
         f"lock   {kind or 'none: whoever reads the file has the keys (vitalkeep vault lock)'}"
     )
     for row in rows:
-        click.echo(f"  {row['gateway']}  {row['bed']:16} {len(row['logs'])} logs")
+        revoked = f", revoked {row['revoked'][:10]}" if row["revoked"] else ""
+        click.echo(f"  {row['gateway']}  {row['bed']:16} {len(row['logs'])} logs{revoked}")

@@ -146,6 +146,10 @@ class Vault:
         """Return all gateways in the order they were added, revoked ones as well."""
         return list(self._gateways.values())
 
+    def admitted(self) -> list[str]:
+        """Return the ids, in hex, of the gateways that are not revoked."""
+        return [known.id.hex() for known in self._gateways.values() if not known.revoked]
+
     def revoke(self, gateway_id: bytes, now: datetime) -> Gateway:
         """Have nothing new taken from a gateway, for ever; raises ToolError for an unknown one."""
         known = self._gateways.get(gateway_id)

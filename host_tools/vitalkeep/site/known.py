@@ -94,7 +94,7 @@ class Known:
             raise ToolError(f"{shown}: not done after {_APPLY_S} s", "Run it by hand.") from None
         if done.returncode:
             words = (done.stderr + done.stdout).strip().splitlines()[-1:] or ["no word"]
-            raise ToolError(f"{shown}: {done.returncode}, {words[0]}", "Run it by hand.")
+            raise ToolError(f"{shown}: exit code {done.returncode}, {words[0]}", "Run it by hand.")
 
     def listeners(self) -> list[Listener]:
         """Return where its servers are reached; raises ToolError."""

@@ -48,7 +48,7 @@ class _Sender(Sender):
     """The firmware's sender, and what becomes of each run."""
 
     def __init__(self, gateway: Gateway, window_bytes: int) -> None:
-        super().__init__(gateway.log, window_bytes, lambda cls, number: None)
+        super().__init__(gateway.log, window_bytes, lambda *_: None)
         self._gateway = gateway
 
     def _landed(self, flight: Flight, now_ms: float) -> None:

@@ -63,10 +63,8 @@ class ScheduleC(ClassSchedule):
 
 
 @dataclass(frozen=True)
-class ArchiveSettings:
-    """The archive: a third site in object storage, and how data move there. Without an address
-    decoded rows are compressed with age and nothing leaves the database.
-    """
+class StorageSettings:
+    """Where objects are put, and as whom."""
 
     address: str | None = setting(
         None, "s3://bucket/prefix, file:///folder, or any other fsspec address.",
@@ -82,6 +80,27 @@ class ArchiveSettings:
     secret: Secret | None = setting(
         None, "Secret access key.", example="file:/etc/vitalkeep/archive.secret"
     )
+
+    def __post_init__(self) -> None:
+        if (self.key is None) != (self.secret is None):
+            raise ValueError("key and secret belong together: want both or none")
+
+    def options(self) -> dict[str, object]:
+        """Return what fsspec needs beside the address; reads the secrets."""
+        found: dict[str, object] = {}
+        if self.endpoint is not None:
+            found["endpoint_url"] = self.endpoint
+        if self.key is not None and self.secret is not None:
+            found |= {"key": self.key.read(), "secret": self.secret.read()}
+        return found
+
+
+@dataclass(frozen=True)
+class ArchiveSettings(StorageSettings):
+    """The archive: a third site in object storage, and how data move there. Without an address
+    decoded rows are compressed with age and nothing leaves the database.
+    """
+
     lock_days: int = setting(
         35, "Objects are locked for so long where the bucket has S3 Object Lock; 0 for never.",
         low=0, unit="days",
@@ -93,19 +112,6 @@ class ArchiveSettings:
     b: ScheduleB = setting(ScheduleB(), "Class B.")
     c: ScheduleC = setting(ScheduleC(), "Class C.")
 
-    def __post_init__(self) -> None:
-        if (self.key is None) != (self.secret is None):
-            raise ValueError("key and secret belong together: want both or none")
-
     def schedule(self, cls: int) -> ClassSchedule:
         """Return the schedule of a class, 0 to 2."""
         return (self.a, self.b, self.c)[cls]
-
-    def options(self) -> dict[str, object]:
-        """Return what fsspec needs beside the address; reads the secrets."""
-        found: dict[str, object] = {}
-        if self.endpoint is not None:
-            found["endpoint_url"] = self.endpoint
-        if self.key is not None and self.secret is not None:
-            found |= {"key": self.key.read(), "secret": self.secret.read()}
-        return found

@@ -72,6 +72,12 @@ class Shelf:
             after = last._replace(sector=last.sector + 1)
         return rows[:count]
 
+    def rows_anywhere(self, place: Place) -> list[Row]:
+        """Return the observations of a sector, hot, warm or cold; raises ShelfError."""
+        found = self._store.bytes_of([place])[place]
+        cold = found is not None and found.cold is not None
+        return self.rows_of(place) if cold else self._store.rows_of(place)
+
     def rows_of(self, place: Place) -> list[Row]:
         """Return the observations in a sector's own bytes, as ingest once stored them."""
         found = self.sector(place)

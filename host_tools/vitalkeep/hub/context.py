@@ -47,6 +47,7 @@ class Context:
     verdict whether the site is cut off
     stop    ends the hub when it is set; fault: the error with which it then ends
     shown   what /api/health says of a part, by the part's name
+    duties  what it says of each duty, by the duty's name
     """
 
     vault: Vault
@@ -64,6 +65,7 @@ class Context:
     started: float = field(default_factory=monotonic)
     certificates: Watch = field(default_factory=Watch)
     shown: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    duties: dict[str, Callable[[], Any]] = field(default_factory=dict)
     reader: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="reader")
     )

@@ -13,5 +13,6 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("cluster", "vitalkeep.hub.worker", "ClusterSettings"),
     ("duties", "vitalkeep.hub.duties", "DutySettings"),
     ("archive", "vitalkeep.archive.settings", "ArchiveSettings"),
+    ("exports", "vitalkeep.hub.exports.settings", "ExportSettings"),
     ("exchange", "vitalkeep.hub.exchange.settings", "ExchangeSettings"),
 )

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.config.chosen import witness_url
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.duties import DutyDesk, DutySettings
-from vitalkeep.hub.store import Store, StoreError, utc_now_ms
+from vitalkeep.hub.jobs.holding import hold, show, together, witnessed_desk
+from vitalkeep.hub.store import StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import LostTermError
 from vitalkeep.hub.targets import Target, TargetError, make_target
 from vitalkeep.hub.ward import PRIORITIES
@@ -33,21 +33,30 @@ _PURGE_S = 3600.0
 
 async def run(hub: Context) -> None:
     settings = hub.config[DutySettings]
-    jobs = [_purge(hub)]
-    if settings.alarms is not None:
-        try:
-            jobs += _duty(hub, settings, settings.alarms)
-        except ToolError as error:
-            log.error("alarms: %s", error.message)
-            text = f"Alarms are told to nobody from here: {error.message}"
-            hub.ward.say(utc_now_ms(), None, "bad", text)
-    # One of them that fails ends the others: the supervisor starts all again.
-    tasks = [asyncio.ensure_future(job) for job in jobs]
+    if settings.alarms is None:
+        await _purge(hub)
+        return
     try:
-        await asyncio.gather(*tasks)
+        token = settings.token.read() if settings.token else None
+        target = make_target(settings.alarms, token)
+        desk = witnessed_desk(hub, _DUTY)
+    except ToolError as error:
+        log.error("alarms: %s", error.message)
+        text = f"Alarms are told to nobody from here: {error.message}"
+        hub.ward.say(utc_now_ms(), None, "bad", text)
+        await _purge(hub)
+        return
+    teller = _Teller(hub, desk, target)
+    show(hub, _DUTY, lambda: desk.shown() | teller.shown())
+
+    def fit() -> bool:
+        return not hub.verdict.cut and not teller.is_failing()
+
+    try:
+        holding = hold(hub, desk, ("Alarms", "told"), fit, teller.begin)
+        await together(_purge(hub), holding, teller.run())
     finally:
-        for task in tasks:
-            task.cancel()
+        await target.close()
 
 
 async def _purge(hub: Context) -> None:
@@ -56,55 +65,17 @@ async def _purge(hub: Context) -> None:
         await _ask(partial(hub.store.forget_notices, _KEPT_MS))
 
 
-def _duty(hub: Context, settings: DutySettings, address: str) -> list[Any]:
-    url = witness_url(hub.config)
-    book = hub.store if url is None else Store(url)
-    name = f"{hub.vault.site_name}-{hub.vault.site_id[:4].hex()}"
-    if hub.worker is not None:
-        name += f"/{hub.worker.name}"
-    desk = DutyDesk(_DUTY, name, book, settings)
-    token = settings.token.read() if settings.token else None
-    teller = _Teller(hub, desk, make_target(address, token), own_book=url is None)
-    hub.shown["duties"] = lambda: {_DUTY: desk.shown() | teller.shown()}
-    return [_hold(hub, desk, teller), teller.run()]
-
-
-async def _hold(hub: Context, desk: DutyDesk, teller: _Teller) -> None:
-    """Have the duty or stand by, and say what becomes of it."""
-    try:
-        while True:
-            before = desk.holder
-            news = await desk.beat(not hub.verdict.cut and not teller.is_failing())
-            if news == "taken":
-                teller.begin()
-                text = f"Alarms are told from here now, in term {desk.term}"
-                hub.ward.say(utc_now_ms(), None, "info", text)
-            elif news == "given":
-                hub.ward.say(utc_now_ms(), None, "warn", "Alarms are left to another hub to tell")
-            elif news == "lost":
-                text = f"Alarms are no longer told from here: {desk.why or 'another hub does it'}"
-                hub.ward.say(utc_now_ms(), None, "warn", text)
-            elif desk.holder != before and desk.holder not in (None, desk.name):
-                hub.ward.say(utc_now_ms(), None, "info", f"Alarms are told by {desk.holder} now")
-            await asyncio.sleep(desk.pause_s)
-    finally:
-        await desk.leave()
-        await teller.close()
-        if desk.book is not hub.store:
-            desk.book.close()
-
-
 class _Teller:
     """Takes notices from the store to the target while the duty is here."""
 
-    def __init__(self, hub: Context, desk: DutyDesk, target: Target, own_book: bool) -> None:
+    def __init__(self, hub: Context, desk: DutyDesk, target: Target) -> None:
         self.told = 0
         self.waiting = 0
         self.error = ""
         self._hub = hub
         self._desk = desk
         self._target = target
-        self._held = (desk.duty, desk.name) if own_book else None
+        self._held = (desk.duty, desk.name) if desk.book is hub.store else None
         self._failing_since_s: float | None = None
         self._pardon_s = 0.0
 
@@ -190,9 +161,6 @@ class _Teller:
 
     def shown(self) -> dict[str, Any]:
         return {"told": self.told, "waiting": self.waiting, "error": self.error}
-
-    async def close(self) -> None:
-        await self._target.close()
 
 
 async def _ask(job: Callable[[], Any]) -> Any:

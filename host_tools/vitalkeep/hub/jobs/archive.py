@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import threading
-from collections.abc import Callable
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.archive import backup
@@ -19,61 +14,46 @@ from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.tiers import Tiers
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.context import Context
+from vitalkeep.hub.duties import DutyDesk
+from vitalkeep.hub.jobs.holding import apart, hold, own_desk, pause, show, together
 from vitalkeep.hub.store import StoreError, utc_now_ms
+from vitalkeep.hub.store.duties import LostTermError
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
+_DUTY = "archive"
 _LOOK_S = 20.0
 _TIERS_S = 3600.0
 
 
 async def run(hub: Context) -> None:
-    """Look every few seconds what is due; what fails is told once and tried again in time."""
-    desk = _Desk(hub)
-    hub.shown["archive"] = lambda: desk.shown
-    while True:
-        for tone, text in await _apart(desk.work):
-            hub.ward.say(utc_now_ms(), None, tone, text)
-        await asyncio.sleep(_LOOK_S)
+    """Look every few seconds what is due; what fails is told once and tried again in time.
 
-
-async def _apart(work: Callable[[], T]) -> T:
-    """Run what may take minutes on a thread that nobody waits for when the hub is stopped.
-
-    It then ends wherever it is, as in a power cut, and loses nothing by that.
+    One of the site's hubs does it. Its books are the site's own, so the site's database says who.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    duty = own_desk(hub, _DUTY)
+    desk = _Desk(hub, duty)
+    hub.shown["archive"] = lambda: desk.shown
+    show(hub, _DUTY, duty.shown)
+    holding = hold(hub, duty, ("Backups", "made"), lambda: not hub.verdict.cut)
+    await together(holding, _work(hub, duty, desk))
 
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast(T, result))
 
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is gone
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="archive", daemon=True).start()
-    return await done
+async def _work(hub: Context, duty: DutyDesk, desk: _Desk) -> None:
+    while True:
+        for tone, text in await apart(desk.work):
+            hub.ward.say(utc_now_ms(), None, tone, text)
+        await pause(duty, _LOOK_S)
 
 
 class _Desk:
     """What is done on the archive's thread."""
 
-    def __init__(self, hub: Context) -> None:
+    def __init__(self, hub: Context, duty: DutyDesk) -> None:
         self.shown: dict[str, Any] = {}
         self._hub = hub
+        self._duty = duty
+        self._term = 0
+        # Under the term in which the work began: a hub that slept meanwhile changes nothing.
+        self._store = hub.store
         self._settings = hub.config[ArchiveSettings]
         self._bucket: Bucket | None = None
         self._tiers: Tiers | None = None
@@ -85,13 +65,17 @@ class _Desk:
         told: list[tuple[str, str]] = []
         trouble = ""
         try:
-            self._open()
-            for cls, name in enumerate(CLASSES):
-                trouble = self._back_up(cls, name) or trouble
-            if monotonic() - self._tiers_at >= _TIERS_S:
-                self._move()
-                self._tiers_at = monotonic()
+            term = self._duty.term
+            if term is not None and self._duty.left_s():
+                self._open(term)
+                for cls, name in enumerate(CLASSES):
+                    trouble = self._back_up(cls, name) or trouble
+                if monotonic() - self._tiers_at >= _TIERS_S:
+                    self._move()
+                    self._tiers_at = monotonic()
             self.shown = self._show()
+        except LostTermError:
+            return told  # another hub goes on from what is in the books
         except BucketError as error:
             trouble = f"{error.code}: {error}"
         except StoreError as error:
@@ -105,13 +89,15 @@ class _Desk:
         self._trouble = trouble
         return told
 
-    def _open(self) -> None:
+    def _open(self, term: int) -> None:
         settings = self._settings
         if settings.address is not None and self._bucket is None:
             self._bucket = Bucket(settings.address, settings.options(), settings.lock_days)
-        if self._tiers is None:
+        if self._tiers is None or term != self._term:
+            self._term = term
+            self._store = self._hub.store.under(self._duty.duty, self._duty.name, term)
             self._tiers = Tiers(
-                self._hub.store, self._bucket, self._keys(), self._hub.vault.site_id, settings,
+                self._store, self._bucket, self._keys(), self._hub.vault.site_id, settings,
                 utc_now_ms,
             )  # fmt: skip
 
@@ -129,7 +115,7 @@ class _Desk:
         if kind is not None:
             # The vault is asked anew each time: somebody may have provisioned.
             site = self._hub.vault.site_id
-            made = Backups(self._hub.store, self._bucket, self._keys(), site, utc_now_ms)
+            made = Backups(self._store, self._bucket, self._keys(), site, utc_now_ms)
             last = made.run(cls, kind)
         if last is None or last["ok"]:
             return ""
@@ -143,6 +129,6 @@ class _Desk:
 
     def _show(self) -> dict[str, Any]:
         found: dict[str, Any] = {"address": self._settings.address}
-        if self._bucket is not None:
+        if self._settings.address is not None:
             found["backups"] = backup.summary(self._hub.store, utc_now_ms())
         return found | {"tiers": self._hub.store.tier_sizes()}

@@ -11,6 +11,7 @@ from vitalkeep.hub.store.commits import Commits, Late
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import Duties
 from vitalkeep.hub.store.exchange import Exchanges
+from vitalkeep.hub.store.exports import Exports
 from vitalkeep.hub.store.history import History
 from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
 from vitalkeep.hub.store.partitions import Partitions
@@ -42,6 +43,7 @@ class Store(
     Exchanges,
     Leases,
     Duties,
+    Exports,
     Alone,
     Archive,
 ):
@@ -58,7 +60,7 @@ class Store(
     Exchanges what goes to other sites, and what they proved
     Leases    which worker serves which gateway
     Duties    which hub does what is done once for all of them
-    Archive   what is in object storage
+    Exports   what others were given, as files
     Alone     that a file has one hub
     Archive   what is in object storage, and how the backups went
     """

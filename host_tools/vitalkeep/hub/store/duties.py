@@ -6,9 +6,12 @@ sites reach: a witness. `notices` is a site's own, filled by the commit that sto
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import (
@@ -107,8 +110,31 @@ def _content(row: Row) -> str:
     return json.dumps({name: value for name, value in row.items() if name not in POSITION})
 
 
+D = TypeVar("D", bound="Duties")
+
+
 class Duties(Database):
     """Each call is a transaction and raises StoreError."""
+
+    _fence: tuple[str, str, int] | None = None
+
+    def under(self: D, duty: str, name: str, term: int) -> D:
+        """Return this very database as the holder of a duty may write it.
+
+        Each of its transactions checks the term before it commits, and raises LostTermError, with
+        nothing changed, once the duty has another holder or a later term.
+        """
+        fenced = copy.copy(self)
+        fenced._fence = (duty, name, term)
+        return fenced
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """As in a Database; under a duty's term only, for what `under` returned."""
+        with super().writing() as connection:
+            yield connection
+            if self._fence is not None:
+                _check_term(connection, *self._fence)
 
     def attend(
         self, duty: str, name: str, rank: int, fit: bool, for_ms: int
@@ -221,9 +247,7 @@ class Duties(Database):
                 .values(term=term)
             )
             if held is not None:
-                query = sa.select(duties.c.term).where(*_held(*held, term))
-                if connection.scalar(query.with_for_update(read=True)) is None:
-                    raise LostTermError(held[0])
+                _check_term(connection, *held, term)
 
     def forget_notices(self, age_ms: int) -> None:
         """Delete notices older than that, told or not."""
@@ -236,6 +260,13 @@ class Duties(Database):
         """Return this database's clock."""
         with self.reading() as connection:
             return int(connection.scalar(sa.select(now_ms(self.kind))) or 0)
+
+
+def _check_term(connection: Connection, duty: str, name: str, term: int) -> None:
+    # Locked until the commit: nobody takes the duty between this look and that.
+    query = sa.select(duties.c.term).where(*_held(duty, name, term))
+    if connection.scalar(query.with_for_update(read=True)) is None:
+        raise LostTermError(duty)
 
 
 def _held(duty: str, name: str, term: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from tests.support.hub import LOG_ID, FakeGateway, converse
+from tests.support.hub import LOG_ID, FakeGateway, WritePath, converse
 from vitalkeep.archive.bucket import Bucket
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.shelf import Shelf
 from vitalkeep.hub.exports.settings import CSV, FHIR
 from vitalkeep.hub.exports.writer import Writer
+from vitalkeep.hub.store import Store
 from vitalkeep.hub.store.duties import LostTermError
 
 LONG_MS = 60_000
@@ -152,6 +153,42 @@ def test_a_holder_that_slept_changes_nothing_once_another_has_the_duty(
     assert list(bucket.names()) == []
     assert store.exports(1) == []
     assert len(run(new, vault)) == 1
+
+
+def test_another_site_goes_on_where_the_first_one_ended_and_waits_for_no_sector_it_lacks(
+    store, vault, path, bucket, gateway, tmp_path
+):
+    """The books are with a witness; the other site has a store of its own."""
+    gateway.observe(p1=97)
+    converse(path, gateway)
+    other, witness = (Store(f"sqlite:///{tmp_path / name}") for name in ("other.db", "witness.db"))
+    for one in (other, witness):
+        one.open()
+    there = WritePath(vault, other)
+    try:
+        books, term = take(witness, "one")
+        (first,) = run(writer(store, vault, bucket, books, term), vault)
+        gateway.observe(p1=95)
+        converse(path, gateway)
+        switch = Switch(10**6)
+        broken = writer(store, vault, Cut(bucket, switch), books, term)
+        switch.at = switch.steps  # at the first look into the bucket: planned and not written
+        with pytest.raises(PowerCut):
+            broken.step(vault.gateways())
+        witness.give("exports", "one", term)
+        books, term = take(witness, "two")
+        successor = writer(other, vault, bucket, books, term)
+        assert run(successor, vault) == [], "it has nothing, and the plan is struck"
+        gateway.connect()
+        converse(there, gateway)
+        (second,) = run(successor, vault)
+        assert (second.number, second.term) == (first.number + 1, term)
+        found = ids(bucket)
+        assert len(found) == len(set(found)) == values(other, gateway)
+    finally:
+        there.intake.close()
+        other.close()
+        witness.close()
 
 
 def test_values_wait_for_their_gateways_clock_but_not_for_ever(store, vault, path, bucket):

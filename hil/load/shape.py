@@ -98,7 +98,7 @@ def phase_ms(number: int) -> int:
 
 
 def says(line: Line, number: int, second: int) -> bool:
-    """Return whether a device of gateway `number` is due: pumps of a ward are not in step either."""
+    """Return whether a device of gateway `number` is due: pumps are not in step either."""
     return (second + number) % line.period_s == 0
 
 

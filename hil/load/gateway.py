@@ -219,6 +219,8 @@ class Gateway:
         self._beat_ms = now_ms + self._heartbeat_ms
         if self._ids.full():
             return  # the broker acknowledges nothing just now
+        ask = not self.up or not sender.ready or sender.asked != 0
+        ask = ask and sender.asks(now_ms, self._heartbeat_ms, os.urandom(1)[0])
         heads, backlog = {}, {}
         for cls, name in enumerate(layout.CLASSES):
             heads[name] = (0, *log.newest(cls))
@@ -231,7 +233,7 @@ class Gateway:
             "mono": int(log.now_ms),
             "utc": 0,
             "clock": 0,
-            "ask": not self.up or not sender.ready,
+            "ask": ask,
             "heads": heads,
             "pool": (256, 128),
             "backlog": backlog,

@@ -17,6 +17,7 @@ _FLIGHTS_MAX = const(32)
 _LIVE_SHARE = const(2)  # the backlog leaves half of the window to live commits, or more
 _CHUNK = const(512)
 _HOLES_MAX = const(8)
+_PATIENCE_MAX = const(4)  # doublings of the time that a site has to say what it has
 
 
 class Flight:
@@ -60,6 +61,8 @@ class Sender:
     def restart(self):
         """Forget a session: nothing is known until the site says what it has."""
         self.ready = False
+        self.asked = 0  # times in a row without an answer
+        self._ask_ms = 0
         self.flights = []
         self.in_flight = 0
         self._old_in_flight = 0
@@ -112,19 +115,32 @@ class Sender:
 
     def receipt(self, receipt, now_ms):
         """Take an authenticated receipt of this session."""
-        if receipt.have:
+        anew = receipt.have and self._is_wanted(receipt)
+        if anew:
             self._start_over(receipt)
         elif not self.ready or receipt.epoch != self.epoch:
             return
-        elif receipt.maps:
+        elif receipt.maps and not receipt.have:
             self._copied, self._copies = receipt.maps, receipt.copies
         for cls, number, length, digest in receipt.entries:
             if cls >= len(CLASSES) or length > SECTOR_SIZE:
                 self.mismatches += 1
             elif self._agrees(cls, number, length, digest):
-                self._stored(cls, number, length, receipt, now_ms)
+                self._stored(cls, number, length, receipt.copies, now_ms)
+                if anew:
+                    self._go_on(cls, number, length)
         for cls in range(len(CLASSES)):
             self._advance(cls)
+
+    def _is_wanted(self, receipt):
+        """Say whether sending starts over from what a site says it has.
+
+        A second answer to one question, or one that is replayed, knows nothing of what was sent
+        since. What answers no heartbeat comes from a hub that has just begun to serve us.
+        """
+        if not self.ready or self.asked or receipt.epoch != self.epoch:
+            return True
+        return receipt.echo_ms == 0
 
     def _start_over(self, receipt):
         self.restart()
@@ -145,14 +161,16 @@ class Sender:
         for cls in range(len(CLASSES)):
             self._live[cls] = (self._journal.newest(cls)[0], 0)
 
-    def _stored(self, cls, number, length, receipt, now_ms):
-        if length == SECTOR_SIZE or self._is_whole_orphan(cls, number, length):
-            self._now_whole(cls, number, receipt.copies)
-        elif receipt.have:
+    def _go_on(self, cls, number, length):
+        if not self.has(cls, number):
             if number == self._live[cls][0]:
                 self._live[cls] = (number, length)
             else:
                 self._parts[(cls, number)] = length
+
+    def _stored(self, cls, number, length, copies, now_ms):
+        if length == SECTOR_SIZE or self._is_whole_orphan(cls, number, length):
+            self._now_whole(cls, number, copies)
         kept = []
         for flight in self.flights:
             if flight.cls == cls and flight.number == number and flight.end <= length:
@@ -211,7 +229,7 @@ class Sender:
     def next_run(self):
         """Return (cls, sector number, offset, count) of the run to send next, or None."""
         room = self._window_bytes - self.in_flight
-        if not self.ready or room < RUN_BYTES_MAX or len(self.flights) >= _FLIGHTS_MAX:
+        if not self.ready or self.asked or room < RUN_BYTES_MAX or len(self.flights) >= _FLIGHTS_MAX:
             return None
         for cls in range(len(CLASSES)):
             run = self._next_live(cls) if self.gets(cls) else None
@@ -290,6 +308,22 @@ class Sender:
             self._live[cls] = (number, end)
         self.flights.append(Flight(cls, number, end, count, now_ms, old))
         self.in_flight += count
+
+    def asks(self, now_ms, wait_ms, draw):
+        """Say whether the heartbeat that goes out now asks what the site has.
+
+        If so, nothing is sent until it answers: it is behind, or has lost what is on its way.
+        Its answer speaks of all that was sent before, so nothing goes twice.
+
+        wait_ms  what it has for its first answer; then twice as long for each, 16 times at most
+        draw     0 to 255, random: a ward's gateways must not ask in step
+        """
+        if self.asked and now_ms < self._ask_ms:
+            return False
+        wait_ms <<= min(self.asked, _PATIENCE_MAX)
+        self._ask_ms = now_ms + wait_ms - (wait_ms * draw >> 10)
+        self.asked += 1
+        return True
 
     def overdue_ms(self, now_ms):
         """Return how long the oldest run has waited for its receipt, 0 when none waits."""

@@ -247,9 +247,12 @@ class Forwarder:
     async def _send_status(self, session, now_ms):
         # A site that is reachable and does not receipt counts as down; it is asked again what it
         # has, and sending starts over from its answer.
-        ask = not self.up or not self.sender.ready
+        sender = self.sender
+        ask = not self.up or not sender.ready or sender.asked != 0
+        if ask:
+            ask = sender.asks(now_ms, self._config.heartbeat_ms, os.urandom(1)[0])
         self._status_ms = now_ms
-        fields = self._gateway.report.fields(self.sender, self._nonce, ask, now_ms)
+        fields = self._gateway.report.fields(sender, self._nonce, ask, now_ms)
         payload = wire.pack_status(self._identity.uplink_key, self._identity.gateway, fields)
         topic = wire.topic(self._identity.gateway, "health")
         await session.write(mqtt.publish(topic, payload, 1, await session.next_id()))

@@ -253,13 +253,18 @@ class Intake:
                 if self.serves(found.gateway):
                     heard.append(found)
             elif isinstance(found, Heartbeat):
-                if not self._sessions.setdefault(found.gateway, Session()).hear(found):
+                session = self._sessions.setdefault(found.gateway, Session())
+                known = session.beat is not None and session.beat.nonce == found.nonce
+                if not session.hear(found):
                     self.ingest.counters["heartbeat_late"] += 1
                     continue
                 self._ward.hear(found, now_ms)
                 self.ingest.radio.hear(found)
                 if not self.serves(found.gateway):
                     continue  # its worker answers
+                if not known and not found.ask:
+                    # It talked to a hub that is gone, with what was on its way there.
+                    found = replace(found, ask=True, mono_ms=0)
                 asked = beats.get(found.gateway)
                 if asked is None or found.ask or not asked.ask or found.nonce != asked.nonce:
                     beats[found.gateway] = found

@@ -31,10 +31,15 @@ class TestSender(unittest.TestCase):
             self.journal.idle()
 
     def ask(self):
+        self.give(self.answer())
+
+    def answer(self, echo_ms=0):
         heads = {}
         for cls in range(len(CLASSES)):
             heads[cls] = (self.journal.pool.oldest(cls), self.journal.newest(cls)[0])
-        self.give(self.site.have(NONCE, heads))
+        receipt = self.site.have(NONCE, heads)
+        receipt.echo_ms = echo_ms
+        return receipt
 
     def give(self, receipt):
         self.sender.receipt(self.site.through_the_wire(receipt), self.clock.now_ms)
@@ -138,6 +143,56 @@ class TestSender(unittest.TestCase):
         self.ask()
         self.deliver_all()
         self.assert_copied()
+
+    def test_nothing_is_sent_while_the_site_is_asked(self):
+        self.append(300)
+        self.ask()
+        first, payload = self.next_payload()
+        lost, _ = self.next_payload()
+        self.assertTrue(self.sender.asks(self.clock.now_ms, 2000, 0))
+        self.assertIsNone(self.sender.next_run())
+        # A site that is behind receipts what came before the question, and then answers it.
+        position = self.site.take(payload, first[0])
+        self.give(self.site.receipt(NONCE, [position]))
+        self.assertIsNone(self.sender.next_run())
+        self.give(self.answer(self.clock.now_ms))
+        sent = self.deliver_all()
+        self.assertNotIn(first, sent)
+        self.assertIn(lost, sent)
+        self.assert_copied()
+
+    def test_second_answer_to_a_question_sends_nothing_twice(self):
+        self.append(300)
+        self.ask()
+        self.sender.asks(self.clock.now_ms, 2000, 0)
+        late = self.answer(self.clock.now_ms)
+        self.give(late)
+        runs = [self.next_payload()[0] for _ in range(3)]
+        self.give(late)
+        self.assertEqual(len(self.sender.flights), 3)
+        self.assertNotIn(self.sender.next_run(), runs)
+
+    def test_hub_that_has_just_begun_is_believed_unasked(self):
+        self.append(300)
+        self.ask()
+        run, _ = self.next_payload()
+        self.give(self.answer(echo_ms=0))
+        self.assertEqual(self.sender.flights, [])
+        self.assertEqual(self.sender.next_run(), run)
+
+    def test_site_that_does_not_answer_is_asked_ever_less_often(self):
+        self.append(1)
+        asked = [s for s in range(0, 200, 2) if self.sender.asks(1000 * s, 2000, 0)]
+        gaps = [b - a for a, b in zip(asked, asked[1:])]
+        self.assertEqual(gaps[:6], [2, 4, 8, 16, 32, 32])
+        self.ask()
+        self.assertEqual(self.sender.asked, 0)
+        self.assertTrue(self.sender.asks(0, 2000, 0))
+        # Never more than a quarter earlier, whatever is drawn.
+        self.assertFalse(self.sender.asks(1500, 2000, 255))
+        self.assertTrue(self.sender.asks(2000, 2000, 255))
+        self.assertFalse(self.sender.asks(5000, 2000, 255))
+        self.assertTrue(self.sender.asks(5010, 2000, 255))
 
     def test_new_session_goes_on_where_the_site_is(self):
         self.append(200)

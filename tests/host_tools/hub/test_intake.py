@@ -80,7 +80,21 @@ def test_no_nonce_no_receipt(path, gateway):
     ]
 
 
+def test_session_with_a_hub_that_is_gone_is_told_what_is_here_unasked(path, gateway):
+    gateway.observe()
+    path.send(*gateway.sector_runs(0, 0))
+    gateway.clock.now_ms = 4321
+    receipt = gateway.take(path.send(gateway.heartbeat())[0])
+    assert receipt.have
+    assert receipt.echo_ms == 0
+    assert [found[:3] for found in receipt.entries if found[0] == 0] == [
+        (0, 0, gateway.journal.newest(0)[1])
+    ]
+    assert not gateway.take(path.send(gateway.heartbeat())[0]).have
+
+
 def test_every_heartbeat_is_answered_with_the_time(path, gateway):
+    path.send(gateway.heartbeat(ask=True))
     gateway.clock.now_ms = 4321
     receipt = gateway.take(path.send(gateway.heartbeat())[0])
     assert receipt.echo_ms == 4321

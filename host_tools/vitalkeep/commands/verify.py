@@ -24,7 +24,8 @@ _SHOWN = 20
 _CANNOT = 3  # exit code: it could not be looked at
 
 
-def _time(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+def time_of(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """Return an option's time in UTC milliseconds."""
     if value is None:
         return None
     try:
@@ -39,8 +40,8 @@ def _time(context: click.Context, option: click.Parameter, value: str | None) ->
 @click.command()
 @vault_option
 @database_option
-@click.option("--since", callback=_time, metavar="TIME", help="UTC, as 2026-11-25T14:00Z.")
-@click.option("--until", callback=_time, metavar="TIME", help="UTC.")
+@click.option("--since", callback=time_of, metavar="TIME", help="UTC, as 2026-11-25T14:00Z.")
+@click.option("--until", callback=time_of, metavar="TIME", help="UTC.")
 @click.option("--bed", "beds", multiple=True, metavar="BED", help="Bed or gateway id; again for"
               " more.")  # fmt: skip
 @click.option("--class", "names", multiple=True, type=click.Choice(list(CLASSES)), help="Only it.")

@@ -12,6 +12,7 @@ from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import Duties
 from vitalkeep.hub.store.exchange import Exchanges
 from vitalkeep.hub.store.exports import Exports
+from vitalkeep.hub.store.foreign import Foreign
 from vitalkeep.hub.store.history import History
 from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
 from vitalkeep.hub.store.partitions import Partitions
@@ -46,6 +47,7 @@ class Store(
     Exports,
     Alone,
     Archive,
+    Foreign,
 ):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
@@ -63,4 +65,5 @@ class Store(
     Exports   what others were given, as files
     Alone     that a file has one hub
     Archive   what is in object storage, and how the backups went
+    Foreign   what other systems recorded
     """

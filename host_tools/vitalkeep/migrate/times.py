@@ -1,0 +1,108 @@
+"""Times as other systems write them, to UTC. Pure.
+
+What a local time means is never guessed: one that was there twice, or never, is refused unless the
+mapping says which it is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import zoneinfo
+from decimal import Decimal
+
+from vitalkeep.migrate.readings import TIME, TIME_NEVER, TIME_RANGE, TIME_TWICE, Refused
+
+ISO, UNIX, UNIX_MS, HL7 = "iso", "unix", "unix_ms", "hl7"
+REFUSE, FIRST, SECOND = "refuse", "first", "second"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_MS = dt.timedelta(milliseconds=1)
+_COUNT = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
+_FRACTION = re.compile(r"(:\d\d)[.,](\d+)", re.ASCII)
+_HL7 = re.compile(
+    r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)([+-]\d{4})?", re.ASCII
+)
+
+
+def find_zone(name: str) -> dt.tzinfo:
+    """Return an IANA time zone; raises ValueError for a name that this machine does not know."""
+    if name == "UTC":
+        return dt.timezone.utc
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):
+        raise ValueError(
+            f"{name!r}: no such time zone here; want one as Europe/Berlin, and the system's tzdata"
+        ) from None
+
+
+class Times:
+    """Reads times of one form.
+
+    form   ISO, UNIX, UNIX_MS, HL7, or directives of strptime
+    zone   what a time without an offset means
+    twice  what one means that was there twice: REFUSE, FIRST or SECOND
+    until_ms  no time is later than this, in UTC
+    """
+
+    def __init__(self, form: str, zone: str, twice: str, until_ms: int) -> None:
+        self._form = form
+        self._zone = find_zone(zone)
+        self._twice = twice
+        self._until_ms = until_ms
+
+    def parse(self, text: str) -> int:
+        """Return UTC in milliseconds, rounded down; raises Refused."""
+        text = text.strip()
+        if self._form in (UNIX, UNIX_MS):
+            if not _COUNT.fullmatch(text):
+                raise Refused(TIME, f"{text[:40]!r}: want a number since 1970")
+            found = int(Decimal(text) * (1000 if self._form == UNIX else 1))
+        else:
+            try:
+                found = (self._utc(self._read(text), text) - _EPOCH) // _MS
+            except (ValueError, OverflowError):
+                raise Refused(TIME, f"{text[:40]!r}: want a time as {self._form}") from None
+        if not 0 <= found <= self._until_ms:
+            raise Refused(TIME_RANGE, f"{text[:40]!r}: want from 1970 until tomorrow")
+        return found
+
+    def _read(self, text: str) -> dt.datetime:
+        if self._form == ISO:
+            # Python 3.10 takes 3 or 6 digits of a second alone, and no Z.
+            text = text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text
+            text = _FRACTION.sub(lambda m: f"{m[1]}.{m[2][:6]:0<6}", text)
+            return dt.datetime.fromisoformat(text)
+        if self._form == HL7:
+            return _read_hl7(text)
+        return dt.datetime.strptime(text, self._form)
+
+    def _utc(self, local: dt.datetime, text: str) -> dt.datetime:
+        if local.tzinfo is not None:
+            return local.astimezone(dt.timezone.utc)
+        first = local.replace(tzinfo=self._zone, fold=0)
+        second = local.replace(tzinfo=self._zone, fold=1)
+        before, after = first.utcoffset(), second.utcoffset()
+        assert before is not None
+        assert after is not None
+        if before < after:
+            raise Refused(TIME_NEVER, f"{text[:40]!r}: clocks went forward over it")
+        if before > after and self._twice == REFUSE:
+            raise Refused(TIME_TWICE, f"{text[:40]!r}: it was there twice, set twice in [time]")
+        chosen = second if self._twice == SECOND else first
+        return chosen.astimezone(dt.timezone.utc)
+
+
+def _read_hl7(text: str) -> dt.datetime:
+    found = _HL7.fullmatch(text)
+    if not found:
+        raise ValueError(text)
+    year, month, day, hour, minute, second, fraction, offset = found.groups()
+    days = (int(year), int(month), int(day))
+    fraction_us = int((fraction or "0").ljust(6, "0"))
+    made = dt.datetime(*days, int(hour), int(minute), int(second or 0), fraction_us)
+    if offset:
+        sign = -1 if offset[0] == "-" else 1
+        ahead = dt.timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
+        made = made.replace(tzinfo=dt.timezone(sign * ahead))
+    return made

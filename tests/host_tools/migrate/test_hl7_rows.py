@@ -1,0 +1,125 @@
+"""Results in HL7 v2 files of every framing; what is none is named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.archives import ORU, oru, rows
+from vitalkeep.migrate.readings import (
+    BED,
+    MALFORMED,
+    NOT_A_RESULT,
+    NUMBER,
+    PARAMETER,
+    REASONS,
+    TIME,
+    UNIT,
+)
+
+SPO2 = "NM|150456^MDC_PULS_OXIM_SAT_O2^MDC|1.0|97|%^percent^UCUM|||||F|||20260102040401.5+0100"
+FEVER = "NM|150344^MDC_TEMP^MDC||98.6|268160^MDC_DIM_FAHR^MDC|||||F"
+
+
+def told(found):
+    return [
+        (r.line, [(x.series.bed, x.series.label, x.at_ms, x.value) for x in r.readings],
+         [(x.column, x.reason) for x in r.refusals])
+        for r in found
+    ]  # fmt: skip
+
+
+def readings(found):
+    return [reading for row in found for reading in row.readings]
+
+
+def test_plain_batch_and_mllp_give_the_same():
+    message = oru(SPO2, FEVER)
+    wanted = readings(rows(ORU, message))
+    assert [(r.series.label, r.series.unit, r.at_ms, r.value, r.decimals) for r in wanted] == [
+        ("SpO2", "%", 1_767_323_041_500, 97, 0),
+        ("Temp", "[degF]", 1_767_323_040_000, 986, 1),
+    ]
+    assert {r.series.bed for r in wanted} == {"Bed 1"}
+    assert {r.series.device for r in wanted} == {"MON"}
+    batch = b"FHS|^~\\&\rBHS|^~\\&\r" + message + b"BTS|1\rFTS|1\r"
+    assert readings(rows(ORU, batch)) == wanted
+    assert readings(rows(ORU, b"\x0b" + message + b"\x1c\r")) == wanted
+    assert readings(rows(ORU, message.replace(b"\r", b"\n"))) == wanted
+    lines = message.replace(b"\r", b"\r\n")
+    assert told(rows(ORU, lines)) == told(rows(ORU, message))  # an editor's lines
+    assert readings(rows(ORU, batch * 2)) == wanted * 2
+
+
+@pytest.mark.parametrize(
+    ("result", "column", "reason"),
+    [
+        (SPO2.replace("|F|", "|X|"), "OBX-11", NOT_A_RESULT),
+        (SPO2.replace("|||||F", "||INV|||F"), "OBX-8", NOT_A_RESULT),
+        (SPO2.replace("NM|", "ST|", 1), "OBX-2", NUMBER),
+        (SPO2.replace("|97|", "|97..|"), "OBX-5", NUMBER),
+        (SPO2.replace("%^percent^UCUM", "kPa"), "OBX-3", UNIT),
+        (SPO2.replace("%^percent^UCUM", ""), "OBX-3", UNIT),
+        (SPO2.replace("150456^MDC_PULS_OXIM_SAT_O2^MDC", "777^Odd"), "OBX-3", PARAMETER),
+        (SPO2.replace("20260102040401.5", "soon"), "time", TIME),
+    ],
+)
+def test_what_is_not_taken_is_named(result, column, reason):
+    (row,) = rows(ORU, oru(result))
+    assert told([row])[0][1:] == ([], [(column, reason)])
+    assert row.raw.startswith("OBX|1|")
+
+
+def test_no_value_is_empty_and_other_messages_are_named_or_skipped():
+    found = rows(ORU, oru(SPO2.replace("|97|", "|---|"), SPO2.replace("|97|", "||")))
+    assert [row.empty for row in found] == [1, 1]
+    other = oru(SPO2, kind="ADT^A01")
+    (row,) = rows(ORU, other)
+    assert told([row])[0][2] == [("MSH-9", NOT_A_RESULT)]
+    (row,) = rows('skip = ["ADT"]\n' + ORU, other)
+    assert row.skipped == 1
+
+
+def test_bed_by_field_and_name():
+    mapping = ORU + '[bed]\ncolumn = "PV1-3.2"\nnames = { "2" = "ICU 2" }\n'
+    assert readings(rows(mapping, oru(SPO2)))[0].series.bed == "ICU 2"
+    (row,) = rows(mapping, oru(SPO2, location="ICU^3^Bed 1"))
+    assert told([row])[0][2] == [("PV1-3.2", BED)]
+    (row,) = rows(ORU, oru(SPO2, location=""))
+    assert told([row])[0][2] == [("PV1-3.3", BED)]
+
+
+def test_identifiers_of_its_own():
+    mapping = ORU + (
+        '[[parameters]]\nname = "SAT"\nparameter = "SpO2"\nunit = "%"\nwritten = "Proz"\n'
+    )
+    taken = readings(rows(mapping, oru("NM|SAT^Sättigung||97|Proz|||||F")))
+    assert taken[0].series.label == "SpO2"
+    (row,) = rows(mapping, oru("NM|SAT||97|kPa|||||F"))
+    assert told([row])[0][2] == [("OBX-3", UNIT)]
+
+
+def test_message_that_nothing_ends_may_go_on():
+    found = rows(ORU, oru(SPO2) + oru(FEVER)[:-20], whole=False)
+    assert [(row.line, row.is_open) for row in found] == [(5, False)]
+    found = rows(ORU, oru(SPO2) + oru(FEVER), whole=False)
+    assert [row.is_open for row in found] == [False, True]
+    ended = oru(SPO2) + b"\x1c\r"
+    assert [row.is_open for row in rows(ORU, ended, whole=False)] == [False]
+
+
+def test_segments_of_no_message_are_named():
+    found = rows(ORU, b"OBX|1|NM\r" + oru(SPO2))
+    assert told(found)[0] == (1, [], [("", MALFORMED)])
+    assert readings(found)
+
+
+@given(st.lists(st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([b"MSH|^~\\&|", b"\rOBX|1|NM|150456||97|%\r", b"\x0b", b"\x1c\r", b"\r",
+                     b"MSH|^~\\&|A|B|C|D|20260101000000||ORU^R01|1|P|2.6\r", b"PV1||I|^^Bed 1\r"]),
+), max_size=12))  # fmt: skip
+def test_any_bytes_are_told_and_nothing_else_happens(parts):
+    data = b"".join(parts)
+    for row in rows(ORU, data):
+        assert all(refusal.reason in REASONS for refusal in row.refusals)
+        assert row.end <= len(data)

@@ -1,0 +1,245 @@
+"""Files into both stores: once and only once, whoever interrupts, whatever grows."""
+
+import json
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.archives import NOW_MS, ORU, WIDE, kept, oru, take
+from tests.support.hub import FakeGateway
+from vitalkeep.commands.migrate import migrate
+from vitalkeep.errors import ToolError
+from vitalkeep.hub.store import Store, StoreError, tables
+from vitalkeep.keys.vault import Vault
+from vitalkeep.migrate import importing
+
+HEAD = "time,SpO2,Temp,note\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "bed1.csv"
+    path.write_text(HEAD + "1000,97,98.6,a\n2000,96,,b\n3000,x,98.7,c\n")
+    return path
+
+
+def counts(result):
+    return (result.imported, result.duplicates, result.refused, result.empty)
+
+
+def test_values_keep_where_they_came_from(store, file):
+    import hashlib
+
+    assert counts(take(store, WIDE, file)) == (4, 0, 1, 1)
+    assert kept(store) == [
+        ("Bed 1", "SpO2", 1000, "97", 2),
+        ("Bed 1", "Temp", 1000, "98.6", 2),
+        ("Bed 1", "SpO2", 2000, "96", 3),
+        ("Bed 1", "Temp", 3000, "98.7", 4),
+    ]
+    (value, *_) = store.foreign_values([row["id"] for row in store.foreign_series()], 0, 1001)
+    assert (value.system, value.file) == ("old-cis", "bed1.csv")
+    assert value.digest == hashlib.sha256(file.read_bytes()).digest()
+    (reject,) = store.foreign_rejects("old-cis")
+    assert (reject["line"], reject["column"], reject["reason"]) == (4, "SpO2", "number")
+    assert reject["raw"] == "3000,x,98.7,c"
+    # Nothing of it is where sealed values are.
+    assert store.count("observations") == store.count("sectors") == store.count("latest") == 0
+    (series, _) = store.foreign_series("old-cis", "Bed 1")
+    assert store.foreign_trend(series["id"], (1000, 3000, 1)) == [(1000, 96.0, 97.0, 2)]
+    assert store.foreign_trend(series["id"], (1500, 3000, 2)) == [(1500, 96.0, 96.0, 1)]
+
+
+def test_again_takes_nothing_and_what_grew_is_taken(store, file):
+    take(store, WIDE, file)
+    again = take(store, WIDE, file)
+    assert (again.unchanged, counts(again)) == (1, (0, 0, 0, 0))
+    with file.open("a") as more:
+        more.write("4000,95,98.8,d\n5000,9")
+    grown = take(store, WIDE, file)
+    assert (counts(grown), grown.rows, grown.waiting) == ((2, 0, 0, 0), 1, 1)
+    with file.open("a") as more:
+        more.write("4,98.9,e\n")
+    assert counts(take(store, WIDE, file)) == (2, 0, 0, 0)
+    before = kept(store)
+    full = take(store, WIDE, file, full=True)
+    assert counts(full) == (0, 8, 1, 1)
+    assert kept(store) == before
+    assert before[-2:] == [("Bed 1", "SpO2", 5000, "94", 6), ("Bed 1", "Temp", 5000, "98.9", 6)]
+    assert len(list(store.foreign_rejects("old-cis"))) == 2  # once of each file as it was
+
+
+def test_file_that_was_changed_behind_us_is_read_anew(store, file):
+    take(store, WIDE, file)
+    file.write_text(file.read_text().replace("2000,96", "2000,91"))
+    result = take(store, WIDE, file)
+    assert counts(result) == (1, 3, 1, 1)
+    assert [row[3] for row in kept(store) if row[2] == 2000] == ["91", "96"]  # both are kept
+    assert len(store.foreign_files()) == 2
+
+
+def test_another_mapping_reads_the_file_again(store, file):
+    take(store, WIDE, file)
+    moved = take(store, WIDE.replace('"Bed 1"', '"Bed 2"'), file)
+    assert counts(moved) == (4, 0, 1, 1)
+    assert store.foreign_forget("old-cis") == 8
+    assert kept(store) == store.foreign_files() == list(store.foreign_rejects("old-cis")) == []
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 3, 4])
+def test_killed_run_is_gone_on_with(store, tmp_path, monkeypatch, killed_at):
+    path = tmp_path / "bed1.csv"
+    lines = [f"{n * 1000},{n % 100},{'x' if n % 7 == 0 else n},a\n" for n in range(30)]
+    path.write_text(HEAD + "".join(lines))
+    monkeypatch.setattr(importing, "_ROWS_AT_ONCE", 10)
+    real = Store.foreign_take
+    calls = []
+
+    def dies(self, *arguments):
+        calls.append(1)
+        if len(calls) == killed_at:
+            raise StoreError("killed")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Store, "foreign_take", dies)
+    with pytest.raises(StoreError):
+        take(store, WIDE, path)
+    done = kept(store)
+    assert len({row[2] for row in done}) == 10 * (killed_at - 1)
+    calls.append(100)
+    rest = take(store, WIDE, path)
+    assert rest.rows == 30 - 10 * (killed_at - 1)
+    assert rest.duplicates == 0
+    assert len(kept(store)) == 55
+    (row,) = store.foreign_files()
+    assert (row["rows"], row["imported"], row["refused"], row["done_ms"]) == (30, 55, 5, NOW_MS)
+    assert len(list(store.foreign_rejects("old-cis"))) == 5
+
+
+def test_full_disk_loses_nothing(tmp_path, file):
+    made = Store(f"sqlite:///{tmp_path / 'small.db'}")
+    made.open()
+    with made.reading() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    made.writer.dispose()
+
+    def limit(connection, _record):
+        connection.execute(f"PRAGMA max_page_count={pages + 1}")
+
+    sa.event.listen(made.writer, "connect", limit)
+    file.write_text(HEAD + "".join(f"{n},{n},{n},a\n" for n in range(9000)))
+    with pytest.raises(StoreError, match="full"):
+        take(made, WIDE, file)
+    sa.event.remove(made.writer, "connect", limit)
+    made.writer.dispose()
+    assert take(made, WIDE, file).imported == 18_000
+    made.close()
+
+
+def test_messages_that_go_on_are_taken_once(store, tmp_path):
+    spo2 = "NM|150456^^MDC||97|%|||||F|||2026010203040{}+0000"
+    path = tmp_path / "ward.hl7"
+    path.write_bytes(oru(spo2.format(1)))
+    assert counts(take(store, ORU, path)) == (1, 0, 0, 0)
+    assert take(store, ORU, path).unchanged == 1
+    path.write_bytes(oru(spo2.format(1), spo2.format(2)) + oru(spo2.format(3)))
+    assert counts(take(store, ORU, path)) == (2, 1, 0, 0)
+    assert len(kept(store)) == 3
+
+
+def test_wrong_mapping_stops_before_anything_is_stored(store, file):
+    file.write_text(HEAD + "yesterday,97,98,a\n" * 2000)
+    with pytest.raises(ToolError, match=r"first 1000 rows. Line 2: time: time: 'yesterday'"):
+        take(store, WIDE, file)
+    assert store.count("foreign_values") == store.count("foreign_rejects") == 0
+
+
+def test_file_that_changes_while_it_is_read_is_named(store, file, monkeypatch):
+    digests = importing._digests
+
+    def late(*arguments):
+        found = digests(*arguments)
+        file.write_text(file.read_text().replace("97", "79"))
+        return found
+
+    monkeypatch.setattr(importing, "_digests", late)
+    with pytest.raises(ToolError, match="changed while it was read"):
+        take(store, WIDE, file)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture],
+          deadline=None)  # fmt: skip
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(90, 93)), max_size=20),
+       st.lists(st.integers(0, 20), max_size=3))  # fmt: skip
+def test_however_it_is_cut_the_same_is_kept(tmp_path, rows, cuts):
+    """Runs while a file grows give what one run gives."""
+    lines = [HEAD, *(f"{at},{value},,a\n" for at, value in rows)]
+    (tmp_path / "hub.db").unlink(missing_ok=True)
+    made = Store(f"sqlite:///{tmp_path / 'hub.db'}")
+    made.open()
+    path = tmp_path / "grows.csv"
+    imported = duplicates = 0
+    for cut in [*sorted(cuts), len(rows)]:
+        path.write_text("".join(lines[: cut + 1]))
+        result = take(made, WIDE, path)
+        imported, duplicates = imported + result.imported, duplicates + result.duplicates
+    assert imported == len(set(rows))
+    assert imported + duplicates == len(rows)
+    assert [(row[2], row[3]) for row in kept(made)] == sorted(
+        {(at, str(value)) for at, value in rows}
+    )
+    with made.writing() as connection:
+        for table in tables.metadata.sorted_tables:
+            if table.name.startswith("foreign"):
+                connection.execute(sa.delete(table))
+    made.close()
+
+
+def run(*arguments):
+    return CliRunner().invoke(migrate, [str(argument) for argument in arguments])
+
+
+def test_commands(tmp_path, file):
+    vault = Vault.create(tmp_path / "vault")
+    gateway = FakeGateway().vault_entry()
+    vault.add_gateway(gateway.id, gateway.bed, gateway.root, gateway.logs[0])
+    mapping = tmp_path / "old.toml"
+    mapping.write_text(WIDE)
+    where = ("--vault", vault.folder, "--data", tmp_path / "data")
+    result = run("files", file, "--mapping", mapping, *where, "--json")
+    assert result.exit_code == 1, result.output
+    found = json.loads(result.stdout)
+    assert (found["imported"], found["refused"], found["reasons"]) == (4, 1, {"number": 1})
+    rejects = tmp_path / "old.rejects.jsonl"
+    assert rejects.stat().st_mode & 0o777 == 0o600
+    assert json.loads(rejects.read_text())["raw"] == "3000,x,98.7,c"
+    result = run("files", file, "--mapping", mapping, *where)
+    assert result.exit_code == 0
+    assert "nothing new in 1" in result.output
+    found = json.loads(run("status", *where, "--json").stdout)
+    assert found["old-cis"]["values"] == 4
+    assert found["old-cis"]["files"][0]["done"]
+    assert "old-cis: 4 values in 2 series of 1 files, 1 refused" in run("status", *where).output
+    result = run("values", "--bed", "Bed 1", "--parameter", "SpO2", *where)
+    head, first, _ = result.output.splitlines()
+    assert head.startswith("time,value,unit,parameter,mdc,bed,device,origin,file,sha256,line")
+    assert "97,%,SpO2,MDC_PULS_OXIM_SAT_O2,Bed 1,monitor,not sealed: old-cis,bed1.csv" in first
+    result = run("values", "--bed", "Bed 1", "--buckets", 1, *where)
+    assert "96.0,97.0,2,%,SpO2" in result.output
+    assert run("values", "--bed", "Bed 7", *where).exception.hint == "There are beds: Bed 1."
+    assert "4 values" in run("forget", "old-cis", "--yes", *where).output
+    assert "Nothing came" in run("status", *where).output
+
+
+def test_two_files_of_one_name_and_none_at_all(tmp_path, file):
+    (tmp_path / "more").mkdir()
+    with pytest.raises(ToolError, match="there are no files"):
+        importing.find_files([tmp_path / "more"])
+    (tmp_path / "more" / "bed1.csv").write_text(HEAD)
+    with pytest.raises(ToolError, match="two files of one name"):
+        importing.find_files([file, tmp_path / "more"])
+    names = [name for name, _ in importing.find_files([tmp_path])]
+    assert names == ["bed1.csv", "more/bed1.csv"]

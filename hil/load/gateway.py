@@ -55,12 +55,32 @@ class _Sender(Sender):
         super()._landed(flight, now_ms)
         self._gateway.landed(flight, now_ms)
 
+    def _start_over(self, receipt: wire.Receipt) -> None:
+        # What the site has by its answer has landed, though nobody waits for it any more.
+        for flight in self.flights:
+            if receipt.epoch == self.epoch and _names(receipt, flight):
+                self._gateway.landed(flight, self._gateway.heard_ms)
+        super()._start_over(receipt)
+
+
+def _names(receipt: wire.Receipt, flight: Flight) -> bool:
+    """Say whether a site says that it has a run."""
+    place = (flight.cls, flight.number)
+    if any(flight.end <= length for *of, length, _ in receipt.entries if tuple(of) == place):
+        return True
+    for cls, first, count, bits in receipt.maps:
+        at = flight.number - first
+        if cls == flight.cls and (at < 0 or (at < count and bits[at >> 3] >> (at & 7) & 1)):
+            return True
+    return False
+
 
 class Gateway:
     """One gateway. `out` is what is to be written to its socket.
 
     speed  seconds of its log in a second, None for as fast as receipts come
     marks  {(class, sector): bytes}: the most that any receipt said is stored, ever
+    heard_ms  when the site last said anything
     """
 
     def __init__(
@@ -99,7 +119,7 @@ class Gateway:
         self._anchor = (0.0, 0.0)  # a moment, and how long the log was then
         self._goal: list[tuple[int, int]] = []
         self._beat_ms = 0.0
-        self._heard_ms = 0.0
+        self.heard_ms = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -145,7 +165,7 @@ class Gateway:
             self._ids.acknowledge(packet.packet_id)
             self.connected = True
             self._tally.counts["sessions"] += 1
-            self._heard_ms = self._beat_ms = now_ms
+            self.heard_ms = self._beat_ms = now_ms
             self.out += mqtt.publish(self._state, _BIRTH, 1, self._ids.take(), True)
             self.heartbeat(now_ms)
 
@@ -214,7 +234,7 @@ class Gateway:
         sender, log = self.sender, self.log
         quiet_ms = self._heartbeat_ms + self._receipt_wait_ms // 2
         late = sender.overdue_ms(now_ms) > self._receipt_wait_ms
-        if late or now_ms - self._heard_ms > quiet_ms:
+        if late or now_ms - self.heard_ms > quiet_ms:
             self.up = False
         self._beat_ms = now_ms + self._heartbeat_ms
         if self._ids.full():
@@ -288,7 +308,7 @@ class Gateway:
     def stored(self, found: wire.Receipt, now_ms: float) -> None:
         """Take what a site says it has, once that is authenticated."""
         sender, mismatches = self.sender, self.sender.mismatches
-        self._heard_ms = now_ms
+        self.heard_ms = now_ms
         sender.receipt(found, now_ms)
         if found.have or found.entries:
             self.up = True

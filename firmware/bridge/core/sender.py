@@ -229,7 +229,12 @@ class Sender:
     def next_run(self):
         """Return (cls, sector number, offset, count) of the run to send next, or None."""
         room = self._window_bytes - self.in_flight
-        if not self.ready or self.asked or room < RUN_BYTES_MAX or len(self.flights) >= _FLIGHTS_MAX:
+        if (
+            not self.ready
+            or self.asked
+            or room < RUN_BYTES_MAX
+            or len(self.flights) >= _FLIGHTS_MAX
+        ):
             return None
         for cls in range(len(CLASSES)):
             run = self._next_live(cls) if self.gets(cls) else None

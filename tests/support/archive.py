@@ -1,5 +1,6 @@
 """A site with an archive, for tests: gateways, store, bucket, and what is compared in the end."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -33,6 +34,7 @@ class Bench:
     def fill(self, sectors: int, cls: int = 0) -> None:
         self.gateway.fill(sectors, cls)
         converse(self.path, self.gateway)
+        asyncio.run(self.path.decoding.catch_up(rest_ms=0))
 
     @property
     def backups(self) -> Backups:

@@ -69,6 +69,7 @@ class Sender:
         self._share.restart()
         self._live = [(0, 0)] * len(CLASSES)  # (sector number, offset) to send next
         self._old = [(-1, 0)] * len(CLASSES)  # the same in the backlog, -1 before the first
+        self._since = [0] * len(CLASSES)  # sectors from this one on were live: no backlog
         self._below = [0] * len(CLASSES)  # every sector below is stored at the site, or gone
         self._whole = [set() for _ in CLASSES]  # and these above
         self.forget_copies()
@@ -84,7 +85,7 @@ class Sender:
         for cls in range(len(CLASSES)):
             newest = self._journal.newest(cls)[0]
             if (classes & ~self.classes) >> cls & 1 and self._live[cls][0] != newest:
-                self._live[cls] = (newest, 0)
+                self._begin_live(cls)
         self.classes = classes
         self._stands_in = stands_in
 
@@ -159,7 +160,12 @@ class Sender:
                 if bits[index >> 3] >> (index & 7) & 1:
                     self._whole[cls].add(first + index)
         for cls in range(len(CLASSES)):
-            self._live[cls] = (self._journal.newest(cls)[0], 0)
+            self._begin_live(cls)
+
+    def _begin_live(self, cls):
+        newest = self._journal.newest(cls)[0]
+        self._live[cls] = (newest, 0)
+        self._since[cls] = newest
 
     def _go_on(self, cls, number, length):
         if not self.has(cls, number):
@@ -276,7 +282,7 @@ class Sender:
         oldest = max(self._below[cls], self._journal.pool.oldest(cls))
         if number < oldest:
             number, offset = oldest, self._parts.get((cls, oldest), 0)
-        while number < self._live[cls][0]:
+        while number < self._since[cls]:
             if not self.has(cls, number) and not self._is_spared(cls, number):
                 run = self._rest_of_closed(cls, number, offset)
                 if run:

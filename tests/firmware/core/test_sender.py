@@ -123,6 +123,25 @@ class TestSender(unittest.TestCase):
         self.assertIn((0, 1), self.whole)
         self.assert_copied()
 
+    def test_nothing_goes_twice_while_receipts_are_on_their_way(self):
+        self.append(150)
+        self.ask()
+        self.deliver_all()
+        sent = []
+        for _ in range(400):
+            self.append(1)
+            while (found := self.next_payload())[0] is not None:
+                sent.append(found)
+                if len(sent) % 20 == 0:
+                    for run, payload in sent[-20:]:
+                        self.give(self.site.receipt(NONCE, [self.site.take(payload, run[0])]))
+        self.assertGreater(self.journal.newest(0)[0], 2)
+        places = [run[:3] for run, _ in sent]
+        self.assertEqual(len(set(places)), len(places))
+        for run, payload in sent[-20:]:
+            self.site.take(payload, run[0])
+        self.assert_copied()
+
     def test_window_is_bounded_without_receipts(self):
         self.append(600)
         self.ask()

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bridge.core.journal import layout
 from vitalkeep.hub.exchange import proof, wire
 from vitalkeep.hub.exchange.bucket import Bucket
+from vitalkeep.hub.exchange.cold import ColdReader
 from vitalkeep.hub.exchange.holdings import Holdings
 from vitalkeep.hub.exchange.wire import Asked, Item, Nothing, Speaker, Tagged
 from vitalkeep.hub.ingest import Sealed
 from vitalkeep.hub.sectors import PROVEN, Place, Stored
 from vitalkeep.hub.store import Store
-from vitalkeep.hub.tags import payloads
+from vitalkeep.hub.tags import TaggedSpan, payloads
 
 T = TypeVar("T")
 Read = Callable[[Callable[[], T]], Awaitable[T]]
 
 _WAIT_MAX_MS = 10_000
+# Whoever asks is silent for so long at the most; it hangs up after 15 s.
+_COLD_FETCH_S = 2.0
+_COLD_PROVE_S = 8.0
 _SUMMARY_ROOM = 1024 * 1024
 
 
@@ -30,16 +33,24 @@ class Desk:
 
     read    awaits a job that reads the store, on a thread
     bucket  of all that is sent
+    cold    reads what is in the archive alone
     """
 
     def __init__(
-        self, me: Speaker, store: Store, holdings: Holdings, bucket: Bucket, read: Any
+        self,
+        me: Speaker,
+        store: Store,
+        holdings: Holdings,
+        bucket: Bucket,
+        read: Any,
+        cold: ColdReader,
     ) -> None:
         self._me = me
         self._store = store
         self._holdings = holdings
         self._bucket = bucket
         self._read = read
+        self._cold = cold
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -72,7 +83,13 @@ class Desk:
     async def fetch(self, name: str, body: bytes) -> bytes:
         """Sectors, whole or as runs."""
         asked = wire.parse_question(body)
-        items = await self._read(lambda: self._items(asked))
+        places = [item.place for item in asked]
+        before = [_before(place) for place in places if place.sector]
+        stored, tags = await self._read(lambda: self._load(places, before))
+        # Of a sector before, no more than the seal is asked for, and that is in the database.
+        wanted = {place: stored[place] for place in places}
+        filled = stored | await self._cold.fill(wanted, _COLD_FETCH_S)
+        items = _items(asked, filled, tags)
         answer = b"".join(map(wire.pack_item, items))
         await self._pay(len(answer))
         return answer
@@ -82,6 +99,7 @@ class Desk:
         nonce, claims = wire.parse_challenge(body)
         places = [place for place, _ in claims]
         stored = await self._read(lambda: self._store.read_back(places))
+        stored = await self._cold.fill(stored, _COLD_PROVE_S)
         return wire.pack_proof(self._me, proof.answer(nonce, self._me.site, claims, stored))
 
     async def heads(self, name: str, body: bytes) -> bytes:
@@ -100,34 +118,41 @@ class Desk:
 
     # --- on the reader's thread ---
 
-    def _items(self, asked: Sequence[Asked]) -> list[Item]:
-        places = [item.place for item in asked]
-        before = [_before(place) for place in places if place.sector]
-        stored = self._store.read_back(list(dict.fromkeys(places + before)))
-        open_ones = [item.place for item in asked if not _is_proven(stored[item.place])]
-        tags = self._store.tags_of(open_ones) if open_ones else {}
-        found: list[Item] = []
-        size = 0
-        for item in asked:
-            known = stored[item.place]
-            made: list[Item] = [Nothing(item.place)]
-            if known is not None and known.cold is not None:
-                pass  # its bytes are in the archive: another site, or the archive itself, has them
-            elif known is not None and known.state == PROVEN:
-                previous = stored.get(_before(item.place)) if item.place.sector else None
-                made = [Sealed(item.place, known.data, _tag(previous))]
-            elif known is not None and not item.sealed:
-                agree = _digest(known.data[: item.length]) == item.digest
-                behind = item.length if agree else 0
-                runs = payloads(item.place, known.data, tags[item.place], behind)
-                if runs:
-                    place = item.place
-                    made = [Tagged(place.gateway, place.cls, payload) for payload in runs]
-            size += sum(len(wire.pack_item(part)) for part in made)
-            if found and size > wire.ANSWER_MAX // 2:
-                break  # the rest is asked for again
-            found += made
-        return found
+    def _load(
+        self, places: Sequence[Place], before: Sequence[Place]
+    ) -> tuple[dict[Place, Stored | None], dict[Place, list[TaggedSpan]]]:
+        stored = self._store.read_back(list(dict.fromkeys([*places, *before])))
+        open_ones = [place for place in places if not _is_proven(stored[place])]
+        return stored, self._store.tags_of(open_ones) if open_ones else {}
+
+
+def _items(
+    asked: Sequence[Asked],
+    stored: Mapping[Place, Stored | None],
+    tags: Mapping[Place, list[TaggedSpan]],
+) -> list[Item]:
+    found: list[Item] = []
+    size = 0
+    for item in asked:
+        known = stored[item.place]
+        made: list[Item] = [Nothing(item.place)]
+        if known is not None and known.cold is not None:
+            pass  # the archive has not given it yet: it is asked for again
+        elif known is not None and known.state == PROVEN:
+            previous = stored.get(_before(item.place)) if item.place.sector else None
+            made = [Sealed(item.place, known.data, _tag(previous))]
+        elif known is not None and not item.sealed:
+            agree = wire.prefix_digest(known.data[: item.length]) == item.digest
+            behind = item.length if agree else 0
+            runs = payloads(item.place, known.data, tags[item.place], behind)
+            if runs:
+                place = item.place
+                made = [Tagged(place.gateway, place.cls, payload) for payload in runs]
+        size += sum(len(wire.pack_item(part)) for part in made)
+        if found and size > wire.ANSWER_MAX // 2:
+            break  # the rest is asked for again
+        found += made
+    return found
 
 
 def _before(place: Place) -> Place:
@@ -139,6 +164,8 @@ def _is_proven(stored: Stored | None) -> bool:
 
 
 def _tag(stored: Stored | None) -> bytes | None:
+    if stored is not None and stored.cold is not None:
+        return stored.cold.tag
     return seal_of(stored.data) if stored is not None else None
 
 
@@ -146,7 +173,3 @@ def seal_of(data: bytes) -> bytes | None:
     """Return the tag in a sector's seal, None where it has none."""
     found = layout.parse_seal(data) if len(data) == layout.SECTOR_SIZE else None
     return found[1] if found else None
-
-
-def _digest(prefix: bytes) -> bytes:
-    return hashlib.sha256(prefix).digest()[:8]

@@ -12,12 +12,17 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bridge.core.journal.layout import CLASSES
+from vitalkeep.archive.bucket import Bucket
+from vitalkeep.archive.keys import ArchiveKeys
+from vitalkeep.archive.settings import ArchiveSettings
+from vitalkeep.archive.shelf import Shelf
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.consume import Publish
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.exchange import heads, tls
-from vitalkeep.hub.exchange.bucket import Bucket
+from vitalkeep.hub.exchange.bucket import Bucket as Rate
 from vitalkeep.hub.exchange.calendar import Calendar, today
+from vitalkeep.hub.exchange.cold import ColdReader
 from vitalkeep.hub.exchange.copies import Copies
 from vitalkeep.hub.exchange.desk import Desk
 from vitalkeep.hub.exchange.heads import Heads
@@ -28,7 +33,7 @@ from vitalkeep.hub.exchange.server import Answer, Server
 from vitalkeep.hub.exchange.settings import ExchangeSettings
 from vitalkeep.hub.exchange.wire import Speaker
 from vitalkeep.hub.ingest import Change, Stream
-from vitalkeep.hub.sectors import OPEN, Place
+from vitalkeep.hub.sectors import OPEN, Place, Stored
 from vitalkeep.hub.serving import listen
 from vitalkeep.hub.store import StoreError, utc_now_ms
 from vitalkeep.hub.tls import Identity
@@ -42,6 +47,7 @@ _OTHERS_SLACK_MS = 60_000  # a commit's rows carry the time at which it was begu
 _OTHERS_CHUNK = 100
 _HOUSE_S = 3600.0
 _RETRY_S = 5.0
+_COLD_S = 10.0  # for the archive's answer, where nobody but a link waits
 _DAY_MS = 24 * 3600 * 1000
 _LEAST_BURST = 16 * 1024  # of the bandwidth: a few sectors' worth
 
@@ -69,10 +75,13 @@ class Exchange:
         self.sites: dict[bytes, bytes] = {}
         self.claimed: set[Place] = set()
         rate = settings.rate_kb_s * 1000
-        self.incoming, self.outgoing = Bucket(rate, _LEAST_BURST), Bucket(rate, _LEAST_BURST)
+        self.incoming, self.outgoing = Rate(rate, _LEAST_BURST), Rate(rate, _LEAST_BURST)
         names = [peer.name for peer in settings.peers]
         self.door = tls.Doorkeeper(identity.ca, names, settings.crl)
-        self.desk = Desk(self.me, self.store, self.holdings, self.outgoing, self.read)
+        self.cold = ColdReader(partial(_shelf, hub))
+        self.desk = Desk(
+            self.me, self.store, self.holdings, self.outgoing, self.read, self.cold
+        )  # fmt: skip
         self.links = [Link(peer, self, self._context) for peer in settings.peers]
         self._consumer = hub.consumer
         self._ward = hub.ward
@@ -112,6 +121,7 @@ class Exchange:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self.intake.on_commit.remove(self._committed)
+            self.cold.close()
             self._threads.shutdown(wait=True, cancel_futures=True)
 
     def later(self, job: Coroutine[Any, Any, None]) -> None:
@@ -121,6 +131,11 @@ class Exchange:
     async def read(self, work: Callable[[], T]) -> T:
         """Run what waits for the store on a thread of its own; raises what `work` raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def sectors(self, places: Sequence[Place]) -> dict[Place, Stored | None]:
+        """Return what this site has of sectors, read back wherever it is; some may stay cold."""
+        stored = await self.read(lambda: self.store.read_back(places))
+        return await self.cold.fill(stored, _COLD_S)
 
     async def _load(self) -> None:
         """Read what is stored and what was proved; tries until the store does it."""
@@ -321,4 +336,12 @@ class Exchange:
             "unknown": self.heads.unknown(self.holdings),
             "days": dict(self.calendar.state),
             "refused": dict(self._refused),
+            "cold": dict(self.cold.counters),
         }
+
+
+def _shelf(hub: Context) -> Shelf:
+    """Return what reads the archive as it is set now; raises ToolError."""
+    archive = hub.config[ArchiveSettings]
+    bucket = Bucket(archive.address, archive.options()) if archive.address else None
+    return Shelf(hub.store, ArchiveKeys(hub.vault.gateways()), bucket)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +39,11 @@ _PLACE = struct.Struct("<8s8sBI")
 _SEALED = struct.Struct("<B16sH")
 _LENGTH = struct.Struct("<I")
 _SEALED_KIND, _RUN_KIND, _NONE_KIND = b"S", b"R", b"N"
+
+
+def prefix_digest(prefix: bytes) -> bytes:
+    """Return what says in a question, and in a receipt, which bytes somebody has."""
+    return hashlib.sha256(prefix).digest()[:8]
 
 
 class PeerError(Exception):

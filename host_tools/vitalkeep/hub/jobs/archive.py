@@ -13,9 +13,10 @@ from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.tiers import Tiers
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.apart import apart
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.duties import DutyDesk
-from vitalkeep.hub.jobs.holding import apart, hold, own_desk, pause, show, together
+from vitalkeep.hub.jobs.holding import hold, own_desk, pause, show, together
 from vitalkeep.hub.store import StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import LostTermError
 

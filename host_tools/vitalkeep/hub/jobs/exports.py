@@ -11,11 +11,12 @@ from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.shelf import Shelf, ShelfError
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.apart import apart
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.duties import DutyDesk
 from vitalkeep.hub.exports.settings import ExportSettings
 from vitalkeep.hub.exports.writer import Writer
-from vitalkeep.hub.jobs.holding import apart, books_of, database_desk, hold, pause, show, together
+from vitalkeep.hub.jobs.holding import books_of, database_desk, hold, pause, show, together
 from vitalkeep.hub.store import StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import LostTermError
 from vitalkeep.hub.store.exports import Export

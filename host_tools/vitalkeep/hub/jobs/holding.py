@@ -1,19 +1,15 @@
-"""What jobs share that do a duty: they have it or stand by, and its work may take minutes."""
+"""What jobs share that do a duty: have it or stand by, and say what becomes of it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from vitalkeep.hub.config.chosen import witness_url
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.duties import DutyDesk, DutySettings
 from vitalkeep.hub.store import Store, utc_now_ms
-
-T = TypeVar("T")
 
 _LOOK_S = 0.5
 
@@ -112,32 +108,3 @@ async def pause(desk: DutyDesk, seconds: float) -> None:
     held, until = bool(desk.left_s()), loop.time() + seconds
     while (left := until - loop.time()) > 0 and (held or not desk.left_s()):
         await asyncio.sleep(min(left, _LOOK_S))
-
-
-async def apart(work: Callable[[], T]) -> T:
-    """Run what may take minutes on a thread that nobody waits for when the hub is stopped.
-
-    It then ends wherever it is, as in a power cut, and must lose nothing by that.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast(T, result))
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is gone
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="apart", daemon=True).start()
-    return await done

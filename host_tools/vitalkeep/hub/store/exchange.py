@@ -105,10 +105,12 @@ class Exchanges(Database):
 
         until_ms  only those that were stored before
         """
-        table = tables.sectors
-        size = layout.SEAL_TAG_SIZE
+        table, archived = tables.sectors, tables.archived
+        here = sa.func.substr(table.c.data, _TAG_AT + 1, layout.SEAL_TAG_SIZE)
+        same = sa.and_(*(table.c[name] == archived.c[name] for name in PLACE))
         query = (
-            sa.select(table.c.sector, sa.func.substr(table.c.data, _TAG_AT + 1, size))
+            sa.select(table.c.sector, sa.func.coalesce(here, archived.c.tag))
+            .select_from(table.outerjoin(archived, same))
             .where(*in_stream(table, stream), table.c.sector.between(first, last))
             .where(table.c.state == PROVEN, table.c.stored_ms < until_ms)
             .order_by(table.c.sector)

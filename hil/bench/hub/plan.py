@@ -12,11 +12,12 @@ from hil.load import shape
 from hil.load.logs import make_logs
 from hil.load.stage import POSTGRESQL, SQLITE, Setting
 
-PARTS = ("rates", "capacity", "outage", "peer")
+PARTS = ("rates", "capacity", "outage", "queries", "peer")
 STORES = (SQLITE, POSTGRESQL)
 RATES = (1.0, 2.0, 5.0)  # times what the ward says
 OUTAGE_S = 600
 _SETTLE_S = 3.0
+_QUERIES_S = 240.0  # for all that is asked, on a slow day
 # Seconds of its log that a gateway may write in a second when nothing holds it, and how many runs
 # a hub may take in that: few gateways have more of it each.
 _HURRY = 8
@@ -56,6 +57,8 @@ class Plan:
         if {"capacity", "peer"} & set(self.parts):
             hurry = max(_HURRY, _RUNS_MAX / self.gateways)
             longest = max(longest, hurry * (self.seconds + _SETTLE_S))
+        if "queries" in self.parts:
+            longest = max(longest, self.seconds + _QUERIES_S)
         if "outage" in self.parts:
             longest = max(longest, self.outage_s)
         return round(longest) + shape.AGE_MAX_S + 60

@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack
 
 from hil.bench.figures import MORE, Figure
+from hil.bench.hub import queries
 from hil.bench.hub.measure import Seen, add_uses, add_values, add_waits, check, watch
 from hil.bench.hub.peer import Peer
 from hil.bench.hub.plan import RATES, Measuring, suffix
@@ -29,7 +30,8 @@ async def measure(measuring: Measuring, setting: Setting, peer: Peer | None) -> 
         return
     if setting.tls or setting.store != SQLITE or setting.workers > 1:
         peer = None
-    for part, work in (("rates", _rates), ("capacity", _capacity), ("outage", _outage)):
+    parts = (("rates", _rates), ("capacity", _capacity), ("outage", _outage))
+    for part, work in (*parts, ("queries", queries.measure)):
         if part not in measuring.plan.parts:
             continue
         # Each begins with an empty store and with the logs at their beginning.

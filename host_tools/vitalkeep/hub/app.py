@@ -7,14 +7,14 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import uvicorn
 
-from vitalkeep.hub import health, metrics, readiness
+from vitalkeep.hub import health, metrics, readiness, trends
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import COMMON, Address, Consumer
 from vitalkeep.hub.context import Context
@@ -210,6 +210,9 @@ class Hub:
 
     async def history(self, gateway: bytes, days: int) -> list[dict[str, Any]] | None:
         return await hours(self.context, gateway, days)
+
+    async def trend(self, query: Mapping[str, str]) -> dict[str, Any]:
+        return await trends.of(self.context, query)
 
     def not_ready(self) -> list[str]:
         return readiness.reasons(self.context)

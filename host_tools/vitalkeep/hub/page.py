@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from importlib.resources import files
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+
+from vitalkeep.hub.trends import TrendError
 
 QUEUE_MAX = 64  # events a browser may be behind
 CLIENTS_MAX = 64
@@ -54,6 +56,7 @@ class View(Protocol):
     def account(self, minutes: int) -> Awaitable[dict[str, Any]]: ...
     def attained(self, days: int) -> dict[str, Any] | None: ...
     def history(self, gateway: bytes, days: int) -> Awaitable[list[dict[str, Any]] | None]: ...
+    def trend(self, query: Mapping[str, str]) -> Awaitable[dict[str, Any]]: ...
     def not_ready(self) -> list[str]: ...
     def metrics(self) -> bytes: ...
     def sheds(self, work: str) -> bool: ...
@@ -161,6 +164,16 @@ def make_app(view: View, feed: Feed) -> Starlette:
             return PlainTextResponse("the store does not answer\n", 503, headers=_HEADERS | _LATER)
         return JSONResponse({"gateway": gateway.hex(), "hours": rows}, headers=_HEADERS)
 
+    async def trend(request: Request) -> Response:
+        if view.sheds("api"):
+            return busy()
+        try:
+            return JSONResponse(await view.trend(request.query_params), headers=_HEADERS)
+        except TrendError as error:
+            found = {"error": error.name, "why": str(error)}
+            more = _LATER if error.status >= 500 else {}
+            return JSONResponse(found, error.status, headers=_HEADERS | more)
+
     def busy() -> Response:
         return PlainTextResponse("under load: ask again later\n", 503, headers=_HEADERS | _LATER)
 
@@ -199,6 +212,7 @@ def make_app(view: View, feed: Feed) -> Starlette:
             Route("/events", events, methods=["GET"]),
             Route("/api/attained", attained, methods=["GET"]),
             Route("/api/history", history, methods=["GET"]),
+            Route("/api/trend", trend, methods=["GET"]),
             Route("/healthz", alive, methods=["GET"]),
             Route("/readyz", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),

@@ -120,6 +120,7 @@ class Gateway:
         self._goal: list[tuple[int, int]] = []
         self._beat_ms = 0.0
         self.heard_ms = 0.0
+        self._status_ms = -1  # `mono` of the last heartbeat, which a receipt may echo
         self._begin()
 
     def _begin(self) -> None:
@@ -241,6 +242,7 @@ class Gateway:
             return  # the broker acknowledges nothing just now
         ask = not self.up or not sender.ready or sender.asked != 0
         ask = ask and sender.asks(now_ms, self._heartbeat_ms, os.urandom(1)[0])
+        self._status_ms = int(log.now_ms)
         heads, backlog = {}, {}
         for cls, name in enumerate(layout.CLASSES):
             heads[name] = (0, *log.newest(cls))
@@ -250,7 +252,7 @@ class Gateway:
             "log": self.who.log.hex(),
             "nonce": self._nonce.hex(),
             "boot": shape.BOOT,
-            "mono": int(log.now_ms),
+            "mono": self._status_ms,
             "utc": 0,
             "clock": 0,
             "ask": ask,
@@ -309,6 +311,8 @@ class Gateway:
         """Take what a site says it has, once that is authenticated."""
         sender, mismatches = self.sender, self.sender.mismatches
         self.heard_ms = now_ms
+        if found.echo_ms == self._status_ms:
+            sender.hurry()
         sender.receipt(found, now_ms)
         if found.have or found.entries:
             self.up = True

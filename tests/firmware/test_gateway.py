@@ -184,6 +184,31 @@ def test_authentic_nonsense_is_survived(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_site_that_is_late_is_asked_less_often_and_one_that_is_back_at_once(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with bedside(tmp_path) as (bed, site, _):
+            await site.until(lambda: not site.statuses[-1]["ask"])
+            site.receipting = False
+            bed.say(93)
+            await site.until(lambda: site.statuses[-1]["ask"])
+            before = len(site.statuses)
+            await site.until(lambda: len(site.statuses) >= before + 20, 30)
+            late = site.statuses[before : before + 20]
+            assert sum(status["ask"] for status in late) <= 6, "each heartbeat would be 20"
+            site.receipting = True
+            back = len(site.statuses)
+            await site.until(lambda: any(one["ask"] for one in site.statuses[back:]))
+            # The one after the first that is answered in time asks, however long the pause was.
+            assert [one["ask"] for one in site.statuses[back:]].index(True) <= 2
+            await site.until(lambda: site.statuses[-1]["backlog"]["A"] == 0)
+            await site.until(lambda: not site.statuses[-1]["ask"])
+            assert site.values() == [93]
+
+    asyncio.run(story())
+
+
 def test_broker_that_vanishes_in_mid_publish_loses_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         port = free_port()

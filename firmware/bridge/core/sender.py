@@ -336,6 +336,10 @@ class Sender:
         self.asked += 1
         return True
 
+    def hurry(self):
+        """Ask with the next heartbeat: the site answered the last one in time, so it is back."""
+        self._ask_ms = 0
+
     def overdue_ms(self, now_ms):
         """Return how long the oldest run has waited for its receipt, 0 when none waits."""
         return now_ms - self.flights[0].sent_ms if self.flights else 0

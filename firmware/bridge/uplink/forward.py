@@ -321,6 +321,7 @@ class Forwarder:
             return
         self._heard_ms = self._clock.mono_ms()
         if receipt.echo_ms == self._status_ms:
+            self.sender.hurry()
             trip_ms = self._heard_ms - receipt.echo_ms
             self._gateway.timekeeper.site_said(
                 self.site.number, self.site.name, receipt.utc_ms, trip_ms

@@ -212,6 +212,10 @@ class TestSender(unittest.TestCase):
         self.assertTrue(self.sender.asks(2000, 2000, 255))
         self.assertFalse(self.sender.asks(5000, 2000, 255))
         self.assertTrue(self.sender.asks(5010, 2000, 255))
+        # It answered a heartbeat in time: it is back, and never had the question.
+        self.sender.hurry()
+        self.assertTrue(self.sender.asks(5020, 2000, 255))
+        self.assertFalse(self.sender.asks(7000, 2000, 255))
 
     def test_new_session_goes_on_where_the_site_is(self):
         self.append(200)

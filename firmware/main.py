@@ -1,33 +1,33 @@
-"""Entry of the gateway: configuration, App, run."""
+"""Entry: has the loader choose the firmware, and starts the gateway in it."""
 
 import asyncio
 import gc
-import json
 import sys
 
 import machine
-import wiring
 
-from bridge.app import App
-from bridge.core.config import Config
-from bridge.health import trial
+import loader
 
 # Collecting early keeps what is alive together, so that large pieces stay free; on ESP32 it also
 # keeps the heap from growing into what TLS needs.
 gc.threshold(16384)
 
-on_trial = trial.start()
-try:
-    with open(trial.NOW) as file:
-        config = Config(json.load(file))
-    app = App(config, wiring, on_trial)
-except Exception as error:
-    if not on_trial:
-        raise
-    sys.print_exception(error)
-    trial.go_back()
-    machine.reset()
-try:
-    asyncio.run(app.run())
-finally:
-    app.end()
+
+def run():
+    try:
+        from bridge.start import make_app
+
+        app = make_app(loader)
+    except Exception as error:
+        if not loader.failed(error):
+            raise
+        sys.print_exception(error)
+        machine.reset()
+    try:
+        asyncio.run(app.run())
+    finally:
+        app.end()
+
+
+if loader.start():
+    run()

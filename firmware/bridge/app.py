@@ -73,12 +73,16 @@ class App:
     config    a Config
     wiring    the board's wiring module: plain values
     on_trial  whether the configuration is a new one that must prove itself
+    loader    the module that chose this firmware, None where there is no other to choose
     """
 
-    def __init__(self, config, wiring, on_trial=False):
+    def __init__(self, config, wiring, on_trial=False, loader=None):
         self.config = config
         self.wiring = wiring
         self.on_trial = on_trial
+        self.loader = loader
+        self.firmware_said = ""
+        self._update = None  # a new firmware, while one comes or is on trial
         self.reset_cause = _reset_cause()
         sessions = min(sum(site["tls"] for site in config.sites), SESSIONS_MAX)
         check_rings(wiring, config.lines, sessions)
@@ -231,6 +235,8 @@ class App:
                 text = "%d unreadable sectors" % self.journal.pool.set_aside
                 self.recorder.say(cls, records.SET_ASIDE, text)
             self.journal.commit(cls)
+        if self.loader:
+            self._look_for_firmware()
         tasks = []
         for name, job, silent_ms in self.jobs:
             self.watchdog.expect(name, silent_ms)
@@ -289,6 +295,8 @@ class App:
                 self._watch_certificate()
             if self.on_trial:
                 self._judge_trial()
+            if self._update:
+                self._update.watch()
             if worn != self.journal.worn:
                 worn = self.journal.worn
                 self.recorder.say(0, records.WORN, "%d programs did not take" % worn)
@@ -296,6 +304,14 @@ class App:
             if late:
                 self.counters.add("late_" + late)
             await asyncio.sleep_ms(_WATCH_MS)
+
+    def _look_for_firmware(self):
+        """Tell what became of another firmware, and go on with one that came or is on trial."""
+        note = self.loader.take_note()
+        if note:
+            self.notice_firmware(note)
+        if self.loader.is_busy():
+            self.open_update()
 
     def _judge_trial(self):
         """Keep a new configuration once a site receipts under it; go back when none does."""
@@ -332,6 +348,19 @@ class App:
 
         return CommandDesk(self, nonce, sender)
 
+    def open_update(self):
+        """Return who takes a new firmware."""
+        if self._update is None:
+            # Imported here, as most of the time there is none.
+            from bridge.update import Update
+
+            self._update = Update(self)
+        return self._update
+
+    def tries_firmware(self):
+        """Say whether this firmware must still prove itself."""
+        return self._update is not None and self._update.on_trial
+
     def stored(self, cls, number, copies):
         """A site has a whole sector: give it up on flash once the class's policy allows."""
         self.copies.stored(cls, number, copies)
@@ -352,6 +381,12 @@ class App:
         self.counters.add("store_renewed")
         self.recorder.say(0, records.STORE_RENEWED, site.name)
         self.copies.recount()
+
+    def notice_firmware(self, text):
+        self.firmware_said = text
+        print("firmware:", text)
+        self.recorder.say(0, records.FIRMWARE, text)
+        self.journal.commit(0)
 
     def notice_certificate(self, text):
         self.recorder.say(0, records.CERTIFICATE, text)

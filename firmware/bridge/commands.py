@@ -128,9 +128,18 @@ def _configure(desk, fields):
         raise ValueError("not the bytes that were meant")
     config = Config(json.loads(data))
     check_rings(desk.gateway.wiring, config.lines)
+    if desk.gateway.tries_firmware():
+        raise ValueError("another firmware is on trial")
     desk.say("configuration " + fields["digest"][:16])
     trial.switch()
     return machine.reset, {"restarts": True}
+
+
+def _update(desk, fields):
+    """Take a new firmware, step by step (bridge/update.py)."""
+    if desk.gateway.loader is None:
+        raise ValueError("nothing here loads another firmware")
+    return None, desk.gateway.open_update().obey(fields)
 
 
 _DO = {
@@ -138,4 +147,8 @@ _DO = {
     "restart": _restart,
     "put": _put,
     "configure": _configure,
+    "firmware": _update,
+    "firmware-offer": _update,
+    "firmware-part": _update,
+    "firmware-take": _update,
 }

@@ -17,9 +17,11 @@ from vitalkeep.board.kinds import FIRMWARE
 from vitalkeep.board.progress import Progress
 from vitalkeep.board.units import Unit, from_drive, from_port
 
-MAIN = """import bridge.app
-import wiring
-print("gateway", bridge.app.VERSION, wiring.BOARD)
+MAIN = """import loader
+if loader.start():
+    import bridge.app
+    import wiring
+    print("gateway", bridge.app.VERSION, wiring.BOARD)
 """
 _REAL = ("core/__init__.py", "core/errors.py", "core/rings.py", "core/journal/__init__.py",
          "core/journal/fast.py", "release.py")  # fmt: skip
@@ -33,6 +35,7 @@ def small_firmware(folder: Path) -> Path:
         shutil.copy(FIRMWARE / "bridge" / name, target)
     (folder / "bridge" / "__init__.py").write_text("")
     (folder / "bridge" / "app.py").write_text("from bridge.release import VERSION\n")
+    shutil.copy(FIRMWARE / "loader.py", folder / "loader.py")
     (folder / "main.py").write_text(MAIN)
     return folder
 

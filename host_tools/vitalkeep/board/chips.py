@@ -14,6 +14,7 @@ class Chip:
     """One chip.
 
     port        MicroPython's: "esp32" or "rp2"
+    architecture  of its machine code, as mpy-cross names it
     uarts       numbers of its UARTs
     pins        that a board may use; those of its own flash are left out
     inputs      among them those that cannot be driven
@@ -24,6 +25,7 @@ class Chip:
     """
 
     port: str
+    architecture: str
     uarts: tuple[int, ...]
     pins: frozenset[int]
     inputs: frozenset[int] = frozenset()
@@ -44,6 +46,7 @@ _RP2_SPIS = {
 CHIPS = {
     "esp32": Chip(
         "esp32",
+        "xtensawin",
         (0, 1, 2),
         frozenset({0, 2, 4, 5, 36, 39}) | frozenset(range(12, 20)) | {21, 22, 23}
         | frozenset(range(25, 28)) | frozenset(range(32, 36)),
@@ -53,15 +56,18 @@ CHIPS = {
     ),
     "esp32s3": Chip(
         "esp32",
+        "xtensawin",
         (0, 1, 2),
         frozenset(range(19)) | {21} | frozenset(range(38, 49)),
         image_id=9,
         image_at=0,
     ),
     "rp2040": Chip(
-        "rp2", (0, 1), _RP2_PINS, family=0xE48BFF56, uart_pins=_RP2_UARTS, spi_pins=_RP2_SPIS
+        "rp2", "armv6m", (0, 1), _RP2_PINS, family=0xE48BFF56, uart_pins=_RP2_UARTS,
+        spi_pins=_RP2_SPIS,
     ),
     "rp2350": Chip(
-        "rp2", (0, 1), _RP2_PINS, family=0xE48BFF59, uart_pins=_RP2_UARTS, spi_pins=_RP2_SPIS
+        "rp2", "armv7emsp", (0, 1), _RP2_PINS, family=0xE48BFF59, uart_pins=_RP2_UARTS,
+        spi_pins=_RP2_SPIS,
     ),
 }  # fmt: skip

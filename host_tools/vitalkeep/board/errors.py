@@ -25,6 +25,7 @@ CAUSES = {
     "verify": "what the board holds is not what was sent",
     "not-accepted": "the board did not take the image",
     "files-unreadable": "the board's file system cannot be read",
+    "older": "the board runs a newer firmware",
     "full": "the board's file system is full",
     "mpy": "the compiler and the board's MicroPython do not go together",
     "tool": "esptool or mpremote is missing or failed in another way",

@@ -50,6 +50,7 @@ class Order:
     trial: bool = False
     erase_log: bool = False
     format_files: bool = False
+    older: bool = False
     baud: int = 460800
     stub: bool = True
     boards: Path = BOARDS
@@ -168,9 +169,9 @@ class _Work:
             board.wait_for_port()
             installed = install(
                 board, kind, order.firmware, self.saved, self.progress,
-                trial=order.trial, format_files=order.format_files,
+                trial=order.trial, format_files=order.format_files, older=order.older,
             )  # fmt: skip
-            if installed.written:
+            if installed.written or installed.removed:
                 board.reset()
         saved = self._saved.folder if self._saved else None
         return Flashed(

@@ -1,20 +1,28 @@
 """The firmware comes onto a board whose interpreter runs: compiled, hashes checked by the board.
 
-`main.py` is taken away first and put back last, so a board that is unplugged in between has no
-gateway rather than half of one. Between the two it is restarted, since a watchdog that the gateway
-started would bite in the midst of the copying.
+It is one bundle (docs/formats/bundle.md), and beside it a loader that chooses between two of them.
+The new one goes into the slot that does not hold, and one rename has it hold: a board that is
+unplugged anywhere before runs the one that it had. While files are written the gateway does not
+run, since a watchdog that it started would bite in the midst of it.
+
+A board that was flashed before there were bundles has no room for both. There `main.py` is taken
+away first and put back last: unplugged in between, it has no gateway rather than half of one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bridge.core.bundle import parse_version
 from vitalkeep.board.budget import budget
-from vitalkeep.board.bundle import Bundle, compile_firmware
+from vitalkeep.board.bundle import Bundle, pack
+from vitalkeep.board.compile import compile_firmware
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.kinds import Kind
 from vitalkeep.board.mpremote import Mpremote
@@ -22,9 +30,30 @@ from vitalkeep.board.progress import Progress
 from vitalkeep.board.saved import Saved
 
 _MAIN = "/main.py"
+_LOADER = "/lib/loader.mpy"
+_STATE = "/bundles/state"
 # Where the firmware is, and where other copies of it would be found first
-_ROOTS = ("/lib/bridge", "/lib/wiring.py", "/lib/wiring.mpy", "/bridge", "/wiring.py",
-          "/wiring.mpy", "/main.mpy", _MAIN)  # fmt: skip
+_OTHERS = ("/lib/bridge", "/lib/wiring.py", "/lib/wiring.mpy", "/bridge", "/wiring.py",
+           "/wiring.mpy", "/lib/loader.py", "/loader.py", "/loader.mpy", "/main.mpy")  # fmt: skip
+_ROOTS = (*_OTHERS, _LOADER, _MAIN, "/bundles")
+_SLOTS = ("a", "b")
+_WAIT_SCRIPT = """\
+import os
+try:
+    os.mkdir("/bundles")
+except OSError:
+    pass
+open("/bundles/wait", "w").close()
+print(1)
+"""
+_GO_SCRIPT = """\
+import os
+try:
+    os.remove("/bundles/wait")
+except OSError:
+    pass
+print(1)
+"""
 _SPARE_BLOCKS = 8  # for folders and littlefs's own
 _SCRIPT = Path(__file__).with_name("on_board.py")
 
@@ -33,17 +62,49 @@ _SCRIPT = Path(__file__).with_name("on_board.py")
 class OnBoard:
     """What a board's interpreter says of itself.
 
-    files   {path: (SHA-256 in hex, bytes)} of the firmware's places
-    frozen  version of the gateway in the image, "" for none
-    space   (block size, blocks, free blocks) of the file system, None when it cannot be read
+    files    {path: (SHA-256 in hex, bytes)} of the firmware's places
+    frozen   version of the gateway in the image, "" for none
+    state    of the loader: "now" is the slot that holds (firmware/loader.py)
+    bundles  {slot: (version, signature in hex)}, None for an empty one
+    space    (block size, blocks, free blocks) of the file system, None when it cannot be read
     """
 
     files: dict[str, tuple[str, int]]
     frozen: str
+    state: dict[str, Any]
+    bundles: dict[str, tuple[str, str] | None]
     space: tuple[int, int, int] | None
     mpy: int
     version: str
     id: str
+
+    def digest(self, path: str) -> str:
+        """The SHA-256 of a file in hex, "" when it is not there."""
+        return self.files.get(path, ("", 0))[0]
+
+    @property
+    def now(self) -> str:
+        """The slot that holds, "" for what the image itself has."""
+        slot = self.state.get("now", "")
+        return slot if slot in _SLOTS else ""
+
+    @property
+    def spare(self) -> str:
+        return "b" if self.now == "a" else "a"
+
+    @property
+    def running(self) -> str:
+        """The version that runs, "" for none."""
+        bundle = self.bundles.get(self.now)
+        return bundle[0] if bundle else self.frozen
+
+    def holds(self, bundle: Bundle, slot: str) -> bool:
+        """Say whether a slot has this bundle, whoever has signed it."""
+        there = self.bundles.get(slot)
+        if there is None:
+            return False
+        same = replace(bundle, signature=bytes.fromhex(there[1]))
+        return self.files[slot_path(slot)][0] == hashlib.sha256(same.data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -70,6 +131,10 @@ def ask(board: Mpremote, *, fresh: bool = False) -> OnBoard:
         ) from None
 
 
+def slot_path(slot: str) -> str:
+    return f"/bundles/{slot}"
+
+
 def install(
     board: Mpremote,
     kind: Kind,
@@ -79,18 +144,19 @@ def install(
     *,
     trial: bool = False,
     format_files: bool = False,
+    older: bool = False,
 ) -> Installed:
     """Bring the firmware onto a board; what is right already is not written again.
 
     trial         whether to go on where the budget says that it does not fit the memory
     format_files  whether files that cannot be read may go
+    older         whether a newer firmware may go
     Raises        BoardError
     """
     progress.begin("look at the files")
     there = ask(board, fresh=True)
     if there.frozen:
-        progress.end("unchanged", f"the image has the gateway in it, {there.frozen}")
-        return Installed([], [], 0, there.frozen, there.id, there.version)
+        return _leave_to_the_image(board, there, progress, older)
     check_memory(kind, trial)
     if there.space is None:
         if not format_files:
@@ -101,26 +167,70 @@ def install(
             )
         board.evaluate(_format_script(kind))
         there = ask(board, fresh=True)
-    bundle = compile_firmware(firmware, kind, there.mpy)
-    wanted = bundle.hashes()
-    wrong = [path for path, digest in wanted.items() if _hash_of(there, path) != digest]
-    extra = [path for path in there.files if path not in wanted]
+    compiled = compile_firmware(firmware, kind, there.mpy)
+    bundle = pack(compiled.modules, compiled.manifest)
+    files = {_LOADER: compiled.loader, _MAIN: (firmware / "main.py").read_bytes()}
+    if not there.holds(bundle, there.now) or there.state.get("tries", -1) >= 0:
+        _check_version(there, compiled.manifest.version, older)
+        fallback = there.now if there.state.get("tries", -1) < 0 else ""
+        state = {"now": there.spare, "before": fallback}
+        files = {slot_path(there.spare): bundle.data, **files, _STATE: json.dumps(state).encode()}
+    wanted = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+    wrong = [path for path, digest in wanted.items() if there.digest(path) != digest]
+    extra = [path for path in there.files if path.startswith(_OTHERS)]
     if not wrong and not extra:
-        progress.end("unchanged", f"{len(wanted)} files are as they should be")
+        progress.end("unchanged", f"{compiled.manifest.version} is as it should be")
         return Installed([], [], len(wanted), "", there.id, there.version)
     progress.end("done", f"{len(wrong)} of {len(wanted)} files to write")
-    _check_space(board, there, bundle, wrong, extra)
-    if _MAIN in there.files:
+    _check_space(board, there, files, wrong, extra)
+    if _MAIN in there.files and (extra or _LOADER not in there.files):
         _take_main_away(board, there, wanted[_MAIN], saved, progress)
+    elif _MAIN in there.files:
+        if there.digest(_MAIN) != wanted[_MAIN]:
+            saved().keep("main.py", board.fetch(_MAIN), path=_MAIN)
+        _stop(board, progress)
     progress.begin("copy the firmware")
-    if extra:
-        board.remove([path for path in extra if path != _MAIN])
-    _copy(board, bundle, [path for path in wrong if path != _MAIN], progress)
-    _verify(board, {path: digest for path, digest in wanted.items() if path != _MAIN})
-    _copy(board, bundle, [_MAIN], None)
+    # Removed first: littlefs has no room for a third bundle beside two.
+    stale = [path for path in files if path.startswith("/bundles/") and path != _STATE]
+    gone = [*extra, *(path for path in stale if path in wrong and path in there.files)]
+    if gone:
+        board.remove(gone)
+    # What decides comes last, and only when all before it is right.
+    last = [path for path in (_STATE, _MAIN) if path in wanted]
+    first = [path for path in wanted if path not in last]
+    _copy(board, files, [path for path in first if path in wrong], progress)
+    _verify(board, {path: wanted[path] for path in first})
+    for path in last:
+        _copy(board, files, [path], None)
     _verify(board, wanted)
-    progress.end("done", f"{len(wrong)} files, {bundle.size} bytes in all, hashes checked")
+    # A main.py that was somebody else's has not heeded it.
+    board.evaluate(_GO_SCRIPT)
+    progress.end("done", f"{compiled.manifest.version}, {len(bundle.data)} bytes, hashes checked")
     return Installed(wrong, extra, len(wanted) - len(wrong), "", there.id, there.version)
+
+
+def _leave_to_the_image(
+    board: Mpremote, there: OnBoard, progress: Progress, older: bool
+) -> Installed:
+    """Have the gateway run that the image has in it, but for a newer one that came later."""
+    removed: list[str] = []
+    if there.now and (older or parse_version(there.running) <= parse_version(there.frozen)):
+        board.remove([_STATE])
+        removed.append(_STATE)
+    detail = f"the image has the gateway in it, {there.frozen}"
+    if there.now and not removed:
+        detail += f"; {there.running} in bundle {there.now} is newer, and runs"
+    progress.end("done" if removed else "unchanged", detail)
+    return Installed([], removed, 0, there.frozen, there.id, there.version)
+
+
+def _check_version(there: OnBoard, version: str, older: bool) -> None:
+    if there.running and not older and parse_version(version) < parse_version(there.running):
+        raise BoardError(
+            "older",
+            f"the board runs {there.running}, and this firmware is {version}",
+            "If the older one is meant: --older.",
+        )
 
 
 def check_memory(kind: Kind, trial: bool) -> None:
@@ -136,12 +246,12 @@ def check_memory(kind: Kind, trial: bool) -> None:
         )
 
 
-def _hash_of(there: OnBoard, path: str) -> str:
-    return there.files.get(path, ("", 0))[0]
-
-
 def _check_space(
-    board: Mpremote, there: OnBoard, bundle: Bundle, wrong: list[str], extra: list[str]
+    board: Mpremote,
+    there: OnBoard,
+    files: dict[str, bytes],
+    wrong: list[str],
+    extra: list[str],
 ) -> None:
     assert there.space is not None
     block, _, free = there.space
@@ -152,7 +262,7 @@ def _check_space(
     # A file is written anew before the old one is given up, one after the other.
     gained = sum(blocks(there.files[path][1]) for path in extra)
     gained += sum(blocks(there.files[path][1]) for path in wrong if path in there.files)
-    wanted = sum(blocks(len(bundle.files[path])) for path in wrong) + _SPARE_BLOCKS
+    wanted = sum(blocks(len(files[path])) for path in wrong) + _SPARE_BLOCKS
     if wanted > free + gained:
         raise BoardError(
             "full",
@@ -171,7 +281,7 @@ def _take_main_away(
 ) -> None:
     progress.begin("stop what runs")
     detail = ""
-    if _hash_of(there, _MAIN) != wanted:
+    if there.digest(_MAIN) != wanted:
         detail = str(saved().keep("main.py", board.fetch(_MAIN), path=_MAIN))
     board.remove([_MAIN])
     board.reset()
@@ -179,7 +289,18 @@ def _take_main_away(
     progress.end("done", detail)
 
 
-def _copy(board: Mpremote, bundle: Bundle, paths: list[str], progress: Progress | None) -> None:
+def _stop(board: Mpremote, progress: Progress) -> None:
+    """Have the gateway not run until the next start but one."""
+    progress.begin("stop what runs")
+    board.evaluate(_WAIT_SCRIPT)
+    board.reset()
+    ask(board, fresh=True)
+    progress.end("done")
+
+
+def _copy(
+    board: Mpremote, files: dict[str, bytes], paths: list[str], progress: Progress | None
+) -> None:
     if not paths:
         return
     with tempfile.TemporaryDirectory() as name:
@@ -187,13 +308,13 @@ def _copy(board: Mpremote, bundle: Bundle, paths: list[str], progress: Progress 
         for path in paths:
             target = folder / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(bundle.files[path])
+            target.write_bytes(files[path])
         board.copy(folder, progress)
 
 
 def _verify(board: Mpremote, wanted: dict[str, str]) -> None:
     there = ask(board)
-    wrong = [path for path, digest in wanted.items() if _hash_of(there, path) != digest]
+    wrong = [path for path, digest in wanted.items() if there.digest(path) != digest]
     if wrong:
         raise BoardError(
             "verify",

@@ -5,6 +5,7 @@ ROOTS = (paths of files, and of folders that are walked through)
 
 import binascii
 import hashlib
+import json
 import os
 import sys
 
@@ -55,6 +56,27 @@ def _space():
         return None
 
 
+def _state():
+    """Return what the loader's state says, {} when there is none."""
+    try:
+        with open("/bundles/state") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {}
+
+
+def _bundle(slot):
+    """Return (version, signature in hex) of a slot's bundle, None when there is none."""
+    try:
+        with open("/bundles/" + slot, "rb") as file:
+            head = file.read(12)
+            about = json.loads(file.read(head[8] | head[9] << 8))
+            file.seek(-64, 2)
+            return about["version"], binascii.hexlify(file.read(64)).decode()
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+
+
 _found = {}
 for _root in ROOTS:  # noqa: F821
     _walk(_root, _found)
@@ -62,6 +84,8 @@ print(
     {
         "files": _found,
         "frozen": _frozen(),
+        "state": _state(),
+        "bundles": {slot: _bundle(slot) for slot in ("a", "b")},
         "space": _space(),
         "mpy": getattr(sys.implementation, "_mpy", 0),
         "version": sys.version,

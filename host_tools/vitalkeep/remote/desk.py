@@ -26,6 +26,10 @@ _POLL_S = 0.02
 Told = Callable[[str], None]
 
 
+class NoAnswer(ToolError):
+    """The gateway said nothing in time; what it was asked may or may not have been done."""
+
+
 class Desk:
     """A conversation with one gateway; make it with `at`.
 
@@ -83,7 +87,7 @@ class Desk:
         payload = command_wire.pack_command(command, self._command_key, self._gateway.id)
         self._consumer.publish(wire.topic(self._gateway.id, "command"), bytes(payload))
         if not await _until(self._is_whole, REPLY_S):
-            raise ToolError(
+            raise NoAnswer(
                 f"gateway {self._gateway.id.hex()} did not answer {do} within {REPLY_S:g} s",
                 "Its session may have changed: try again. Its counters say what it refused.",
             )

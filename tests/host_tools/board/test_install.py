@@ -8,7 +8,7 @@ import pytest
 from hil.bedside.devkit import Devkit
 from tests.support.bench import fails, plugged_in, run, small_firmware, units_of
 from tests.support.images import esp32_firmware
-from vitalkeep.board.bundle import compile_firmware, compiler_options
+from vitalkeep.board.compile import compile_firmware, compiler_options, usual_mpy
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.flash import Order
 from vitalkeep.board.install import ask
@@ -17,6 +17,7 @@ from vitalkeep.board.mpremote import Mpremote
 from vitalkeep.board.partitions import TABLE_AT, need, pack_table
 
 KIND = find_kind("ESP32_GENERIC")
+ALL = ["/bundles/a", "/lib/loader.mpy", "/main.py", "/bundles/state"]
 VFS = need(KIND.partitions, "vfs")
 
 
@@ -45,62 +46,126 @@ def test_firmware_is_installed_started_and_left_alone_by_a_second_run(
 ) -> None:
     done = run(order, units_of(devkit))
     assert done.installed is not None
-    assert "/lib/bridge/core/journal/fast.mpy" in done.installed.written  # in machine code
-    assert done.installed.written[-1] == "/main.py"
+    assert done.installed.written == ALL
     assert done.unique_id == "240ac4000001"
     devkit.wait_for("gateway 0.1.0 ESP32_GENERIC")
     again = run(order, units_of(devkit))
     assert again.installed is not None
     assert again.installed.written == []
-    assert again.installed.unchanged == len(done.installed.written)
+    assert again.installed.unchanged == 2  # beside the bundle
 
 
-def test_what_differs_is_written_and_what_is_in_the_way_is_removed(
+def version_of(order: Order, version: str) -> None:
+    (order.firmware / "bridge" / "release.py").write_text(
+        f'VERSION = "{version}"\nCONFIG_VERSION = 1\n'
+    )
+
+
+def test_another_firmware_goes_into_the_other_slot_and_the_one_before_stays(
     devkit: Devkit, order: Order
 ) -> None:
     run(order, units_of(devkit))
     board = Mpremote(str(devkit.port))
     board.evaluate(
-        "f = open('/lib/bridge/release.py', 'w')\nf.write('VERSION = 0')\nf.close()\n"
-        "f = open('/lib/bridge/core/rings.mpy', 'w')\nf.write('torn')\nf.close()\n"
-        "f = open('/main.py', 'w')\nf.write('print(1)')\nf.close()\nprint(1)",
-        fresh=True,
+        "f = open('/main.py', 'w')\nf.write('print(1)')\nf.close()\nprint(1)", fresh=True
     )
     devkit.said.clear()
+    version_of(order, "0.2.0")
     done = run(order, units_of(devkit))
-    devkit.wait_for("gateway 0.1.0")
+    devkit.wait_for("gateway 0.2.0")
     assert done.installed is not None
-    assert done.installed.written == ["/lib/bridge/core/rings.mpy", "/main.py"]
-    assert done.installed.removed == ["/lib/bridge/release.py"]
+    assert done.installed.written == ["/bundles/b", "/main.py", "/bundles/state"]
     assert done.saved is not None
     assert (done.saved / "main.py").read_text() == "print(1)"
+    there = ask(board, fresh=True)
+    assert (there.now, there.state["before"], there.running) == ("b", "a", "0.2.0")
+    version_of(order, "0.1.0")
+    fails("older", order, units_of(devkit))
+    run(order, units_of(devkit), older=True)
+    there = ask(board, fresh=True)
+    assert (there.now, there.running) == ("a", "0.1.0")
+
+
+def test_a_bundle_that_somebody_has_signed_is_left_as_it_is(devkit: Devkit, order: Order) -> None:
+    run(order, units_of(devkit))
+    board = Mpremote(str(devkit.port))
+    change = "with open('/bundles/a', 'r+b') as f: f.seek(%d, 2); f.write(b'%s')\nprint(1)"
+    board.evaluate(change % (-64, "s" * 64), fresh=True)
+    done = run(order, units_of(devkit))
+    assert done.installed is not None
+    assert done.installed.written == []
+    board.evaluate(change % (-99, "s"), fresh=True)
+    done = run(order, units_of(devkit))
+    assert done.installed is not None
+    assert "/bundles/b" in done.installed.written
+
+
+def test_a_board_that_was_flashed_before_there_were_bundles_is_brought_over(
+    devkit: Devkit, order: Order
+) -> None:
+    board = Mpremote(str(devkit.port))
+    old = "import bridge.app\nprint('old gateway')\n"
+    files = {"bridge/__init__.py": "", "bridge/app.py": "x = 1", "wiring.py": ""}
+    board.evaluate(
+        "import os\nos.mkdir('/lib')\nos.mkdir('/lib/bridge')\n"
+        f"for name, text in {files!r}.items():\n"
+        " with open('/lib/' + name, 'w') as f: f.write(text)\n"
+        f"with open('/main.py', 'w') as f: f.write({old!r})\nprint(1)",
+        fresh=True,
+    )
+    done = run(order, units_of(devkit))
+    devkit.wait_for("gateway 0.1.0 ESP32_GENERIC")
+    assert done.installed is not None
+    assert done.installed.written == ALL
+    assert sorted(done.installed.removed) == [
+        "/lib/bridge/__init__.py", "/lib/bridge/app.py", "/lib/wiring.py"
+    ]  # fmt: skip
+    assert done.saved is not None
+    assert (done.saved / "main.py").read_text() == old
 
 
 def test_a_copy_that_was_cut_short_leaves_no_gateway_and_the_next_run_finishes(
     devkit: Devkit, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = Mpremote.copy
-
-    def half(self: Mpremote, folder: Path, progress: object = None) -> None:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        for path in files[len(files) // 2 :]:
-            path.unlink()
-        copy(self, folder)
-        devkit.cable(False)
-        self.evaluate("print(1)")
-
     found = units_of(devkit)()
-    with monkeypatch.context() as patch:
-        patch.setattr(Mpremote, "copy", half)
-        fails("no-board", order, lambda: found)
-    devkit.cable(True)
+    cut_short(devkit, order, found, monkeypatch)
     there = ask(Mpremote(str(devkit.port)), fresh=True)
     assert "/main.py" not in there.files
     done = run(order, lambda: found)
     assert done.installed is not None
-    assert done.installed.unchanged > 0
     assert done.installed.written
     devkit.wait_for("gateway 0.1.0")
+
+
+def test_a_new_firmware_that_was_cut_short_leaves_the_one_before(
+    devkit: Devkit, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = units_of(devkit)()
+    run(order, lambda: found)
+    version_of(order, "0.2.0")
+    devkit.said.clear()
+    cut_short(devkit, order, found, monkeypatch)
+    devkit.wait_for("gateway 0.1.0")
+    run(order, lambda: found)
+    devkit.wait_for("gateway 0.2.0")
+
+
+def cut_short(devkit: Devkit, order: Order, found: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pull the cable in the midst of the copying, and put it back."""
+
+    def half(self: Mpremote, folder: Path, progress: object = None) -> None:
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        copy(self, folder)
+        devkit.cable(False)
+        self.evaluate("print(1)")
+
+    copy = Mpremote.copy
+    with monkeypatch.context() as patch:
+        patch.setattr(Mpremote, "copy", half)
+        fails("no-board", order, lambda: found)
+    devkit.cable(True)
+    devkit.boot()
 
 
 def test_a_full_file_system_is_told_before_anything_is_changed(
@@ -138,6 +203,12 @@ def test_a_port_without_a_prompt_has_a_name(tmp_path: Path, order: Order) -> Non
         fails("no-answer", order, units_of(blank))
 
 
+def test_what_boards_say_of_their_format_is_known_without_them() -> None:
+    assert usual_mpy(KIND) == 6 | 3 << 8 | 10 << 10
+    assert usual_mpy(find_kind("RPI_PICO_W")) == 6 | 3 << 8 | 4 << 10
+    assert usual_mpy(find_kind("RPI_PICO2_W")) == 6 | 3 << 8 | 7 << 10
+
+
 def test_the_compiler_is_told_the_boards_own_machine_code() -> None:
     assert compiler_options(6 | 4 << 10) == ["-O2", "-march=armv6m"]
     assert compiler_options(6 | 10 << 10) == ["-O2", "-march=xtensawin"]
@@ -153,6 +224,7 @@ def test_another_mpy_version_is_refused_and_paths_of_this_computer_stay_here(
     with pytest.raises(BoardError, match=r"reads \.mpy version 5") as caught:
         compile_firmware(firmware, KIND, 5 | 4 << 10)
     assert caught.value.cause == "mpy"
-    bundle = compile_firmware(firmware, KIND, 6 | 4 << 10)
-    assert not [path for path, data in bundle.files.items() if str(tmp_path).encode() in data]
-    assert list(bundle.files)[-1] == "/main.py"
+    made = compile_firmware(firmware, KIND, 6 | 4 << 10)
+    assert "bridge/core/journal/fast.mpy" in made.modules
+    assert not [path for path, data in made.modules.items() if str(tmp_path).encode() in data]
+    assert str(tmp_path).encode() not in made.loader

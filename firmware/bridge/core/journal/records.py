@@ -46,6 +46,7 @@ COMMAND = const(18)  # an authenticated one that changed something
 CONFIGURATION = const(19)  # a new one was kept, or the old one came back
 RADIO = const(20)  # on, off, refused by the duty cycle
 RADIO_CHOICE = const(21)  # what goes by radio and what had no room; a period goes on
+FIRMWARE = const(22)  # another one was refused, put on trial, kept or taken back
 
 EVENT_NAMES = {
     BOOT: "boot",
@@ -69,6 +70,7 @@ EVENT_NAMES = {
     CONFIGURATION: "configuration",
     RADIO: "radio",
     RADIO_CHOICE: "radio-choice",
+    FIRMWARE: "firmware",
 }
 
 SHAPES_MAX = const(64)

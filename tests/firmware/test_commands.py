@@ -19,10 +19,10 @@ from tests.support.site_client import COMMAND_KEY, GATEWAY, Bed, SiteClient
 
 
 @contextlib.asynccontextmanager
-async def bedside(root: Path) -> AsyncIterator[tuple[Bed, SiteClient]]:
+async def bedside(root: Path, **config: Any) -> AsyncIterator[tuple[Bed, SiteClient]]:
     broker = Broker(port=free_port())
     broker.start()
-    timing = {"receipt_wait_ms": 1500, "heartbeat_ms": 500, "trial_ms": 8000}
+    timing = {"receipt_wait_ms": 1500, "heartbeat_ms": 500, "trial_ms": 8000, **config}
     bed = Bed(root, broker.port, **timing)
     site = SiteClient(broker.port)
     try:

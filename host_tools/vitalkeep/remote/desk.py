@@ -74,9 +74,10 @@ class Desk:
             "Is it on, and is this one of its sites? Try the other site's broker.",
         )
 
-    async def ask(self, do: str, **fields: Any) -> dict[str, Any]:
+    async def ask(self, do: str, within_s: float = REPLY_S, **fields: Any) -> dict[str, Any]:
         """Send a command and return the reply.
 
+        within_s  how long to wait for it
         Raises  ToolError when there is none in time, or the gateway says why it did not do it
         """
         assert self.status is not None
@@ -86,9 +87,9 @@ class Desk:
         command = Command(nonce, self._number, {"do": do, **fields})
         payload = command_wire.pack_command(command, self._command_key, self._gateway.id)
         self._consumer.publish(wire.topic(self._gateway.id, "command"), bytes(payload))
-        if not await _until(self._is_whole, REPLY_S):
+        if not await _until(self._is_whole, within_s):
             raise NoAnswer(
-                f"gateway {self._gateway.id.hex()} did not answer {do} within {REPLY_S:g} s",
+                f"gateway {self._gateway.id.hex()} did not answer {do} within {within_s:g} s",
                 "Its session may have changed: try again. Its counters say what it refused.",
             )
         data = b"".join(self._parts[part].data for part in sorted(self._parts))

@@ -17,7 +17,8 @@ PART = 576  # bytes in one command, whose 900 have room for four thirds of that
 CHECK_S = 180.0  # for digest and signature on a slow board, and for what it was to show
 BACK_S = 120.0
 PATIENCE_S = 600.0  # without a part that has come
-_LOOK_S = 1.0
+_LOOK_S = 0.5
+_LOOK_WITHIN_S = 3.0
 
 Told = Callable[[str, float | None], None]  # what happens, and the percent that has come
 
@@ -30,7 +31,9 @@ async def push(desk: Desk, bundle: Bundle, older: bool, told: Told) -> str:
     """
     state = await desk.ask("firmware")
     if state["digest"] == bundle.digest.hex():
-        return "runs already" if not state["on_trial"] else await _wait_for_trial(desk, bundle, told)
+        return (
+            "runs already" if not state["on_trial"] else await _wait_for_trial(desk, bundle, told)
+        )
     check(bundle, state, older)
     await _send(desk, bundle, told)
     assert desk.status is not None
@@ -62,7 +65,7 @@ HINTS = {
     "unsigned": "Have the ward's authority sign it: vitalkeep update sign.",
     "board": "Build it for the gateway's own kind of board.",
     "mpy": "Build it for the gateway's MicroPython (--mpy), or bring that up to date over USB.",
-    "config": "Compile its configuration anew first (vitalkeep ward, vitalkeep gateway configure).",
+    "config": "Compile its configuration anew first: vitalkeep ward, vitalkeep gateway configure.",
     "older": "If the older one is meant: --older.",
 }
 
@@ -109,7 +112,7 @@ async def _wait_for_check(desk: Desk, boot: int) -> None:
         if desk.status["boot"] != boot:
             return
         try:
-            state = await desk.ask("firmware")
+            state = await desk.ask("firmware", _LOOK_WITHIN_S)
         except NoAnswer:
             continue  # it is on its way
         if not state["checking"]:
@@ -124,7 +127,7 @@ async def _wait_for_trial(desk: Desk, bundle: Bundle, told: Told) -> str:
     while time.monotonic() < late:
         await asyncio.sleep(_LOOK_S)
         try:
-            state = await desk.ask("firmware")
+            state = await desk.ask("firmware", _LOOK_WITHIN_S)
         except NoAnswer:
             continue
         if state["digest"] != bundle.digest.hex():
@@ -138,7 +141,7 @@ async def _wait_for_trial(desk: Desk, bundle: Bundle, told: Told) -> str:
         late = max(late, time.monotonic() + BACK_S)
     raise ToolError(
         "the gateway has said nothing of it yet",
-        "It goes back by itself when it cannot be reached (trial_ms). Ask: vitalkeep update state.",
+        "It goes back by itself when no site hears it. Ask again: vitalkeep update state.",
     )
 
 

@@ -26,13 +26,8 @@ def mpy_here() -> int:
     return int(subprocess.run(asked, capture_output=True, check=True).stdout)
 
 
-def other_firmware(
-    folder: Path,
-    version: str,
-    changes: Mapping[str, str] | None = None,
-    board: str = "VIRTUAL_ESP32S3",
-) -> Bundle:
-    """Return this firmware under another version, without the drivers that no test here needs.
+def slim_firmware(folder: Path, version: str, changes: Mapping[str, str] | None = None) -> Path:
+    """Copy this firmware under another version, without the drivers that no test here needs.
 
     changes  {path below bridge/: text that is put at the end of the file}
     """
@@ -48,7 +43,18 @@ def other_firmware(
     for path, more in {"release.py": text, **(changes or {})}.items():
         file = bridge / path
         file.write_text(file.read_text() + more)
-    made = compile_firmware(folder, open_kind(BOARDS / board), mpy_here())
+    return folder
+
+
+def other_firmware(
+    folder: Path,
+    version: str,
+    changes: Mapping[str, str] | None = None,
+    board: str = "VIRTUAL_ESP32S3",
+) -> Bundle:
+    """Return a `slim_firmware` as a bundle for a virtual board."""
+    source = slim_firmware(folder, version, changes)
+    made = compile_firmware(source, open_kind(BOARDS / board), mpy_here())
     return pack(made.modules, made.manifest)
 
 

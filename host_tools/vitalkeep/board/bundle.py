@@ -18,7 +18,7 @@ from bridge.core.bundle import Manifest
 from bridge.core.errors import FormatError
 from vitalkeep.errors import ToolError
 
-_HASH = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
+_HASH = ec.ECDSA(hashes.SHA256())
 UNSIGNED = bytes(layout.SIGNATURE_SIZE)
 
 
@@ -49,13 +49,13 @@ class Bundle:
 
     def sign(self, key: ec.EllipticCurvePrivateKey) -> Bundle:
         """Return it signed by the ward's authority."""
-        r, s = utils.decode_dss_signature(key.sign(self.digest, _HASH))
+        r, s = utils.decode_dss_signature(key.sign(self.body, _HASH))
         return replace(self, signature=r.to_bytes(32, "big") + s.to_bytes(32, "big"))
 
     def is_signed_by(self, key: ec.EllipticCurvePublicKey) -> bool:
         r, s = (int.from_bytes(part, "big") for part in (self.signature[:32], self.signature[32:]))
         try:
-            key.verify(utils.encode_dss_signature(r, s), self.digest, _HASH)
+            key.verify(utils.encode_dss_signature(r, s), self.body, _HASH)
         except InvalidSignature:
             return False
         return True

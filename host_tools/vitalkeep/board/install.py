@@ -175,20 +175,19 @@ def install(
         fallback = there.now if there.state.get("tries", -1) < 0 else ""
         state = {"now": there.spare, "before": fallback}
         files = {slot_path(there.spare): bundle.data, **files, _STATE: json.dumps(state).encode()}
-    wanted = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
-    wrong = [path for path, digest in wanted.items() if there.digest(path) != digest]
+    wrong = [path for path, data in files.items() if there.digest(path) != _digest(data)]
     extra = [path for path in there.files if path.startswith(_OTHERS)]
     if not wrong and not extra:
         progress.end("unchanged", f"{compiled.manifest.version} is as it should be")
-        return Installed([], [], len(wanted), "", there.id, there.version)
-    progress.end("done", f"{len(wrong)} of {len(wanted)} files to write")
+        return Installed([], [], len(files), "", there.id, there.version)
+    progress.end("done", f"{len(wrong)} of {len(files)} files to write")
     _check_space(board, there, files, wrong, extra)
     if _MAIN in there.files and (extra or _LOADER not in there.files):
-        _take_main_away(board, there, wanted[_MAIN], saved, progress)
+        _take_main_away(board, there, _digest(files[_MAIN]), saved, progress)
     elif _MAIN in there.files:
-        if there.digest(_MAIN) != wanted[_MAIN]:
+        if _MAIN in wrong:
             saved().keep("main.py", board.fetch(_MAIN), path=_MAIN)
-        _stop(board, progress)
+        stop(board, progress)
     progress.begin("copy the firmware")
     # Removed first: littlefs has no room for a third bundle beside two.
     stale = [path for path in files if path.startswith("/bundles/") and path != _STATE]
@@ -196,17 +195,17 @@ def install(
     if gone:
         board.remove(gone)
     # What decides comes last, and only when all before it is right.
-    last = [path for path in (_STATE, _MAIN) if path in wanted]
-    first = [path for path in wanted if path not in last]
-    _copy(board, files, [path for path in first if path in wrong], progress)
-    _verify(board, {path: wanted[path] for path in first})
-    for path in last:
-        _copy(board, files, [path], None)
-    _verify(board, wanted)
+    last = {path: files[path] for path in (_STATE, _MAIN) if path in files}
+    first = {path: data for path, data in files.items() if path not in last}
+    copy_files(board, {path: first[path] for path in first if path in wrong}, progress)
+    verify_files(board, first)
+    for path, data in last.items():
+        copy_files(board, {path: data}, None)
+    verify_files(board, files)
     # A main.py that was somebody else's has not heeded it.
     board.evaluate(_GO_SCRIPT)
     progress.end("done", f"{compiled.manifest.version}, {len(bundle.data)} bytes, hashes checked")
-    return Installed(wrong, extra, len(wanted) - len(wrong), "", there.id, there.version)
+    return Installed(wrong, extra, len(files) - len(wrong), "", there.id, there.version)
 
 
 def _leave_to_the_image(
@@ -289,7 +288,7 @@ def _take_main_away(
     progress.end("done", detail)
 
 
-def _stop(board: Mpremote, progress: Progress) -> None:
+def stop(board: Mpremote, progress: Progress) -> None:
     """Have the gateway not run until the next start but one."""
     progress.begin("stop what runs")
     board.evaluate(_WAIT_SCRIPT)
@@ -298,29 +297,33 @@ def _stop(board: Mpremote, progress: Progress) -> None:
     progress.end("done")
 
 
-def _copy(
-    board: Mpremote, files: dict[str, bytes], paths: list[str], progress: Progress | None
-) -> None:
-    if not paths:
+def copy_files(board: Mpremote, files: dict[str, bytes], progress: Progress | None) -> None:
+    """Write files {path: bytes} on a board."""
+    if not files:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for path in paths:
+        for path, data in files.items():
             target = folder / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(files[path])
+            target.write_bytes(data)
         board.copy(folder, progress)
 
 
-def _verify(board: Mpremote, wanted: dict[str, str]) -> None:
+def verify_files(board: Mpremote, files: dict[str, bytes]) -> None:
+    """Raise BoardError unless a board finds these files {path: bytes}, by its own hash."""
     there = ask(board)
-    wrong = [path for path, digest in wanted.items() if there.digest(path) != digest]
+    wrong = [path for path, data in files.items() if there.digest(path) != _digest(data)]
     if wrong:
         raise BoardError(
             "verify",
             f"{board.device}: {len(wrong)} files are not what was sent, {wrong[0]} for one",
             "Run the same again; if it stays so, the board's flash is worn out.",
         )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _format_script(kind: Kind) -> str:

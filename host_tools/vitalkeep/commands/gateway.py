@@ -19,7 +19,7 @@ from vitalkeep.hub.config.chosen import data_home, find_identity
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def _remote(command: Callable[..., None]) -> Callable[..., None]:
+def remote(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command what it needs to talk to a gateway, which is named by id or bed."""
     command = click.option(
         "--vault",
@@ -41,14 +41,14 @@ def gateway() -> None:
 
 
 @gateway.command()
-@_remote
+@remote
 def report(as_json: bool, **where: Any) -> None:
     """Say how a gateway is: versions, links, log, clock, memory, counters."""
 
     async def job(desk: Any) -> Any:
         return await desk.ask("report")
 
-    found = _run(job, **where)
+    found = talk(job, **where)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -57,19 +57,19 @@ def report(as_json: bool, **where: Any) -> None:
 
 
 @gateway.command()
-@_remote
+@remote
 def restart(as_json: bool, **where: Any) -> None:
     """Have a gateway start anew: its devices are not read for about two seconds."""
 
     async def job(desk: Any) -> Any:
         return await desk.ask("restart")
 
-    found = _run(job, **where)
+    found = talk(job, **where)
     click.echo(json.dumps(found) if as_json else "it starts anew")
 
 
 @gateway.command()
-@_remote
+@remote
 @click.argument("file", type=_FILE)
 def configure(file: Path, as_json: bool, **where: Any) -> None:
     """Give a gateway another config.json, on trial: it comes back to the old one by itself."""
@@ -87,10 +87,10 @@ def configure(file: Path, as_json: bool, **where: Any) -> None:
     async def job(desk: Any) -> None:
         await desk.configure(data, told)
 
-    _run(job, **where)
+    talk(job, **where)
 
 
-def _run(
+def talk(
     job: Callable[[Any], Awaitable[Any]],
     gateway: str,
     broker: str | None,
@@ -99,6 +99,7 @@ def _run(
     certificate: Path | None,
     key: Path | None,
 ) -> Any:
+    """Return what a job does with the desk of a gateway; raises ToolError."""
     from vitalkeep.hub.consume import Address
     from vitalkeep.keys.vault import Vault
     from vitalkeep.remote.desk import Desk
@@ -113,8 +114,8 @@ def _run(
         why = "no such gateway" if not found else "several gateways have this bed"
         raise ToolError(f"{gateway}: {why}", "See vitalkeep vault list.")
 
-    async def talk() -> Any:
+    async def conversation() -> Any:
         async with Desk.at(found[0], address) as desk:
             return await job(desk)
 
-    return asyncio.run(talk())
+    return asyncio.run(conversation())

@@ -63,6 +63,15 @@ class Update:
     def on_trial(self):
         return self._state.on_trial
 
+    @property
+    def checks(self):
+        """Whether a bundle that is whole is being checked."""
+        return self._task is not None
+
+    async def checked(self):
+        """Wait until it is refused; when it is not, the board starts anew before."""
+        await self._task
+
     def _tell(self, fields):
         running = self._running()
         return {
@@ -73,7 +82,7 @@ class Update:
             "slot": self._state.now,
             "digest": self._digest_of_running(),
             "on_trial": self._state.on_trial,
-            "checking": self._task is not None,
+            "checking": self.checks,
             "at": self._at,
             "said": self._gateway.firmware_said,
         }

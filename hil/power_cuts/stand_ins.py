@@ -28,8 +28,9 @@ class _Config:
 
 
 class _Counters:
-    values = {}
-    last_error = ""
+    def __init__(self):
+        self.values = {}
+        self.last_error = ""
 
     def add(self, name, count=1):
         raise AssertionError(name)

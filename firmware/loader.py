@@ -190,24 +190,29 @@ def _mount(slot):
     """Raises OSError or ValueError for a bundle that is not whole or not for this MicroPython."""
     name = path(slot)
     with open(name, "rb") as file:
-        magic, size, manifest, entries = struct.unpack(_HEAD, file.read(_HEAD_SIZE))
+        head = file.read(_HEAD_SIZE)
+        if len(head) < _HEAD_SIZE:
+            raise ValueError("bundle %s: cut short" % slot)
+        magic, size, manifest, entries = struct.unpack(_HEAD, head)
         if magic != _MAGIC or size != os.stat(name)[6]:
             raise ValueError("bundle %s: cut short" % slot)
-        mpy = json.loads(file.read(manifest))["mpy"]
-        if mpy != sys.implementation._mpy:
-            raise ValueError("bundle %s: for another MicroPython" % slot)
-        index = file.read(entries * _ENTRY_SIZE)
         file.seek(0)
         digest = hashlib.sha256()
         left = size - _DIGEST_SIZE - _SIGNATURE_SIZE
         buffer = bytearray(1024)
         view = memoryview(buffer)
-        while left:
+        while left > 0:
             count = file.readinto(view[: min(left, 1024)])
+            if not count:
+                raise ValueError("bundle %s: cut short" % slot)
             digest.update(view[:count])
             left -= count
         if digest.digest() != file.read(_DIGEST_SIZE):
             raise ValueError("bundle %s: damaged" % slot)
+        file.seek(_HEAD_SIZE)
+        if json.loads(file.read(manifest))["mpy"] != sys.implementation._mpy:
+            raise ValueError("bundle %s: for another MicroPython" % slot)
+        index = file.read(entries * _ENTRY_SIZE)
     vfs.mount(_Files(name, index), _MOUNT, readonly=True)
     sys.path.insert(0, _MOUNT)
 

@@ -357,9 +357,9 @@ class App:
             self._update = Update(self)
         return self._update
 
-    def tries_firmware(self):
-        """Say whether this firmware must still prove itself."""
-        return self._update is not None and self._update.on_trial
+    def changes_firmware(self):
+        """Say whether this firmware must still prove itself, or another one is about to."""
+        return self._update is not None and (self._update.on_trial or self._update.checks)
 
     def stored(self, cls, number, copies):
         """A site has a whole sector: give it up on flash once the class's policy allows."""

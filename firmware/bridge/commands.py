@@ -128,7 +128,7 @@ def _configure(desk, fields):
         raise ValueError("not the bytes that were meant")
     config = Config(json.loads(data))
     check_rings(desk.gateway.wiring, config.lines)
-    if desk.gateway.tries_firmware():
+    if desk.gateway.changes_firmware():
         raise ValueError("another firmware is on trial")
     desk.say("configuration " + fields["digest"][:16])
     trial.switch()

@@ -212,7 +212,7 @@ class Update:
             self._refuse("unchecked: %s: %s" % (type(error).__name__, error))
             return
         # By then it shows which devices speak and whether a site receipts: so must the new one.
-        while gateway.clock.mono_ms() < self._known_ms():
+        while gateway.clock.mono_ms() < self._known_ms() or gateway.on_trial:
             await asyncio.sleep_ms(_WAIT_MS)
         receipt, live = self._is_receipted(), self._live()
         gateway.notice_firmware("%s in place of %s, on trial" % (manifest.version, VERSION))

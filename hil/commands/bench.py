@@ -2,13 +2,14 @@
 
 import click
 
+from hil.bench.bundle import bundle
 from hil.bench.decode import decode
 from hil.bench.doctor import doctor
 from hil.bench.hub.command import hub
 from hil.bench.journal import journal
 from hil.bench.uplink.command import uplink
 
-SUBJECTS = (decode, doctor, hub, journal, uplink)
+SUBJECTS = (bundle, decode, doctor, hub, journal, uplink)
 
 
 @click.group()

@@ -11,8 +11,10 @@ import pytest
 from bridge.core.journal.layout import SECTOR_SIZE
 from hil.board import BOARDS, VirtualBoard, read_partitions
 from tests.support.site_client import GATEWAY, LOG_ID, ROOT, SITE
-from vitalkeep.board.budget import budget, hours_of_log, problems
-from vitalkeep.board.kinds import Kind, all_kinds, find_kind
+from vitalkeep.board.budget import BUNDLE, budget, hours_of_log, problems
+from vitalkeep.board.bundle import pack
+from vitalkeep.board.compile import compile_firmware, usual_mpy
+from vitalkeep.board.kinds import FIRMWARE, Kind, all_kinds, find_kind
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.provision import key_region
 
@@ -78,6 +80,12 @@ def test_the_gateway_starts_with_a_boards_wiring(name: str, tmp_path: Path) -> N
         assert flash.read(SECTOR_SIZE) != b"\xff" * SECTOR_SIZE
 
 
+def test_a_bundle_has_the_room_that_is_kept_for_it() -> None:
+    kind = find_kind("RPI_PICO2_W")
+    made = compile_firmware(FIRMWARE, kind, usual_mpy(kind))
+    assert BUNDLE - 64 * 1024 < len(pack(made.modules, made.manifest).data) <= BUNDLE
+
+
 def changed(kind: Kind, **values: Any) -> Kind:
     return dataclasses.replace(kind, wiring=SimpleNamespace(**{**vars(kind.wiring), **values}))
 
@@ -105,6 +113,7 @@ def test_a_table_that_does_not_fit_is_refused() -> None:
     refused(resized(kind, "nvs", offset=0x8000), "nvs: begins at 0x8000")
     refused(resized(kind, "factory", offset=0x11000), "factory: want an offset of 0x10000")
     pico = find_kind("RPI_PICO2_W")
+    refused(resized(pico, "vfs", size=0x90000), "room for two bundles")
     refused(changed(pico, JOURNAL={**pico.wiring.JOURNAL, "start": 0}), "journal: the wiring and")
     refused(changed(pico, FILES={"start": 0, "size": 4096}), "files: the wiring and")
 

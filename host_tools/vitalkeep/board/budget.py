@@ -17,6 +17,8 @@ HOURS_WANTED = 24.0
 KEY_BLOCKS = 4
 CODE_HEAP = 149216  # of the code when it is loaded from .mpy and not frozen (docs/guides/heap.md)
 SESSIONS = 2
+BUNDLE = 288 * 1024  # bytes of the firmware as a bundle, at most (tests/boards)
+FILES_BESIDE = 64 * 1024  # of configurations, certificates, and what littlefs needs itself
 
 _SPARE_SECTORS = 5  # two kept blank ahead, and the open one of each class
 _POOL_BYTES = 3  # of heap for each sector
@@ -47,6 +49,11 @@ class Budget:
     def takes_mpy(self) -> bool:
         """Whether the firmware may be loaded from .mpy files."""
         return self.loaded <= self.heap
+
+    @property
+    def takes_bundles(self) -> bool:
+        """Whether the file system has room for two bundles."""
+        return self.files >= 2 * BUNDLE + FILES_BESIDE
 
 
 def hours_of_log(size: int, bytes_a_second: float) -> float:
@@ -91,6 +98,8 @@ def problems(kind: Kind) -> list[str]:
         found.append(f"journal: {room.hours:.1f} h of a monitor, want {HOURS_WANTED:g}")
     if room.keys < KEY_BLOCKS * SECTOR_SIZE:
         found.append(f"keys: {room.keys // SECTOR_SIZE} blocks, want {KEY_BLOCKS}")
+    if room.takes_mpy and not room.takes_bundles:
+        found.append(f"files: {room.files} bytes, want room for two bundles")
     if room.frozen > room.heap:
         found.append(f"HEAP: {room.heap} bytes, want {room.frozen} with the code in the image")
     if chip.port == "esp32" and getattr(wiring, "RXBUF_MAX", 0) != 65535:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from vitalkeep.board.budget import SESSIONS, budget
+from vitalkeep.board.budget import BUNDLE, SESSIONS, budget
 from vitalkeep.board.kinds import Kind, find_kind
 
 
@@ -12,6 +12,7 @@ def budget_table(kind: Kind) -> str:
     """Return a table in Markdown of what a kind of board has room for."""
     room = budget(kind)
     mpy = "fits" if room.takes_mpy else "does not fit: build the image"
+    update = "by bundles" if room.takes_mpy and room.takes_bundles else "by an image, over USB"
     rows = (
         ("room for the image", _kb(room.image)),
         ("file system", _kb(room.files)),
@@ -21,6 +22,7 @@ def budget_table(kind: Kind) -> str:
         (f"the gateway with its code in the image, {SESSIONS} TLS sessions", _kb(room.frozen)),
         ("the same with its code from `.mpy` files", f"{_kb(room.loaded)}, {mpy}"),
         ("left for the rings behind UARTs", _kb(room.rings)),
+        (f"two bundles of {_kb(BUNDLE)}, so it is updated", update),
     )
     head = "| what | KB |\n|---|---:|\n"
     return head + "".join(f"| {name} | {value} |\n" for name, value in rows)

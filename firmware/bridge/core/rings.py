@@ -15,8 +15,9 @@ _RING_MIN = const(256)
 _DMA_CHARACTERS_MAX = const(16384)  # the chip's ring ends at 32 KB, two bytes for each character
 _RXBUF_MAX = const(32766)  # RP2; a board with more says so in its wiring
 _MEMORY_MAX = const(81920)  # for all rings of a board that does not say how large its heap is
-# What importing frozen code makes, and all data with a turn's garbage (docs/guides/heap.md)
-GATEWAY_HEAP = const(114688)
+# What importing frozen code makes, the loader, and all data with a turn's garbage
+# (docs/guides/heap.md)
+GATEWAY_HEAP = const(118784)
 
 
 def receive_ring(line):

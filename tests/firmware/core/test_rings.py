@@ -70,7 +70,7 @@ class TestRings(unittest.TestCase):
         self.assertEqual(room_for_rings(TIGHT, 2), left - 2 * 26 * 1024)
         self.assertEqual(room_for_rings(Wiring({}, HEAP=4096, TLS_ROOM=26 * 1024), 2), 0)
         check_rings(TIGHT, [line(0, 115200)], 1)
-        self.refused(TIGHT, [line(0, 115200)], "65536", "44032", "2 TLS", sessions=2)
+        self.refused(TIGHT, [line(0, 115200)], "65536", "39936", "2 TLS", sessions=2)
         check_rings(TIGHT, [line(0, 9600), line(1, 115200)], 2)  # without DMA, that fits
 
     def test_a_port_with_heaps_of_its_own_for_both_is_held_to_the_fixed_limit(self):

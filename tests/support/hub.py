@@ -13,8 +13,9 @@ from bridge.core.journal import layout, records
 from bridge.core.journal.keyring import KeyRing
 from bridge.core.journal.ring import Journal
 from bridge.core.sender import Sender
+from vitalkeep.hub.batch import Batch, Run
 from vitalkeep.hub.consume import Message
-from vitalkeep.hub.ingest import Batch, Ingest, Run
+from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
 from vitalkeep.hub.sectors import Place
@@ -237,7 +238,9 @@ class Table:
 
     def take(self, *messages):
         """Apply one batch of messages and return it."""
-        runs = [found for m in messages if isinstance(found := self.ingest.parse(*m), Run)]
+        runs = [
+            found for m in messages if isinstance(found := self.ingest.payloads.parse(*m), Run)
+        ]
         for place in self.ingest.missing([run.place for run in runs]):
             self.ingest.load(place, None)
         batch = Batch(1000)

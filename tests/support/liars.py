@@ -14,7 +14,7 @@ from vitalkeep.hub.exchange import tls, wire
 from vitalkeep.hub.exchange.plan import Holding
 from vitalkeep.hub.exchange.server import Answer, Server
 from vitalkeep.hub.exchange.wire import Speaker, Summary
-from vitalkeep.hub.ingest import Stream
+from vitalkeep.hub.sectors import Stream
 from vitalkeep.hub.tls import Identity
 
 

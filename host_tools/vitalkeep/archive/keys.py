@@ -8,8 +8,7 @@ from typing import Any
 from bridge.core.errors import FormatError
 from bridge.core.journal.layout import parse_header
 from vitalkeep.hub.chains import KeyChains
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, Stream
 from vitalkeep.journal import chain
 from vitalkeep.journal.survey import Sector, survey
 from vitalkeep.keys import derive

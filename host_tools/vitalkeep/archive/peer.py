@@ -19,6 +19,7 @@ from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.archive.restore import Brought, Held, Part, Problem, Source, Want
 from vitalkeep.archive.verify import LACKS, SITES, Other
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.config.basics import BrokerSettings
 from vitalkeep.hub.config.chosen import find_identity
 from vitalkeep.hub.config.load import Config
@@ -30,8 +31,7 @@ from vitalkeep.hub.exchange.plan import Holding
 from vitalkeep.hub.exchange.settings import ExchangeSettings, Peer
 from vitalkeep.hub.exchange.tls import Doorkeeper
 from vitalkeep.hub.exchange.wire import Item, Nothing, PeerError, Speaker
-from vitalkeep.hub.ingest import Sealed, Stream
-from vitalkeep.hub.sectors import Place, Stored
+from vitalkeep.hub.sectors import Place, Stored, Stream
 from vitalkeep.hub.tags import place_of
 from vitalkeep.hub.tls import Identity
 

@@ -16,8 +16,9 @@ from bridge.core import wire as uplink
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.archive.manifest import Head
 from vitalkeep.hub import sectors
+from vitalkeep.hub.batch import Batch, Run, Sealed
 from vitalkeep.hub.exchange.wire import Tagged
-from vitalkeep.hub.ingest import Batch, Ingest, Run, Sealed
+from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import StaleError, Store
 from vitalkeep.keys.cipher import Aes256
@@ -239,11 +240,11 @@ class Restore:
         """Return runs whose tags are right; the first that is not ends them."""
         found: list[Run] = []
         for one in tagged:
-            if not self._ingest.admits(one.gateway):
+            if not self._ingest.payloads.admits(one.gateway):
                 self.result.refused["revoked_gateway"] += 1
                 break
             topic = uplink.topic(one.gateway, f"log/{CLASSES[one.cls]}")
-            run = self._ingest.parse(topic, one.payload)
+            run = self._ingest.payloads.parse(topic, one.payload)
             if not isinstance(run, Run) or run.place != place:
                 self.result.refused["wrong_run"] += 1
                 break

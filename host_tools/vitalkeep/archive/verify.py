@@ -22,8 +22,7 @@ from vitalkeep.archive.shelf import Shelf, ShelfError
 from vitalkeep.hub import sectors, spans
 from vitalkeep.hub.clocks import best_offsets
 from vitalkeep.hub.decode import Row, row_of
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place, Stored
+from vitalkeep.hub.sectors import Place, Stored, Stream
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.store.archive import COLD, Known
 from vitalkeep.journal import chain

@@ -176,7 +176,7 @@ class Hub:
                 rows["clocks"] += self.store.clocks(gateway)
                 rows["alarms"] += reversed(self.store.newest("alarms", gateway, _REMEMBERED))
             self.ward.stored(rows, now_ms)
-            desk = self.intake.ingest.radio
+            desk = self.intake.ingest.payloads.radio
             for row in desk.remember(self.store.heads(), self.store.radio()):
                 self.ward.by_radio(row)
             self.ward.story.clear()

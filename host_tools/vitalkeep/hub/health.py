@@ -40,6 +40,6 @@ def of(hub: Context) -> dict[str, Any]:
         "commit_ms": round(intake.commit_ms, 2),
         "viewers": len(hub.feed),
         "time": dict(hub.time.counters),
-        "strangers": dict(intake.ingest.strangers),
+        "strangers": dict(intake.ingest.payloads.strangers),
         "counters": dict(intake.ingest.counters),
     } | {name: say() for name, say in hub.shown.items()}

@@ -1,7 +1,7 @@
-"""Payloads to checked appends. Pure: no I/O and no clock of its own.
+"""Runs to checked appends. Pure: no I/O and no clock of its own.
 
 What the store has is handed in (`missing_*`, `load_*`); what should change comes out as a Batch.
-Everything that is wrong with a payload has a name and is counted under it.
+Everything that is wrong with a run has a name and is counted under it.
 """
 
 from __future__ import annotations
@@ -9,154 +9,31 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.core import wire
 from bridge.core.errors import FormatError, TagError
 from bridge.core.journal import layout
 from bridge.core.journal.reader import SectorReader, verify_seal
 from bridge.core.journal.seal import FIRST_SEAL
 from vitalkeep.hub import sectors
+from vitalkeep.hub.batch import Batch, Change, Run, Sealed
 from vitalkeep.hub.chains import KeyChains, begins_epoch
 from vitalkeep.hub.columns import Blocks
 from vitalkeep.hub.decode import (
-    DECODED,
-    OF_THE_HUB,
     Row,
-    Rows,
     block_row,
     decode,
     epoch_row,
     orphan_row,
-    row_place,
     silent_row,
 )
-from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
-from vitalkeep.hub.radio import Heard, RadioDesk
-from vitalkeep.hub.sectors import Place, Sector, Stored
+from vitalkeep.hub.payloads import Payloads
+from vitalkeep.hub.sectors import DAY_MS, Place, Sector, Stored, Stream
 from vitalkeep.hub.spans import Spans
 from vitalkeep.hub.tags import pack_tag
-from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 
 CACHE_MAX = 20_000  # sectors kept in memory between batches
-STRANGERS_MAX = 64  # ids of unknown gateways that are remembered, for the page
-
-DAY_MS = 24 * 3600 * 1000
-
-Stream = tuple[bytes, bytes, int]  # gateway, log, class
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run whose tag is right: bytes at `offset` of a sector, released mark as never cleared.
-
-    tag  empty where it is not that of these very bytes
-    """
-
-    place: Place
-    offset: int
-    data: bytes
-    tag: bytes = b""
-
-
-@dataclass(frozen=True)
-class Sealed:
-    """A whole sector from another site; `previous` is the tag of the one before as it has that,
-    None where it has not.
-    """
-
-    place: Place
-    data: bytes
-    previous: bytes | None
-
-
-@dataclass(frozen=True)
-class Hint:
-    """A gateway's birth or will: anyone may have written it."""
-
-    gateway: bytes
-    online: bool
-
-
-@dataclass(frozen=True)
-class Change:
-    """A sector's new state.
-
-    The store must have `old` bytes of it, decoded up to `old_decoded`, or refuse the whole batch.
-    spans  None where they are not known, as nothing was decoded
-    tags   of the runs that `piece` came in, see tags.py
-    """
-
-    place: Place
-    old: int
-    piece: bytes
-    length: int
-    state: int
-    spans: str | None
-    whole: bytes | None
-    old_decoded: int = 0
-    decoded: int = 0
-    day: int = 0
-    tags: bytes = b""
-
-
-@dataclass
-class Batch:
-    """What one commit adds.
-
-    decode    whether the runs that are taken next are decoded at once, or only their bytes stored
-    thorough  also whole sectors are decoded at once: nobody waits for a receipt
-    rows      by table, decoded; observations are one by one here, as people want to see them
-    blocks    what the store keeps of the observations
-    touched   what the receipts are about
-    worker, fences  who writes, and under which fence each gateway of the batch is its own; no
-                    fences where there is one hub alone
-    replaced  sectors whose bytes were wrong: what was decoded of them is wrong, too
-    refused   sealed sectors of another site that are not stored, each with the reason
-    """
-
-    now_ms: int
-    decode: bool = True
-    thorough: bool = False
-    changes: list[Change] = field(default_factory=list)
-    rows: Rows = field(default_factory=dict)
-    blocks: list[Row] = field(default_factory=list)
-    heads: dict[bytes, Row] = field(default_factory=dict)
-    radio: dict[bytes, Row] = field(default_factory=dict)
-    story: list[Row] = field(default_factory=list)
-    touched: dict[tuple[bytes, bytes], dict[Place, None]] = field(default_factory=dict)
-    alarms: list[tuple[bytes, str]] = field(default_factory=list)
-    dirty: dict[Place, int] = field(default_factory=dict)
-    worker: str = ""
-    fences: dict[bytes, int] = field(default_factory=dict)
-    tags: dict[Place, bytes] = field(default_factory=dict)
-    replaced: set[Place] = field(default_factory=set)
-    refused: list[tuple[Place, str]] = field(default_factory=list)
-
-    def add(self, table: str, row: Row) -> None:
-        self.rows.setdefault(table, []).append(row)
-
-    def take_back(self, place: Place) -> None:
-        """Note that a sector's bytes were wrong, and drop what was decoded of them just now."""
-        self.replaced.add(place)
-        self.tags.pop(place, None)
-        for table in DECODED:
-            rows = self.rows.pop(table, [])
-            kept = [r for r in rows if row_place(r) != place or r.get("event") == OF_THE_HUB]
-            if kept:
-                self.rows[table] = kept
-
-    def is_empty(self) -> bool:
-        return not (self.changes or self.rows or self.heads or self.radio or self.story)
-
-    def gateways(self) -> set[bytes]:
-        """Return whom it is about."""
-        found = {change.place.gateway for change in self.changes}
-        found |= {row["gateway"] for rows in self.rows.values() for row in rows}
-        found |= {row["gateway"] for row in self.story if row["gateway"] is not None}
-        return found | set(self.heads) | set(self.radio)
 
 
 class Ingest:
@@ -168,70 +45,17 @@ class Ingest:
 
     def __init__(self, gateways: Iterable[Gateway], cipher: Callable[[bytes], Any]) -> None:
         self.counters: Counter[str] = Counter()
-        self.strangers: OrderedDict[str, int] = OrderedDict()
-        self.radio = RadioDesk(cipher, self.counters)
+        self.payloads = Payloads(cipher, self.counters)
         self._cipher = cipher
         self._sectors: OrderedDict[Place, Sector] = OrderedDict()
         self._chains: dict[Stream, KeyChains] = {}
         self._epochs_told: set[tuple[Stream, int]] = set()
         self._gateways: dict[bytes, Gateway] = {}
-        self._uplink_keys: dict[bytes, bytes] = {}
         self.set_gateways(gateways)
 
     def set_gateways(self, gateways: Iterable[Gateway]) -> None:
         self._gateways = {gateway.id: gateway for gateway in gateways}
-        # What a revoked one sealed before is opened still; nothing new is taken from it.
-        admitted = [known for known in self._gateways.values() if not known.revoked]
-        self.radio.set_gateways(admitted)
-        self._uplink_keys = {
-            known.id: derive.uplink_key(known.root, known.id) for known in admitted
-        }
-
-    # --- payloads ---
-
-    def parse(self, topic: str, payload: bytes) -> Run | Heartbeat | Heard | Hint | None:
-        """Return what a message says, or None for one that is refused, which is counted."""
-        try:
-            gateway, leaf = wire.parse_topic(topic)
-            if leaf == "radio":
-                return self.radio.parse(gateway, payload)  # a base station's id stands there
-            key = self._uplink_keys.get(gateway)
-            if key is None:
-                self._stranger(gateway)
-                return None
-            if leaf == "health":
-                beat = parse_heartbeat(gateway, wire.parse_status(payload, key, gateway))
-                self.counters["heartbeats"] += 1
-                return replace(beat, payload=bytes(payload))
-            if leaf == "state":
-                return Hint(gateway, b'"online"' in payload)
-            if leaf[:4] != "log/" or leaf[4:] not in tuple(layout.CLASSES):
-                raise FormatError(f"topic leaf {leaf!r}")
-            cls = layout.CLASSES.index(leaf[4:])
-            run = wire.parse_run(payload, key, gateway, cls)
-        except TagError:
-            self.counters["wrong_tag"] += 1
-            return None
-        except FormatError:
-            self.counters["malformed"] += 1
-            return None
-        if run.log_id not in self._gateways[gateway].logs:
-            # Provisioning told the vault of every log; one more is no gateway's own.
-            self.counters["unknown_log"] += 1
-            return None
-        self.counters["runs"] += 1
-        place = Place(gateway, run.log_id, cls, run.sector)
-        data = sectors.normalised(run.offset, run.data)
-        tag = payload[-wire.RUN_TAG :] if data == run.data else b""
-        return Run(place, run.offset, data, bytes(tag))
-
-    def _stranger(self, gateway: bytes) -> None:
-        known = gateway in self._gateways
-        self.counters["revoked_gateway" if known else "unknown_gateway"] += 1
-        name = gateway.hex()
-        self.strangers[name] = self.strangers.pop(name, 0) + 1
-        while len(self.strangers) > STRANGERS_MAX:
-            self.strangers.popitem(last=False)
+        self.payloads.set_gateways(self._gateways.values())
 
     # --- what the store has ---
 
@@ -321,15 +145,6 @@ class Ingest:
             self._touch(run.place, batch)
             return False
         return self._append(sector, run, new, batch)
-
-    def knows(self, place: Place) -> bool:
-        """Say whether the vault knows a sector's gateway, and its log as one of that gateway."""
-        known = self._gateways.get(place.gateway)
-        return known is not None and place.log in known.logs
-
-    def admits(self, gateway: bytes) -> bool:
-        """Say whether runs of a gateway are taken: the vault knows it, and nobody revoked it."""
-        return gateway in self._uplink_keys
 
     def take_sealed(self, sealed: Sealed, batch: Batch) -> None:
         """Apply a whole sector of a log that the vault knows, loaded with its neighbours.

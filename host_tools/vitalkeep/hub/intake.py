@@ -9,19 +9,17 @@ import random
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from bridge.core import wire
-from bridge.core.journal.layout import SECTOR_SIZE
+from vitalkeep.hub.answers import Answers
+from vitalkeep.hub.batch import Batch, Change, Run, Sealed
 from vitalkeep.hub.consume import Message, Publish
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.heartbeat import Heartbeat, Session
-from vitalkeep.hub.ingest import Batch, Change, Ingest, Run, Sealed, Stream
+from vitalkeep.hub.heartbeat import Heartbeat
+from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.meters import Meters
 from vitalkeep.hub.radio import Heard
-from vitalkeep.hub.receipts import Map, Receipts, entry, map_of, survey, surveyed
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import FencedError, Late, StaleError, Store, StoreError, utc_now_ms
 from vitalkeep.hub.ward import Ward
@@ -49,7 +47,7 @@ class Intake:
     batches     commits so far; commit_ms: how long the last one took
     worker      whose leases say which gateways are served here; None: all are
     on_commit   each is told of the changes of a commit once they are durable
-    copied      copied(log, first, last): which of these sectors two sites or more have, proved
+    answers     what gateways are told, and their sessions
     """
 
     def __init__(
@@ -60,15 +58,14 @@ class Intake:
         self.batches = 0
         self.commit_ms = 0.0
         self.on_commit: list[Callable[[Sequence[Change]], None]] = []
-        self.copied: Callable[[Stream, int, int], Sequence[int]] = lambda stream, first, last: ()
         self.meters = Meters()
         self.ingest = Ingest(vault.gateways(), Aes256)
         self._store = store
         self._ward = ward
         self._worker = worker
-        self._receipts = Receipts(vault.site_id, store.epoch)
+        self.answers = Answers(vault.site_id, store, self.ingest, self._load)
         self._gateways = {gateway.id: gateway for gateway in vault.gateways()}
-        self._sessions: dict[bytes, Session] = {}
+        self.answers.set_gateways(self._gateways.values())
         self._heads_ms: dict[bytes, tuple[bytes, int, int]] = {}
         # One thread: batches never overlap, and the page stays live while one is on its way.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -82,7 +79,7 @@ class Intake:
                 text = "Revoked: nothing is taken from this gateway any more"
                 self._ward.say(utc_now_ms(), gateway.id, "bad", text)
         self._gateways = {gateway.id: gateway for gateway in vault.gateways()}
-        self._receipts.forget_keys()
+        self.answers.set_gateways(self._gateways.values())
         self.ingest.set_gateways(vault.gateways())
         self._ward.set_gateways(vault.gateways())
 
@@ -153,7 +150,7 @@ class Intake:
                 raise
             self.ingest.trim()
             served = [found for found in heard if self.serves(found.gateway)]
-            return answers + [self._radio_answer(found) for found in served]
+            return answers + [self.answers.to_radio(found) for found in served]
 
     def serves(self, gateway: bytes) -> bool:
         """Say whether a gateway is served here, and not by another worker."""
@@ -172,12 +169,7 @@ class Intake:
         async with self._lock:
             # Another worker wrote these since they were loaded here.
             self.ingest.forget(gateways)
-            beats = []
-            for gateway in gateways:
-                session = self._sessions.get(gateway)
-                if session is not None and session.beat is not None:
-                    # Not the answer to a heartbeat of now: it tells no time.
-                    beats.append(replace(session.beat, ask=True, mono_ms=0))
+            beats = self.answers.unasked(gateways)
             return await self._retry(lambda: self._answers(Batch(utc_now_ms()), beats))
 
     async def merge(
@@ -185,7 +177,7 @@ class Intake:
     ) -> tuple[Batch, list[Publish]]:
         """Store what another site gave: runs as their gateways sent them, and whole sectors.
 
-        runs     as `ingest.parse` returned them; sealed: of logs that the vault knows
+        runs     as `ingest.payloads.parse` returned them; sealed: of logs that the vault knows
         Returns  the batch that was committed, and receipts for gateways that are here
         """
         async with self._lock:
@@ -213,37 +205,13 @@ class Intake:
         """Say whether a batch is being committed right now."""
         return self._lock.locked()
 
-    def tell_copies(self, digests: dict[Place, bytes], copies: int) -> list[Publish]:
-        """Return receipts for sectors that so many sites have; each with its entry's digest."""
-        of_gateway: dict[bytes, list[Any]] = {}
-        for place, digest in digests.items():
-            session = self._sessions.get(place.gateway)
-            beat = session.beat if session else None
-            oldest = beat.heads.get(place.cls, (-1, -1, 0))[0] if beat else -1
-            # What the gateway no longer holds does not concern it.
-            if beat is not None and beat.log == place.log and 0 <= oldest <= place.sector:
-                found = (place.cls, place.sector, SECTOR_SIZE, digest)
-                of_gateway.setdefault(place.gateway, []).append(found)
-        now_ms = utc_now_ms()
-        answers: list[Publish] = []
-        for gateway, entries in of_gateway.items():
-            beat = self._sessions[gateway].beat
-            if beat is None or gateway not in self._gateways:
-                continue
-            known = self._gateways[gateway]
-            for payload in self._receipts.entries(
-                known, beat.log, beat.nonce, entries, now_ms, copies
-            ):
-                answers.append((wire.topic(gateway, "receipt"), payload))
-        return answers
-
     def _sort(self, messages: Sequence[Message]) -> tuple[list[Run], list[Heartbeat], list[Heard]]:
         runs: list[Run] = []
         heard: list[Heard] = []
         beats: dict[bytes, Heartbeat] = {}
         now_ms = utc_now_ms()
         for message in messages:
-            found = self.ingest.parse(message.topic, message.payload)
+            found = self.ingest.payloads.parse(message.topic, message.payload)
             if isinstance(found, Run):
                 if self.serves(found.place.gateway):
                     runs.append(found)
@@ -253,45 +221,28 @@ class Intake:
                 if self.serves(found.gateway):
                     heard.append(found)
             elif isinstance(found, Heartbeat):
-                session = self._sessions.setdefault(found.gateway, Session())
-                known = session.beat is not None and session.beat.nonce == found.nonce
-                if not session.hear(found):
+                beat = self.answers.hear(found)
+                if beat is None:
                     self.ingest.counters["heartbeat_late"] += 1
                     continue
                 self._ward.hear(found, now_ms)
-                self.ingest.radio.hear(found)
+                self.ingest.payloads.radio.hear(found)
                 if not self.serves(found.gateway):
                     continue  # its worker answers
-                if not known and not found.ask:
-                    # It talked to a hub that is gone, with what was on its way there.
-                    found = replace(found, ask=True, mono_ms=0)
                 asked = beats.get(found.gateway)
-                if asked is None or found.ask or not asked.ask or found.nonce != asked.nonce:
-                    beats[found.gateway] = found
+                if asked is None or beat.ask or not asked.ask or beat.nonce != asked.nonce:
+                    beats[found.gateway] = beat
         return runs, list(beats.values()), heard
-
-    def _is_live(self, run: Run) -> bool:
-        """Return True for a run of a sector that its gateway wrote lately."""
-        session = self._sessions.get(run.place.gateway)
-        beat = session.beat if session else None
-        if beat is None or beat.log != run.place.log or run.place.cls not in beat.heads:
-            return beat is None
-        return run.place.sector >= beat.heads[run.place.cls][1]
 
     def _hear(self, heard: list[Heard]) -> dict[bytes, Row]:
         """Tell the story of frames that came by radio; returns the rows to store, by gateway."""
         now_ms = utc_now_ms()
         rows = {}
         for found in heard:
-            rows[found.gateway] = self.ingest.radio.row(found, now_ms)
-            for tone, text in self.ingest.radio.story(found):
+            rows[found.gateway] = self.ingest.payloads.radio.row(found, now_ms)
+            for tone, text in self.ingest.payloads.radio.story(found):
                 self._ward.say(now_ms, found.gateway, tone, text)
         return rows
-
-    def _radio_answer(self, heard: Heard) -> Publish:
-        """Return the answer to a frame that is stored, to the base station that heard it."""
-        payload = self._receipts.radio(self._gateways[heard.gateway], heard.frame)
-        return wire.topic(heard.station, "air"), payload
 
     async def _commit(
         self,
@@ -430,7 +381,7 @@ class Intake:
         # do not wait for that. What has no time now has it with the next run, or late.
         deadline = time.monotonic() + _DECODE_S
         for run in runs:
-            batch.decode = self._is_live(run) and time.monotonic() < deadline
+            batch.decode = self.answers.is_live(run.place) and time.monotonic() < deadline
             ingest.take(run, batch)
         for whole in sealed:
             ingest.take_sealed(whole, batch)
@@ -440,47 +391,7 @@ class Intake:
         return batch
 
     def _answers(self, batch: Batch, beats: list[Heartbeat]) -> list[Publish]:
-        now_ms = utc_now_ms()
-        answers: list[Publish] = []
-        for (gateway, of_log), places in batch.touched.items():
-            session = self._sessions.get(gateway)
-            if session is None or session.beat is None or session.beat.log != of_log:
-                continue  # its heartbeat comes soon, and with it a nonce
-            known, nonce = self._gateways[gateway], session.beat.nonce
-            found = [self.ingest.sector(place) for place in places]
-            for payload in self._receipts.stored(known, of_log, nonce, found, now_ms):
-                answers.append((wire.topic(gateway, "receipt"), payload))
-        served = [beat for beat in beats if self.serves(beat.gateway)]
-        said = self._survey([beat for beat in served if beat.ask])
-        for beat in served:
-            maps, parts = said.get(beat.gateway, ([], []))
-            entries = [entry(self.ingest.sector(place)) for place in parts]
-            of, topic = self._gateways[beat.gateway], wire.topic(beat.gateway, "receipt")
-            payload = self._receipts.answer(of, beat, now_ms, maps, entries)
-            answers.append((topic, payload))
-            if beat.ask and (copied := self._copied_maps(beat)):
-                answers.append((topic, self._receipts.copied(of, beat, copied, 2, now_ms)))
-        return answers
-
-    def _copied_maps(self, beat: Heartbeat) -> list[Map]:
-        """Return maps of what at least two sites have of what the gateway still holds."""
-        maps = []
-        for stream, oldest, newest in surveyed(beat):
-            found = self.copied(stream, oldest, newest)
-            if found:
-                maps.append(map_of(stream[2], oldest, newest, found))
-        return maps
-
-    def _survey(self, asking: list[Heartbeat]) -> dict[bytes, tuple[list[Map], list[Place]]]:
-        """Return by gateway what this site has, its partly stored sectors loaded."""
-        if not asking:
-            return {}
-        # At once for all: after an outage a whole ward asks.
-        states = self._store.states_of(log for beat in asking for log in surveyed(beat))
-        said = {beat.gateway: survey(beat, states) for beat in asking}
-        places = [place for _, opened in said.values() for place in opened]
-        self._load(self.ingest.missing(places, neighbours=False))
-        return said
+        return self.answers.of(batch, [beat for beat in beats if self.serves(beat.gateway)])
 
     def _load(self, places: Sequence[Place]) -> None:
         """Give ingest what the store has of sectors that it does not know."""

@@ -8,7 +8,7 @@ from time import monotonic
 import prometheus_client as prometheus
 
 from bridge.core.journal.layout import CLASSES
-from vitalkeep.hub.ingest import Batch
+from vitalkeep.hub.batch import Batch
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 

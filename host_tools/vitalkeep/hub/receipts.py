@@ -13,8 +13,7 @@ from bridge.core.journal.layout import SECTOR_SIZE
 from bridge.core.radio_wire import Frame, pack_answer
 from vitalkeep.hub import sectors
 from vitalkeep.hub.heartbeat import Heartbeat
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place, Sector
+from vitalkeep.hub.sectors import Place, Sector, Stream
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 

@@ -18,7 +18,10 @@ BROKEN = 3  # every byte is here and the seal fits neither them nor the sector b
 ORPHAN = 4  # closed without a seal: the gateway lost its key and went on in a new epoch
 
 PENDING_BYTES_MAX = 8192  # of one sector, held in memory until what lies before them comes
+DAY_MS = 24 * 3600 * 1000
 _BLANK = b"\xff"
+
+Stream = tuple[bytes, bytes, int]  # gateway, log, class
 
 # What a run means to a prefix
 APPEND = 0

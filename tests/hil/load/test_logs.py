@@ -9,7 +9,8 @@ from hil.load import shape
 from hil.load.logs import log_path, make_logs, write_log
 from hil.load.replay import Replay
 from vitalkeep.hub import sectors
-from vitalkeep.hub.ingest import Batch, Ingest, Run
+from vitalkeep.hub.batch import Batch, Run
+from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.values import decimal
 from vitalkeep.keys.cipher import Aes256

@@ -14,8 +14,8 @@ from vitalkeep.archive.restore import Restore
 from vitalkeep.commands.restore import restore
 from vitalkeep.commands.verify import verify
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.config.load import load
-from vitalkeep.hub.ingest import Sealed
 from vitalkeep.hub.sectors import OPEN, PROVEN
 from vitalkeep.hub.store import tables, utc_now_ms
 from vitalkeep.keys.vault import Vault

@@ -111,7 +111,7 @@ def test_live_run_takes_along_what_was_not_decoded_yet(path, store, filled, expe
     found = decode_sector(task, utc_now_ms())
     live = [Message(*run) for run in filled.sector_runs(0, 3)[half:-1]]
     beat = filled.heartbeat()
-    path.intake._sessions.clear()
+    path.intake.answers.forget()
     asyncio.run(path.intake.handle(live))
     # The process had it, too, and comes second.
     assert store.commit_late([as_late(task, found)]) == []

@@ -165,7 +165,7 @@ def test_bad_input_is_named_and_counted(filled):
     table.take(("vk/" + "ab" * 8 + "/log/A", payload))
     table.take(("vk/nobody/log/A", payload))
     assert dict(table.ingest.counters) == {"wrong_tag": 2, "malformed": 2, "unknown_gateway": 1}
-    assert table.ingest.strangers == {"ab" * 8: 1}
+    assert table.ingest.payloads.strangers == {"ab" * 8: 1}
     assert not table.data
 
 

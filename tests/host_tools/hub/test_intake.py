@@ -100,7 +100,7 @@ def test_every_heartbeat_is_answered_with_the_time(path, gateway):
     assert receipt.echo_ms == 4321
     assert receipt.utc_ms > 1_700_000_000_000
     assert not receipt.have
-    assert receipt.epoch == path.intake._receipts.epoch
+    assert receipt.epoch == path.intake.answers.epoch
 
 
 def test_older_heartbeat_is_not_believed(path, gateway):

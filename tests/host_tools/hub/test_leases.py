@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.hub import FakeGateway, WritePath, converse
+from vitalkeep.hub.batch import Batch
 from vitalkeep.hub.consume import Message
-from vitalkeep.hub.ingest import Batch
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
 from vitalkeep.hub.late import decode_sector

@@ -100,7 +100,7 @@ def test_what_was_heard_before_is_refused_also_by_a_hub_that_starts_anew(
     counters = path.intake.ingest.counters
     assert (counters["radio_duplicate"], counters["radio_replayed"]) == (1, 1)
     anew = WritePath(vault, store)
-    current = anew.intake.ingest.radio.remember(store.heads(), store.radio())
+    current = anew.intake.ingest.payloads.radio.remember(store.heads(), store.radio())
     assert [row["counter"] for row in current] == [1]
     assert not send(anew, first)
     assert send(anew, air.frame(82))

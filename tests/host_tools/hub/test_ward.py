@@ -21,7 +21,7 @@ def ward(gateway):
 
 
 def hear(ward, gateway, now_ms, **changes):
-    beat = Table(gateway).ingest.parse(*gateway.heartbeat(**changes))
+    beat = Table(gateway).ingest.payloads.parse(*gateway.heartbeat(**changes))
     assert isinstance(beat, Heartbeat)
     ward.hear(beat, now_ms)
 
@@ -157,7 +157,7 @@ def test_configured_device_that_was_never_heard_is_shown(ward, gateway):
 )
 def test_malformed_heartbeats_are_counted(gateway, change):
     table = Table(gateway)
-    assert table.ingest.parse(*gateway.heartbeat(**change)) is None
+    assert table.ingest.payloads.parse(*gateway.heartbeat(**change)) is None
     assert table.ingest.counters["malformed"] == 1
 
 

@@ -16,7 +16,7 @@ from vitalkeep.hub.exchange.client import Client
 from vitalkeep.hub.exchange.days import Day, Signature
 from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.wire import PeerError
-from vitalkeep.hub.ingest import Stream
+from vitalkeep.hub.sectors import Stream
 
 if TYPE_CHECKING:
     from vitalkeep.hub.exchange.exchange import Exchange

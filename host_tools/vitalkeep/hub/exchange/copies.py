@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.hub.exchange.ranges import Pair, Ranges
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, Stream
 
 _NOTHING = Ranges()
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from vitalkeep.hub.exchange import wire
 from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.wire import PeerError
-from vitalkeep.hub.ingest import Stream
+from vitalkeep.hub.sectors import Stream
 from vitalkeep.keys.ca import Issued
 
 _LABEL = b"vitalkeep day\0"

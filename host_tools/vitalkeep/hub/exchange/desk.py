@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bridge.core.journal import layout
+from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.exchange import proof, wire
 from vitalkeep.hub.exchange.bucket import Bucket
 from vitalkeep.hub.exchange.cold import ColdReader
 from vitalkeep.hub.exchange.holdings import Holdings
 from vitalkeep.hub.exchange.wire import Asked, Item, Nothing, Speaker, Tagged
-from vitalkeep.hub.ingest import Sealed
 from vitalkeep.hub.sectors import PROVEN, Place, Stored
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.tags import TaggedSpan, payloads

@@ -17,6 +17,7 @@ from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.shelf import Shelf
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.batch import Change
 from vitalkeep.hub.consume import Publish
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.exchange import heads, tls
@@ -32,8 +33,7 @@ from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.server import Answer, Server
 from vitalkeep.hub.exchange.settings import ExchangeSettings
 from vitalkeep.hub.exchange.wire import Speaker
-from vitalkeep.hub.ingest import Change, Stream
-from vitalkeep.hub.sectors import OPEN, Place, Stored
+from vitalkeep.hub.sectors import OPEN, Place, Stored, Stream
 from vitalkeep.hub.serving import listen
 from vitalkeep.hub.store import StoreError, utc_now_ms
 from vitalkeep.hub.tls import Identity
@@ -101,7 +101,7 @@ class Exchange:
         """Serve and fetch until cancelled; raises ToolError when it cannot begin."""
         self._loop = asyncio.get_running_loop()
         self.intake.on_commit.append(self._committed)
-        self.intake.copied = self.copies.copied
+        self.intake.answers.copied = self.copies.copied
         jobs: list[Coroutine[Any, Any, None]] = []
         try:
             await self._load()
@@ -263,11 +263,11 @@ class Exchange:
 
     def knows(self, stream: Stream) -> bool:
         """Say whether a log is one of the vault's."""
-        return self.intake.ingest.knows(Place(*stream, 0))
+        return self.intake.ingest.payloads.knows(Place(*stream, 0))
 
     def admits(self, gateway: bytes) -> bool:
         """Say whether something new is taken from a gateway."""
-        return self.intake.ingest.admits(gateway)
+        return self.intake.ingest.payloads.admits(gateway)
 
     def is_spared(self, place: Place) -> bool:
         """Say whether a sector is another link's right now, or its gateway another worker's."""
@@ -319,7 +319,7 @@ class Exchange:
         for place, digest in digests.items():
             by_count.setdefault(self.copies.count(place), {})[place] = digest
         for count, some in by_count.items():
-            self.publish(self.intake.tell_copies(some, count))
+            self.publish(self.intake.answers.tell_copies(some, count))
 
     def state(self) -> dict[str, Any]:
         """Return what the page and the API show."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from bridge.core import wire as uplink
 from bridge.core.journal.layout import CLASSES
+from vitalkeep.hub.batch import Run, Sealed
 from vitalkeep.hub.exchange import wire
 from vitalkeep.hub.exchange.client import Client
 from vitalkeep.hub.exchange.plan import Lack, Want, wants
 from vitalkeep.hub.exchange.vain import Vain
 from vitalkeep.hub.exchange.waiting import Waiting
 from vitalkeep.hub.exchange.wire import Item, Nothing, Tagged
-from vitalkeep.hub.ingest import Run, Sealed, Stream
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, Stream
 
 if TYPE_CHECKING:
     from vitalkeep.hub.exchange.exchange import Exchange
@@ -116,14 +116,14 @@ class Fetcher:
                     self._counters["revoked"] += 1
                     continue
                 leaf = f"log/{CLASSES[item.cls]}"
-                run = ingest.parse(uplink.topic(item.gateway, leaf), item.payload)
+                run = ingest.payloads.parse(uplink.topic(item.gateway, leaf), item.payload)
                 if not isinstance(run, Run):
                     self._counters["refused_run"] += 1
                     continue
                 place = run.place
             else:
                 run, place = None, item.place
-            if place not in asked or not ingest.knows(place):
+            if place not in asked or not ingest.payloads.knows(place):
                 self._counters["unasked"] += 1
                 continue
             if place not in places and len(places) >= _MERGE_MAX:

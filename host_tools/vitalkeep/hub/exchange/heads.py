@@ -11,7 +11,7 @@ from bridge.core.errors import FormatError, TagError
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.hub.exchange.holdings import Holdings
 from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
-from vitalkeep.hub.ingest import Stream
+from vitalkeep.hub.sectors import Stream
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Vault
 

@@ -10,8 +10,7 @@ from collections import OrderedDict
 
 from vitalkeep.hub.exchange.plan import Holding
 from vitalkeep.hub.exchange.wire import Speaker, Summary
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, Stream
 
 _COST_LOG, _COST_PAIR, _COST_PART = 40, 20, 16  # bytes in a summary, about
 

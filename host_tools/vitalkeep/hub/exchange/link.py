@@ -23,8 +23,7 @@ from vitalkeep.hub.exchange.schedule import Schedule
 from vitalkeep.hub.exchange.settings import Peer
 from vitalkeep.hub.exchange.waiting import Waiting
 from vitalkeep.hub.exchange.wire import PeerError, Speaker
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, Stream
 from vitalkeep.hub.store import StoreError
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.exchange.ranges import Ranges
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import PROVEN, WHOLE, Place
+from vitalkeep.hub.sectors import PROVEN, WHOLE, Place, Stream
 
 RUN_COST = 64  # bytes of overhead that a part costs at the least
 _A_TURN = 8  # sectors of one log, before another log has its turn

@@ -16,8 +16,7 @@ from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.vain import Vain
 from vitalkeep.hub.exchange.waiting import Waiting
 from vitalkeep.hub.exchange.wire import PeerError, Speaker
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, Stream
 
 if TYPE_CHECKING:
     from vitalkeep.hub.exchange.exchange import Exchange

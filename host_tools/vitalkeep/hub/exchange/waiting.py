@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from bridge.core.journal.layout import CLASSES
-from vitalkeep.hub.ingest import Stream
+from vitalkeep.hub.sectors import Stream
 
 T = TypeVar("T")
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from bridge.core.journal import layout
 from vitalkeep.hub import sectors
+from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.exchange.plan import Holding, Want
 from vitalkeep.hub.exchange.ranges import Ranges
-from vitalkeep.hub.ingest import Sealed, Stream
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, Stream
 
 VERSION = 1
 ASK_MAX = 64  # sectors in one question

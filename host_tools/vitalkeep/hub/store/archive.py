@@ -18,8 +18,7 @@ from sqlalchemy.engine import Connection
 
 from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import PROVEN, Place, Stored
+from vitalkeep.hub.sectors import PROVEN, Place, Stored, Stream
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.prefixes import load_into

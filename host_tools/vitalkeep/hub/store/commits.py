@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from vitalkeep.hub.batch import Batch, Change
 from vitalkeep.hub.decode import DECODED, OF_THE_HUB, Row, Rows, row_place
-from vitalkeep.hub.ingest import Batch, Change
 from vitalkeep.hub.sectors import PROVEN, Place
 from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.store.database import Database, StaleError

@@ -10,8 +10,7 @@ import sqlalchemy as sa
 
 from bridge.core.journal import layout
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import OPEN, PROVEN, Place, Stored
+from vitalkeep.hub.sectors import OPEN, PROVEN, Place, Stored, Stream
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.prefixes import LOAD_CHUNK, load_into

@@ -14,8 +14,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, PrimaryKeyConst
 from sqlalchemy.engine import Connection
 
 from vitalkeep.hub.exports.progress import Piece, Progress
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, Stream
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.tables import PLACE, in_stream, metadata

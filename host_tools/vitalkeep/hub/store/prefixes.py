@@ -8,8 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.core.journal.layout import SECTOR_SIZE
-from vitalkeep.hub.ingest import Stream
-from vitalkeep.hub.sectors import ORPHAN, Cold, Place, Stored
+from vitalkeep.hub.sectors import ORPHAN, Cold, Place, Stored, Stream
 from vitalkeep.hub.store import bulk
 from vitalkeep.hub.store.database import Database, StoreError
 from vitalkeep.hub.store.tables import PLACE, archived, at_place, pieces, sectors

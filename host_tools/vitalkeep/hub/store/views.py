@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from vitalkeep.hub.columns import BLOCK_MS_MAX, Buckets, observations
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.ingest import DAY_MS
+from vitalkeep.hub.sectors import DAY_MS
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.tables import PLACE, POSITION

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from bridge.core.journal.layout import SECTOR_SIZE
 from tests.support.hub import FakeGateway
+from vitalkeep.hub.batch import Batch, Run, Sealed
 from vitalkeep.hub.exchange.plan import Holding, lack, wants
-from vitalkeep.hub.ingest import Batch, Ingest, Run, Sealed
+from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.sectors import BROKEN, OPEN, ORPHAN, PROVEN, WHOLE, Stored
 from vitalkeep.hub.tags import parse_tags, payloads
 from vitalkeep.keys.cipher import Aes256
@@ -55,7 +56,7 @@ class Site:
 
     def hear(self, *messages):
         """Take messages of a gateway."""
-        found = [self.ingest.parse(*message) for message in messages]
+        found = [self.ingest.payloads.parse(*message) for message in messages]
         return self.commit([run for run in found if isinstance(run, Run)])
 
     def restart(self):
@@ -84,7 +85,7 @@ class Site:
         for want in asked[:cut]:
             runs, sealed = other.give(want)
             topic = TOPIC % self.gateway.id.hex()
-            found = [self.ingest.parse(topic, payload) for payload in runs]
+            found = [self.ingest.payloads.parse(topic, payload) for payload in runs]
             assert all(isinstance(run, Run) for run in found)
             self.commit(found, sealed)
         for place, known in before.items():

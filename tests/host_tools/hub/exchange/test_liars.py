@@ -11,10 +11,10 @@ from tests.support.hub import FakeGateway
 from tests.support.liars import Liar, lying
 from tests.support.secure_site import HOST, as_pem, make_authority, now
 from tests.support.sites import Ward, exchange_of, peer_of, stored, wait_for
+from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.exchange import wire
 from vitalkeep.hub.exchange.plan import Holding
 from vitalkeep.hub.exchange.ranges import Ranges
-from vitalkeep.hub.ingest import Sealed
 from vitalkeep.hub.sectors import OPEN, Place
 from vitalkeep.hub.tls import Identity
 

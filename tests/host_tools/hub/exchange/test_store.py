@@ -8,7 +8,7 @@ import pytest
 from bridge.core import wire
 from bridge.core.journal import layout
 from tests.support.hub import FakeGateway, place
-from vitalkeep.hub.ingest import Sealed
+from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.late import decode_sector
 from vitalkeep.hub.sectors import OPEN, ORPHAN, PROVEN
 from vitalkeep.hub.store import Late, utc_now_ms

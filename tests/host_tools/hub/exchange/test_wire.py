@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.exchange import proof, wire
 from vitalkeep.hub.exchange.holdings import Holdings, View
 from vitalkeep.hub.exchange.plan import Holding, Want
 from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.wire import Frames, Nothing, PeerError, Speaker, Tagged
-from vitalkeep.hub.ingest import Sealed
 from vitalkeep.hub.sectors import BROKEN, OPEN, PROVEN, Place, Stored
 
 ME = Speaker(b"site---1", b"epoch--1")

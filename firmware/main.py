@@ -1,5 +1,11 @@
 """Entry: has the loader choose the firmware, and starts the gateway in it."""
 
+import micropython
+
+# Before anything else: from here on Ctrl-C is a character, and the prompt is closed. A gateway
+# that cannot start ends this program, which leaves the prompt open for whoever comes to repair it.
+micropython.kbd_intr(-1)
+
 import asyncio
 import gc
 import sys

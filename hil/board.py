@@ -110,6 +110,7 @@ class VirtualBoard:
     air_port      of the rig's air (hil/air.py), 0 for a board without one
     has_chip      False when the radio's place on the board is empty
     wiring        folder that holds another wiring.py than the board's
+    console       whether its USB console is plugged in: a port at `console_port`
     stalls        for how long handshakes and the collector stop Python; None for the board's own
     resets        why the board has restarted by itself since power-on: hard, watchdog, soft
     """
@@ -127,6 +128,7 @@ class VirtualBoard:
     has_chip: bool = True
     wiring: Path | None = None
     stalls: Stalls | None = None
+    console: bool = False
     lines: dict[int, Line] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     resets: list[str] = field(default_factory=list)
@@ -148,6 +150,13 @@ class VirtualBoard:
         self.switches.mkdir(exist_ok=True)
         for uart in self.uarts:
             self.lines[uart] = Line.open()
+        self._console = Line.open() if self.console else None
+
+    @property
+    def console_port(self) -> str:
+        """The way to the port of its USB console."""
+        assert self._console is not None, "it is not plugged in"
+        return self._console.path
 
     # --- what provisioning does ---
 
@@ -208,19 +217,19 @@ class VirtualBoard:
             "unique_id": self.unique_id.hex(),
             "port": port,
             "name_server": NAME_SERVER,
-            "path": [str(self.firmware), str(self.wiring or BOARDS / self.board)],
+            "path": [str(self.firmware), str(self.wiring or BOARDS / self.board), "lib"],
             "stalls": asdict(self.stalls or stalls_of(self.board)),
         }
         if self.air_port:
-            settings["path"] += [str(self.firmware / "radio_shim"), "lib"]
+            settings["path"].insert(2, str(self.firmware / "radio_shim"))
         if self.air_port and self.has_chip:
             settings["radio"] = {"port": self.air_port, "name": self.root.name}
         path = self.root / "board.json"
         path.write_text(json.dumps(settings))
         for name in ("power", "said-power", "said-reset"):
             (self.switches / name).unlink(missing_ok=True)
-        for said in self.switches.glob("said-overruns-*"):
-            said.unlink()
+        for said in (*self.switches.glob("said-overruns-*"), self.switches / "said-kbd-intr"):
+            said.unlink(missing_ok=True)
         self._forgotten += len(self.output)
         self.output.clear()
         self._process = await asyncio.create_subprocess_exec(
@@ -238,7 +247,7 @@ class VirtualBoard:
                 "TZ": "UTC",  # boards know no other
             },
             pass_fds=[line.slave for line in self.lines.values()],
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if self._console else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             preexec_fn=die_with_the_rig,
@@ -248,8 +257,11 @@ class VirtualBoard:
     async def _live(self, process: asyncio.subprocess.Process) -> None:
         """Follow the board through the resets that it does itself."""
         while True:
+            typing = self._listen_to_console(process)
             await self._read_output(process)
             await process.wait()
+            if typing is not None:
+                asyncio.get_running_loop().remove_reader(typing)
             said = self.switches / "said-reset"
             if not self._powered or not said.exists():
                 break
@@ -262,11 +274,28 @@ class VirtualBoard:
         async with self._spoken:
             self._spoken.notify_all()
 
+    def _listen_to_console(self, process: asyncio.subprocess.Process) -> int | None:
+        """Hand what a host types to the board; returns the descriptor that is watched."""
+        if self._console is None:
+            return None
+        master, keyboard = self._console.master, process.stdin
+        assert keyboard is not None
+
+        def typed() -> None:
+            with contextlib.suppress(OSError):
+                keyboard.write(os.read(master, 4096))
+
+        asyncio.get_running_loop().add_reader(master, typed)
+        return master
+
     async def _read_output(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         with (self.root / "board.log").open("a") as log:
             async for data in process.stdout:
                 line = data.decode(errors="replace").rstrip()
+                if self._console is not None:
+                    with contextlib.suppress(BlockingIOError):  # no host reads
+                        os.write(self._console.master, data)
                 log.write(f"{time.time():.3f} {line}\n")
                 log.flush()
                 async with self._spoken:
@@ -354,6 +383,16 @@ class VirtualBoard:
         await self.power_off()
         return cut_ms
 
+    def put_on_pin(self, number: int, level: int) -> None:
+        """Give an input of the board a level: 0 is a button that is pressed."""
+        self._write_switch(f"pin-{number}", str(level))
+
+    @property
+    def is_console_closed(self) -> bool:
+        """Whether Ctrl-C on its console is a character like any other."""
+        said = self.switches / "said-kbd-intr"
+        return said.exists() and said.read_text() == "-1"
+
     # --- links ---
 
     def plug(self, link: str, state: str) -> None:
@@ -405,3 +444,6 @@ class VirtualBoard:
         for line in self.lines.values():
             line.close()
         self.lines.clear()
+        if self._console is not None:
+            self._console.close()
+            self._console = None

@@ -19,3 +19,4 @@ UARTS = {
 }
 RS485_ENABLE = {1: 27, 2: 4}
 CONTACTS = {0: 32, 1: 33}
+CONSOLE_BUTTON = 0  # BOOT; only after the start: held at power-on it means the chip's loader

@@ -25,3 +25,4 @@ UARTS = {
 }
 RS485_ENABLE = {1: 8, 2: 21}
 CONTACTS = {0: 6, 1: 7}
+CONSOLE_BUTTON = 0  # BOOT; only after the start: held at power-on it means the chip's loader

@@ -21,3 +21,4 @@ UARTS = {
 }
 RS485_ENABLE = {}
 CONTACTS = {0: 13, 1: 16}
+CONSOLE_BUTTON = 34  # BUT1, which has a pull-up of its own

@@ -19,4 +19,5 @@ UARTS = {
 }
 RS485_ENABLE = {0: 2, 1: 10}
 CONTACTS = {0: 14, 1: 15}
+CONSOLE_BUTTON = 22
 TLS_ROOM = 26 * 1024  # bytes of a session, which this port takes from the Python heap

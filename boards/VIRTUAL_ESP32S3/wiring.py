@@ -20,3 +20,4 @@ UARTS = {
 }
 RS485_ENABLE = {2: 21}
 RADIO = {"spi": 2, "sck": 12, "mosi": 11, "miso": 13, "cs": 10, "reset": 14}
+CONSOLE_BUTTON = 9

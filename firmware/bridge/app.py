@@ -21,6 +21,7 @@ from bridge.core.recorder import Recorder
 from bridge.core.rings import check_rings
 from bridge.health import trial
 from bridge.health.clock import Clock
+from bridge.health.console import Console
 from bridge.health.counters import Counters
 from bridge.health.report import Report
 from bridge.health.watchdog import Watchdog
@@ -117,6 +118,9 @@ class App:
             self.credentials = Credentials()
         self.stall_ms_max = 0  # the longest that no task had a turn, since boot
         self.report = Report(self)
+        self.probe = None  # the last one, or the one under way
+        button = getattr(wiring, "CONSOLE_BUTTON", None)
+        self.console = Console(self, config.console, config.console_open_min, button)
         self.lines = [
             self._line(number, line, ports[number], wiring)
             for number, line in enumerate(config.lines)
@@ -134,6 +138,7 @@ class App:
             ("watch", self._watch, _BEAT_MS),
             ("links", self.links.run, _BEAT_MS),
             ("time", self.timekeeper.run, _BEAT_MS),
+            ("console", self.console.run, _BEAT_MS),
         ]
         for name, job in self.links.jobs():
             self.jobs.append((name, job, _LINK_BEAT_MS))
@@ -387,6 +392,19 @@ class App:
         print("firmware:", text)
         self.recorder.say(0, records.FIRMWARE, text)
         self.journal.commit(0)
+
+    async def answer_console(self, console, line, beat):
+        # Imported for each request: most gateways are never asked anything there.
+        from bridge.console_desk import answer
+
+        await answer(self, console, line, beat)
+
+    def notice_console(self, text):
+        self.recorder.say(0, records.CONSOLE, text)
+        self.journal.commit(0)
+
+    def notice_probe(self, text):
+        self.recorder.say(0, records.PROBED, text)
 
     def notice_certificate(self, text):
         self.recorder.say(0, records.CERTIFICATE, text)

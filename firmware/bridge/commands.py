@@ -5,11 +5,9 @@ fields. None of them reaches a device, so none can change a therapy.
 """
 
 import asyncio
-import gc
 import hashlib
 import json
 import os
-import sys
 from binascii import hexlify, unhexlify
 
 import machine
@@ -20,6 +18,7 @@ from bridge.core.config import Config
 from bridge.core.errors import FormatError, TagError
 from bridge.core.journal import records
 from bridge.core.rings import check_rings
+from bridge.forget import forget
 from bridge.health import trial
 
 _CONFIG_MAX = const(16384)  # bytes of config.new
@@ -42,6 +41,15 @@ class CommandDesk:
 
     async def take(self, payload, session):
         """Obey one command, if it is one, and answer it in the session."""
+        topic = wire.topic(self.gateway.identity.gateway, "reply")
+
+        async def send(part):
+            await session.write(mqtt.publish(topic, part, 1, await session.next_id()))
+
+        await self.obey(payload, send)
+
+    async def obey(self, payload, send):
+        """Obey one command, if it is one; each part of the answer is awaited: send(part)."""
         gateway, counters = self.gateway, self.gateway.counters
         identity = gateway.identity
         key = identity.command_key
@@ -59,9 +67,8 @@ class CommandDesk:
         self._number = command.number
         counters.add("commands")
         then, fields = self._obey(command.fields)
-        topic = wire.topic(identity.gateway, "reply")
         for part in command_wire.pack_replies(fields, command, key, identity.gateway):
-            await session.write(mqtt.publish(topic, part, 1, await session.next_id()))
+            await send(part)
         if then is not None:
             self._last = asyncio.create_task(_later(then))
 
@@ -86,17 +93,13 @@ async def _later(job):
     job()
 
 
-def _report(desk, fields):
-    """Everything that a heartbeat says, and what is too long for one."""
-    gateway = desk.gateway
-    gc.collect()
-    found = gateway.report.fields(desk.sender, b"", False, gateway.clock.mono_ms())
-    found["heap"] = {"used": gc.mem_alloc(), "free": gc.mem_free()}
-    found["platform"] = sys.platform
-    found["reset"] = gateway.reset_cause
-    found["unique_id"] = hexlify(machine.unique_id()).decode()
-    found["on_trial"] = gateway.on_trial
-    return None, found
+def _inquire(desk, fields):
+    """Do what bridge/inquiry.py knows, which is loaded for this one command."""
+    module = __import__("bridge.inquiry", None, None, ("DO",))
+    try:
+        return module.DO[fields["do"]](desk, fields)
+    finally:
+        forget("inquiry")
 
 
 def _restart(desk, fields):
@@ -143,7 +146,6 @@ def _update(desk, fields):
 
 
 _DO = {
-    "report": _report,
     "restart": _restart,
     "put": _put,
     "configure": _configure,
@@ -151,4 +153,13 @@ _DO = {
     "firmware-offer": _update,
     "firmware-part": _update,
     "firmware-take": _update,
+    "report": _inquire,
+    "configuration": _inquire,
+    "log": _inquire,
+    "sniff": _inquire,
+    "sniffed": _inquire,
+    "probe": _inquire,
+    "probed": _inquire,
+    "open-console": _inquire,
+    "close-console": _inquire,
 }

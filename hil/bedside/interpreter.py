@@ -63,7 +63,8 @@ class Interpreter:
         os.set_blocking(master, False)
         switches = self.root / "switches"
         switches.mkdir(exist_ok=True)
-        (switches / "said-reset").unlink(missing_ok=True)
+        for said in ("said-reset", "said-kbd-intr"):
+            (switches / said).unlink(missing_ok=True)
         (self.root / "start.json").write_text(json.dumps(self._orders()))
         (self.root / "board.json").write_text(json.dumps(self._settings(switches)))
         self._process = subprocess.Popen(
@@ -111,7 +112,7 @@ class Interpreter:
 
     def write(self, data: bytes) -> None:
         """Give the console some bytes of the host."""
-        if self.running and _INTERRUPT in data:
+        if self.running and _INTERRUPT in data and not self._is_closed():
             data = data.replace(_INTERRUPT, b"")
             self.signal(signal.SIGINT)
         while data:
@@ -142,6 +143,10 @@ class Interpreter:
             self.raw = False
         self._tail = seen[-32:]
         return data
+
+    def _is_closed(self) -> bool:
+        said = self.root / "switches" / "said-kbd-intr"
+        return said.exists() and said.read_text() == "-1"
 
     def signal(self, number: int) -> None:
         if self._process is not None:

@@ -15,6 +15,7 @@ import vboard  # noqa: E402
 # No file can stand in for `tls`, but a module that is there already can: each on the one before.
 sys.modules["tls"] = tls_stalls
 sys.modules["tls"] = __import__("dated_tls")
+sys.modules["micropython"] = __import__("console_switch")
 sys.path[:0] = vboard.settings["path"]
 del sys.argv[1:]
 __import__("main")

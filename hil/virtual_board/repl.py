@@ -81,6 +81,7 @@ import vboard  # noqa: E402, F401
 # As boot.py does: no file can stand in for `tls`.
 sys.modules["tls"] = tls_stalls
 sys.modules["tls"] = __import__("dated_tls")
+sys.modules["micropython"] = __import__("console_switch")
 sys.path[:] = ["", ".frozen", "/lib", _rig[0], _rig[1]]
 if _orders["frozen"]:
     sys.path.insert(1, _HOST + _orders["frozen"])

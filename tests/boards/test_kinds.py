@@ -39,6 +39,8 @@ def test_a_board_has_what_the_firmware_needs(kind: Kind) -> None:
     page = (kind.folder / "README.md").read_text()
     for word in ("RS232", "RS485", "isolat", "Budget"):
         assert word in page, word
+    assert "Console button" in page
+    assert kind.wiring.CONSOLE_BUTTON in kind.chip.pins
     for row in kind.wiring.UARTS.values():
         assert f"| {row['tx']} | {row['rx']} |" in page
 
@@ -126,6 +128,7 @@ def test_pins_and_uarts_that_cannot_be_are_refused() -> None:
     refused(changed(kind, RS485_ENABLE={1: 25}), "enable of uart 1: pin 25 is uart 1's")
     refused(changed(kind, RS485_ENABLE={1: 6}), "pin 6 is not free on this chip")
     refused(changed(kind, RS485_ENABLE={1: 34}), "pin 34 is an input")
+    refused(changed(kind, CONSOLE_BUTTON=25), "console button: pin 25 is uart 1's")
     refused(changed(kind, RXBUF_MAX=0), "RXBUF_MAX")
     olimex = find_kind("OLIMEX_ESP32_POE")
     refused(changed(olimex, CONTACTS={0: 22}), "pin 22 is")  # the PHY's

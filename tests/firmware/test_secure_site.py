@@ -66,6 +66,7 @@ async def secure_bedside(
             receipt_wait_ms=1000,
             heartbeat_ms=500,
             peer_silent_ms=3000,
+            console=True,
         )
         # Its clock is right: certificates are what is asked about here.
         bed.board.power_on_s = round(time.time())

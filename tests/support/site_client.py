@@ -36,6 +36,7 @@ class Bed:
     host     of the sites
     kind     of board, a folder in boards/
     modem    whether something is on UART 0
+    console  whether the USB console is plugged in
     site     more fields of each site in the configuration
     """
 
@@ -48,11 +49,12 @@ class Bed:
         kind: str = "VIRTUAL_ESP32S3",
         modem: bool = False,
         site: dict[str, Any] | None = None,
+        console: bool = False,
         **config: Any,
     ) -> None:
         ids = [SITE, SECOND_SITE][: len(ports)]
         uarts = range(0 if modem else 1, 1 + len(classes))
-        self.board = VirtualBoard(root, kind, uarts)
+        self.board = VirtualBoard(root, kind, uarts, console=console)
         self.board.write_partition("keys", key_region(ROOT, GATEWAY, LOG_ID, ids, 4))
         self.board.write_partition("journal", b"")
         more = site or {"tls": False}
@@ -95,6 +97,7 @@ class SiteClient:
     tells_time  whether receipts tell the time
     statuses    the heartbeats so far; the last came at `heard_ms` UTC
     replies     the parts of replies to commands so far
+    probes      what an independent client published so far
     context     for a broker that speaks TLS
     """
 
@@ -109,6 +112,7 @@ class SiteClient:
         self.tells_time = True
         self.statuses: list[dict[str, Any]] = []
         self.replies: list[command_wire.ReplyPart] = []
+        self.probes = 0
         self.heard_ms = 0
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
@@ -150,6 +154,8 @@ class SiteClient:
             self.heard_ms = round(time.time() * 1000)
             self.statuses.append(status)
             self._answer(status)
+        elif leaf == "reply" and packet.payload == b"probe":
+            self.probes += 1
         elif leaf == "reply":
             self.replies.append(command_wire.parse_reply(packet.payload, COMMAND_KEY, GATEWAY))
         elif leaf.startswith("log/"):

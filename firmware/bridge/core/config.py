@@ -21,6 +21,8 @@ A line with "tcp": "10.0.0.7:4601" is a device on the network, and "uart" and "b
 number and pace in reports. A line with "rs485": true drives the transceiver's enable pin that the
 board's wiring names.
 
+"console": "open" leaves the prompt on the USB console open, for a bench; at a bed it is closed.
+
 "radio": {"region": "EU868"} lets a board that has one speak when no site receipts; "khz", "sf",
 "bandwidth_khz" and "dbm" are those of `airtime.DEFAULTS` unless given.
 """
@@ -47,6 +49,7 @@ FIELDS = (
     ("link_steady_ms", 60000, 1000, 3600000, "ms"),
     ("link_hold_ms", 30000, 1000, 3600000, "ms"),
     ("trial_ms", 300000, 5000, 3600000, "ms"),
+    ("console_open_min", 10, 1, 120, "min"),
 )
 
 _SITES_MAX = 4
@@ -92,7 +95,7 @@ class Config:
     """
 
     def __init__(self, data):
-        known = {"bed", "sites", "lines", "links", "parameters", "radio", "ntp"}
+        known = {"bed", "sites", "lines", "links", "parameters", "radio", "ntp", "console"}
         for name, default, low, high, unit in FIELDS:
             known.add(name)
             value = data.get(name, default)
@@ -109,6 +112,9 @@ class Config:
         self.radio = data.get("radio")
         if self.radio is not None and not isinstance(self.radio, dict):
             raise ConfigError("radio: %r, want an object" % self.radio)
+        self.console = data.get("console", "closed")
+        if self.console not in ("closed", "open"):
+            raise ConfigError("console: %r, want closed or open" % (self.console,))
         self.links = _links(data.get("links", {}))
         self.ntp = _addresses(data.get("ntp", []))
         self._check_sites()

@@ -12,6 +12,10 @@ _PARITY = {"N": None, "E": 0, "O": 1}
 _RXBUF_MIN = const(32)  # what a port insists on, where DMA has a ring of its own
 _ERRORS = ("overruns", "framing", "parity", "breaks")
 
+# Which way bytes went that a tap is given
+HEARD = const(0)
+SENT = const(1)
+
 
 def open_uart(line, pins):
     """Return a machine.UART for one line of the configuration, by DMA where the wiring says so."""
@@ -42,12 +46,14 @@ class UartLine:
     take   take(number, event) for each event
     clock  has mono_ms()
 
+    tap       a Tap while somebody listens in, else None
     reading   False between a failure and the next start
     empty_ms  when all that had come was last taken in
     """
 
     def __init__(self, number, uart, decoder, take, clock):
         self.number = number
+        self.tap = None
         self.reading = False
         self.empty_ms = 0
         self._uart = uart
@@ -62,23 +68,29 @@ class UartLine:
             while True:
                 beat()
                 now_ms = self._clock.mono_ms()
-                busy = self._turn()
+                busy = self._turn(now_ms)
                 if not busy:
                     self.empty_ms = now_ms
                 request = self._decoder.next_request(now_ms)
                 if request is not None:
                     self._send(request)
+                    if self.tap is not None:
+                        self.tap.take(SENT, request, len(request), now_ms)
+                if self.tap is not None and now_ms > self.tap.until_ms:
+                    self.tap = None  # nobody fetches what it hears
                 await asyncio.sleep_ms(0 if busy else _POLL_MS)
         finally:
             self.reading = False
 
-    def _turn(self):
+    def _turn(self, now_ms):
         """Move what has arrived into the decoder; True when there may be more to do."""
         rx = self._decoder.rx
         window = rx.window()
         room = len(window)
         count = self._uart.readinto(window) if room else 0
         if count:
+            if self.tap is not None:
+                self.tap.take(HEARD, window, count, now_ms)
             rx.commit(count)
         for _ in range(_SLICE):
             event = self._decoder.next_event()

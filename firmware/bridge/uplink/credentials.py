@@ -80,6 +80,10 @@ class Credentials:
             raise ConfigError("%s/%s: no certificate; provision one" % (self._folder, _NOW))
         return self._now
 
+    def in_use(self):
+        """Return the Certificate that sessions show, None while there is none."""
+        return self._now or self._new
+
     def is_on_trial(self, certificate):
         """Say whether it is the successor of one that is proved."""
         return certificate is self._new and self._now is not None
@@ -125,7 +129,7 @@ class Credentials:
 
         None when the time or the certificate is missing.
         """
-        certificate = self._now or self._new
+        certificate = self.in_use()
         if not utc_ms or certificate is None:
             return None
         return (certificate.ends_s - utc_ms // 1000) // _DAY_S

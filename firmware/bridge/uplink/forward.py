@@ -63,6 +63,10 @@ class Forwarder:
     def __init__(self, site, config, gateway):
         self.site = site
         self.up = False
+        self.held = False  # no session meanwhile: somebody else speaks to the site's broker
+        self.idle = True  # no session is held or begun
+        self.trip_ms = None  # of the last heartbeat whose receipt echoed it
+        self.fault = ""  # how the last session ended
         self._config = config
         self._gateway = gateway
         self._identity = gateway.identity
@@ -98,6 +102,7 @@ class Forwarder:
         """Hold a session whenever the link is up and the policy wants one; for ever."""
         while True:
             beat()
+            self.idle = True
             early_ms = self._pace.early_ms(self._clock.mono_ms())
             if not self._links.is_up():
                 self._pace.restart()
@@ -105,10 +110,13 @@ class Forwarder:
             elif (early_ms and self._next is None) or not self._is_wanted():
                 await asyncio.sleep_ms(min(early_ms, _POLL_MS) or _POLL_MS)
             else:
+                self.idle = False
                 await self._attempt(beat)
 
     def _is_wanted(self):
-        return self._gateway.policy.is_wanted(self.site.number, self._clock.mono_ms())
+        return not self.held and self._gateway.policy.is_wanted(
+            self.site.number, self._clock.mono_ms()
+        )
 
     async def _attempt(self, beat):
         """Hold one session to its end."""
@@ -120,7 +128,7 @@ class Forwarder:
                 await self._dial(session, beat)
             await self._serve(session, beat)
         except (OSError, ProtocolError, asyncio.TimeoutError, ValueError, ConfigError) as error:
-            fault = fault_of(error, session.stage)
+            fault = self.fault = fault_of(error, session.stage)
             if fault in FAULTS_OF_STRANGERS:
                 self._links.doubt(session.link)
             self._counters.add("session_broken")
@@ -322,7 +330,7 @@ class Forwarder:
         self._heard_ms = self._clock.mono_ms()
         if receipt.echo_ms == self._status_ms:
             self.sender.hurry()
-            trip_ms = self._heard_ms - receipt.echo_ms
+            trip_ms = self.trip_ms = self._heard_ms - receipt.echo_ms
             self._gateway.timekeeper.site_said(
                 self.site.number, self.site.name, receipt.utc_ms, trip_ms
             )

@@ -63,7 +63,10 @@ def freq(hertz=None):
 
 
 class Pin:
-    """machine.Pin: a value, told to what is connected to the pin, if anything is."""
+    """machine.Pin: a value, told to what is connected to the pin, if anything is.
+
+    The switch `pin-<number>` is what the rig has put on an input.
+    """
 
     IN = 0
     OUT = 1
@@ -71,16 +74,19 @@ class Pin:
     PULL_DOWN = 1
     PULL_UP = 2
 
-    def __init__(self, id, mode=-1, pull=-1, value=0):
+    def __init__(self, id, mode=-1, pull=-1, value=None):
         self.id = id
-        self._set(value)
+        self._is_input = mode == self.IN
+        pulled = 1 if self._is_input and pull == self.PULL_UP else 0
+        self._set(pulled if value is None else value)
 
     def init(self, mode=-1, pull=-1, value=None):
         self.value(value)
 
     def value(self, value=None):
         if value is None:
-            return self._value
+            put = vboard.read_switch("pin-%s" % self.id) if self._is_input else ""
+            return int(put) if put else self._value
         self._set(value)
 
     __call__ = value

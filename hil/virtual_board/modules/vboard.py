@@ -9,7 +9,8 @@
  "stalls": {"handshake_ms": [n, ...], "collect_ms": n, "collect_each_ms": n}}
 
 A switch is a small file that the rig writes and the board looks at: `link-lan` and its like hold
-what `network` describes, `paths` what `socket` does, `power` holds "cut <operations> <seed>".
+what `network` describes, `paths` what `socket` does, `pin-9` what is on a pin, `power` holds
+"cut <operations> <seed>".
 What the board has to say is in files said-<name>.
 """
 

@@ -172,6 +172,9 @@ def _pin_problems(kind: Kind) -> list[str]:
     for number, pin in getattr(wiring, "CONTACTS", {}).items():
         # They need a pull-up, which inputs alone do not have.
         use(f"contact {number}", [pin], drives=True)
+    button = getattr(wiring, "CONSOLE_BUTTON", None)
+    if button is not None:
+        use("console button", [button])
     buses: dict[int, str] = {}
     rows = [(row["kind"], row) for row in wiring.LINKS]
     rows += [("flash chip", wiring.JOURNAL)] if kind.medium == "spi_nor" else []

@@ -31,6 +31,7 @@ CAUSES = {
     "refused": "the gateway has refused a firmware, or taken it back",
     "full": "the board's file system is full",
     "mpy": "the compiler and the board's MicroPython do not go together",
+    "console-closed": "a gateway runs on the board and keeps its prompt closed",
     "tool": "esptool or mpremote is missing or failed in another way",
 }
 

@@ -21,6 +21,7 @@ from vitalkeep.board.install import Installed, check_memory, install
 from vitalkeep.board.kinds import BOARDS, FIRMWARE, Kind, all_kinds, find_kind
 from vitalkeep.board.mpremote import Mpremote
 from vitalkeep.board.progress import Progress, Step
+from vitalkeep.board.prompt import Gateways
 from vitalkeep.board.saved import Saved
 from vitalkeep.board.units import Unit, choose, find_units, from_drive, locked, mcu_of, unit_at
 
@@ -36,6 +37,7 @@ class Order:
     id, port, drive  which of the boards that are plugged in
     image, sha256   a local file and its hash; pins: the list of pinned images
     files           whether the firmware is brought onto it as well
+    gateways        returns those of a vault, for a board whose gateway keeps its prompt closed
     """
 
     home: Path
@@ -55,6 +57,7 @@ class Order:
     stub: bool = True
     boards: Path = BOARDS
     firmware: Path = FIRMWARE
+    gateways: Gateways = dict
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class _Work:
             self.progress.end("skipped", "none was named, and none is pinned for this board")
         installed = None
         if order.files:
-            board = Mpremote(self._device)
+            board = Mpremote(self._device, order.gateways)
             board.wait_for_port()
             installed = install(
                 board, kind, order.firmware, self.saved, self.progress,
@@ -227,7 +230,7 @@ class _Work:
         if drive is None:
             before = {unit.drive for unit in self._units() if unit.drive}
             self.progress.begin("ask the board to wait for an image")
-            Mpremote(self.unit.device).bootloader()
+            Mpremote(self.unit.device, self.order.gateways).bootloader()
             drive = rp2.wait_for_drive(before, lambda: [u.drive for u in self._units() if u.drive])
             self.progress.end("done", str(drive))
         rp2.write_image(drive, kind, image, self.progress)

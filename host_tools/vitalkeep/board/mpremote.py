@@ -14,6 +14,7 @@ from typing import Any
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.program import Run, run_module
 from vitalkeep.board.progress import Progress
+from vitalkeep.board.prompt import Gateways, open_prompt
 
 _ANSWER_S = 60.0
 _COPY_S = 900.0
@@ -48,10 +49,14 @@ _FAILURES = (
 
 
 class Mpremote:
-    """A board's prompt at a serial port."""
+    """A board's prompt at a serial port.
 
-    def __init__(self, device: str) -> None:
+    gateways  asked for their keys when the one on the board keeps its prompt closed
+    """
+
+    def __init__(self, device: str, gateways: Gateways = dict) -> None:
         self.device = device
+        self._gateways = gateways
 
     def evaluate(self, script: str, *, fresh: bool = False) -> Any:
         """Run a script on the board and return the literal in its last line; raises BoardError.
@@ -98,7 +103,9 @@ class Mpremote:
 
     def bootloader(self) -> None:
         """Have an RP2 wait for an image."""
-        self._run(["bootloader"], _ANSWER_S, False)
+        run = self._run(["bootloader"], _ANSWER_S, False)
+        if run.code and os.path.exists(self.device) and open_prompt(self.device, self._gateways):
+            self._run(["bootloader"], _ANSWER_S, False)
 
     def wait_for_port(self, timeout_s: float = _BACK_S) -> None:
         """Wait until the port is there (again); raises BoardError."""
@@ -121,7 +128,12 @@ class Mpremote:
     ) -> Run:
         run = self._run(command, timeout_s, fresh, heard)
         if run.code:
-            raise self._failure(run)
+            failure = self._failure(run)
+            if failure.cause != "no-answer" or not open_prompt(self.device, self._gateways):
+                raise failure
+            run = self._run(command, timeout_s, fresh, heard)
+            if run.code:
+                raise self._failure(run)
         return run
 
     def _run(

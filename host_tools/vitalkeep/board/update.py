@@ -20,6 +20,7 @@ from vitalkeep.board.errors import BoardError
 from vitalkeep.board.install import OnBoard, ask, copy_files, slot_path, stop, verify_files
 from vitalkeep.board.mpremote import Mpremote
 from vitalkeep.board.progress import Progress, Step
+from vitalkeep.board.prompt import Gateways
 
 # The check waits until the gateway has shown how it is, and the trial takes its trial_ms.
 WAIT_S = 900.0
@@ -39,13 +40,14 @@ print(1)
 Told = Callable[[str, float | None], None]
 
 
-def bring(port: str, bundle: Bundle, older: bool, told: Told) -> str:
+def bring(port: str, bundle: Bundle, older: bool, told: Told, gateways: Gateways = dict) -> str:
     """Bring a bundle to the board at a port; returns what it says in the end.
 
-    older   whether it may be older than what runs
-    Raises  BoardError when it is refused or taken back; what ran before runs
+    older     whether it may be older than what runs
+    gateways  asked for the keys of the one that keeps its prompt closed
+    Raises    BoardError when it is refused or taken back; what ran before runs
     """
-    board = Mpremote(port)
+    board = Mpremote(port, gateways)
     told("looking at the board", None)
     there = ask(board, fresh=True)
     if there.holds(bundle, there.now) and there.state.get("tries", -1) < 0:

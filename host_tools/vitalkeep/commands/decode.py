@@ -68,7 +68,7 @@ def decode(
         pieces = [(False, data)]
     run = _on_micropython if micropython else _here
     for line in run(name, options, pieces):
-        click.echo(line if as_json else _sentence(json.loads(line)))
+        click.echo(line if as_json else sentence(json.loads(line)))
 
 
 def _here(name: str, options: dict[str, Any], pieces: Pieces) -> Iterator[str]:
@@ -112,7 +112,8 @@ def _on_micropython(name: str, options: dict[str, Any], pieces: Pieces) -> Itera
         )
 
 
-def _sentence(event: dict[str, Any]) -> str:
+def sentence(event: dict[str, Any]) -> str:
+    """Return an event of a line in words."""
     kind = event["event"]
     if kind == "observation":
         values = [

@@ -16,6 +16,7 @@ from vitalkeep.board.kinds import BOARDS, FIRMWARE
 from vitalkeep.board.progress import Progress, Step
 from vitalkeep.board.units import find_units
 from vitalkeep.hub.config.chosen import data_home
+from vitalkeep.remote.conversation import known_gateways
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -39,10 +40,18 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--home", type=_FOLDER, help="Folder for locks, images and what was saved.")
 @click.option("--boards", type=_FOLDER, default=BOARDS, help="Folder of kinds of boards.")
 @click.option("--firmware", type=_FOLDER, default=FIRMWARE, help="Folder of the firmware.")
+@click.option(
+    "--vault", type=_FOLDER, help="Of the gateway on it, whose prompt is closed; else the default."
+)
 @click.option("--list", "only_list", is_flag=True, help="Say which boards are plugged in.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, and no progress.")
 def flash(
-    only_list: bool, as_json: bool, home: Path | None, identity: str | None, **rest: Any
+    only_list: bool,
+    as_json: bool,
+    home: Path | None,
+    identity: str | None,
+    vault: Path | None,
+    **rest: Any,
 ) -> None:
     """Write MicroPython, the flash map and the firmware onto a board that is plugged in.
 
@@ -59,7 +68,8 @@ def flash(
     teller = _Teller()
     progress = Progress() if as_json else Progress(teller.show, teller.is_terminal)
     try:
-        done = flash_board(Order(home=kept, id=identity, **rest), progress)
+        order = Order(home=kept, id=identity, gateways=lambda: known_gateways(vault), **rest)
+        done = flash_board(order, progress)
     except BoardError as error:
         if not as_json:
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,26 +13,35 @@ import click
 from vitalkeep.commands.ca import json_option
 from vitalkeep.commands.hub import tls_options
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.config.chosen import data_home, find_identity
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def remote(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command what it needs to talk to a gateway, which is named by id or bed."""
+def reach_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what it needs to reach a gateway through a broker."""
     command = click.option(
         "--vault",
         "folder",
         type=click.Path(path_type=Path, file_okay=False),
         help="Folder of the vault; default: vault in the data folder.",
-    )(tls_options(json_option(command)))
-    command = click.option("--broker", metavar="URL", help="Of a site of the gateway.")(command)
-    return click.argument("gateway")(command)
+    )(tls_options(command))
+    return click.option("--broker", metavar="URL", help="Of a site of the gateway.")(command)
+
+
+def remote(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what it needs to talk to a gateway, which is named by id or bed."""
+    return click.argument("gateway")(reach_options(json_option(command)))
+
+
+def _either(command: Callable[..., None]) -> Callable[..., None]:
+    """The same, or over a cable: then the gateway need not be named."""
+    command = click.option("--port", help="The board's serial port, for USB.")(command)
+    return click.argument("gateway", required=False)(reach_options(json_option(command)))
 
 
 @click.group()
 def gateway() -> None:
-    """Speak to a gateway over MQTT, as only a holder of the vault can.
+    """Speak to a gateway over MQTT or USB, as only a holder of the vault can.
 
     GATEWAY is its id or its bed. No command reaches a device at the bed. A broker URL with a
     password belongs in the environment (VITALKEEP_BROKER), where other users do not see it.
@@ -41,7 +49,7 @@ def gateway() -> None:
 
 
 @gateway.command()
-@remote
+@_either
 def report(as_json: bool, **where: Any) -> None:
     """Say how a gateway is: versions, links, log, clock, memory, counters."""
 
@@ -56,8 +64,33 @@ def report(as_json: bool, **where: Any) -> None:
         click.echo(f"{name:18} {json.dumps(value)}")
 
 
+@gateway.command("open-console")
+@_either
+@click.option("--minutes", default=10, show_default=True, type=click.IntRange(1, 120))
+def open_console(minutes: int, as_json: bool, **where: Any) -> None:
+    """Open MicroPython's prompt on a gateway's USB console for a while; its log tells."""
+
+    async def job(desk: Any) -> Any:
+        return await desk.ask("open-console", minutes=minutes)
+
+    found = talk(job, **where)
+    click.echo(json.dumps(found) if as_json else f"open for {minutes} min; Ctrl-C stops it there")
+
+
+@gateway.command("close-console")
+@_either
+def close_console(as_json: bool, **where: Any) -> None:
+    """Close the prompt again."""
+
+    async def job(desk: Any) -> Any:
+        return await desk.ask("close-console")
+
+    found = talk(job, **where)
+    click.echo(json.dumps(found) if as_json else "closed")
+
+
 @gateway.command()
-@remote
+@_either
 def restart(as_json: bool, **where: Any) -> None:
     """Have a gateway start anew: its devices are not read for about two seconds."""
 
@@ -92,30 +125,19 @@ def configure(file: Path, as_json: bool, **where: Any) -> None:
 
 def talk(
     job: Callable[[Any], Awaitable[Any]],
-    gateway: str,
-    broker: str | None,
+    gateway: str | None,
     folder: Path | None,
-    ca: Path | None,
-    certificate: Path | None,
-    key: Path | None,
+    port: str | None = None,
+    **broker: Any,
 ) -> Any:
-    """Return what a job does with the desk of a gateway; raises ToolError."""
-    from vitalkeep.hub.consume import Address
-    from vitalkeep.keys.vault import Vault
-    from vitalkeep.remote.desk import Desk
-
-    url = broker or os.environ.get("VITALKEEP_BROKER")
-    if not url:
-        raise ToolError("no broker is named", "Name that of a site: --broker mqtts://host:port.")
-    address = Address.parse(url, find_identity(ca, certificate, key))
-    known = Vault.open(folder or data_home() / "vault").gateways()
-    found = [one for one in known if gateway in (one.id.hex(), one.bed) and not one.revoked]
-    if len(found) != 1:
-        why = "no such gateway" if not found else "several gateways have this bed"
-        raise ToolError(f"{gateway}: {why}", "See vitalkeep vault list.")
+    """Return what a job does with whoever speaks to a gateway; raises ToolError."""
+    from vitalkeep.remote.conversation import over_mqtt, over_usb
 
     async def conversation() -> Any:
-        async with Desk.at(found[0], address) as desk:
+        if port is not None:
+            with over_usb(gateway, folder, port) as usb:
+                return await job(usb)
+        async with over_mqtt(gateway, folder, **broker) as desk:
             return await job(desk)
 
     return asyncio.run(conversation())

@@ -104,17 +104,19 @@ def push(file: Path, older: bool, as_json: bool, **where: Any) -> None:
 @update.command()
 @click.argument("file", type=_FILE)
 @click.option("--port", required=True, help="The gateway's serial port.")
+@click.option("--vault", type=_FOLDER, help="With its keys, which open its prompt.")
 @_older_option
 @json_option
-def bring(file: Path, port: str, older: bool, as_json: bool) -> None:
+def bring(file: Path, port: str, vault: Path | None, older: bool, as_json: bool) -> None:
     """Bring a bundle to a gateway over USB, and wait until it is kept."""
     from vitalkeep.board.errors import BoardError
     from vitalkeep.board.update import bring as bring_over_usb
+    from vitalkeep.remote.conversation import known_gateways
 
     bundle = _read(file)
     teller = _Teller(as_json)
     try:
-        said = bring_over_usb(port, bundle, older, teller.show)
+        said = bring_over_usb(port, bundle, older, teller.show, lambda: known_gateways(vault))
     except BoardError as error:
         if not as_json:
             raise

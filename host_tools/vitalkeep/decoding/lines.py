@@ -117,21 +117,36 @@ def decode(name, options, pieces):
     """Yield a line for each event that the pieces of a capture mean.
 
     options  as in the line's configuration
-    pieces   iterable of (whether it was sent to the device, bytes). What was sent is what the
-             driver is waited for to ask, so that it knows which answer comes next; without it the
-             driver asks what it would have asked
+    pieces   iterable of (whether it was sent to the device, bytes)
     """
-    decoder = make_decoder(name, options)
-    now_ms = 1000
-    in_step = False
+    follower = Follower(name, options)
     for sent, piece in pieces:
+        yield from follower.feed(sent, piece)
+
+
+class Follower:
+    """A driver that is given a line's bytes as they come.
+
+    What was sent is what the driver is waited for to ask, so that it knows which answer comes
+    next; without it the driver asks what it would have asked.
+    """
+
+    def __init__(self, name, options):
+        self._name = name
+        self._decoder = make_decoder(name, options)
+        self._now_ms = 1000
+        self._in_step = False
+
+    def feed(self, sent, piece):
+        """Yield a line for each event that a piece completes."""
+        decoder = self._decoder
         if sent:
-            now_ms, in_step = _ask(decoder, piece, now_ms)
-            continue
+            self._ask(piece)
+            return
         for start in range(0, len(piece), _PIECE):
-            if not in_step:
-                decoder.next_request(now_ms)
-            now_ms += _PIECE_MS
+            if not self._in_step:
+                decoder.next_request(self._now_ms)
+            self._now_ms += _PIECE_MS
             part = piece[start : start + _PIECE]
             at = 0
             while at < len(part):
@@ -139,25 +154,26 @@ def decode(name, options, pieces):
                 at += taken
                 event = decoder.next_event()
                 if event is None and not taken:
-                    raise ValueError("%s: its buffer is full and it goes no further" % name)
+                    text = "%s: its buffer is full and it goes no further"
+                    raise ValueError(text % self._name)
                 while event is not None:
                     yield describe(event)
                     event = decoder.next_event()
 
+    def _ask(self, request):
+        """Let time pass until the driver asks this.
 
-def _ask(decoder, request, now_ms):
-    """Let time pass until the driver asks this; return the time, and whether it did.
-
-    What it asks before that gets no answer here, and none was in the capture: not told.
-    """
-    for _ in range(_ASK_TRIES):
-        asked = decoder.next_request(now_ms)
-        if asked is not None and bytes(asked) == request:
-            return now_ms, True
-        now_ms += _PIECE_MS
-        while decoder.next_event() is not None:
-            pass
-    return now_ms, False
+        What it asks before that gets no answer here, and none was in the capture: not told.
+        """
+        self._in_step = False
+        for _ in range(_ASK_TRIES):
+            asked = self._decoder.next_request(self._now_ms)
+            if asked is not None and bytes(asked) == request:
+                self._in_step = True
+                return
+            self._now_ms += _PIECE_MS
+            while self._decoder.next_event() is not None:
+                pass
 
 
 def main():

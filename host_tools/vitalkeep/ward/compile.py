@@ -63,6 +63,8 @@ def gateway_config(ward: Ward, bed: Bed, reveal: Reveal = Secret.read) -> dict[s
         data["ntp"] = list(ward.ntp)
     if ward.radio is not None:
         data["radio"] = ward.radio
+    if ward.console != "closed":
+        data["console"] = ward.console
     return data
 
 

@@ -138,3 +138,4 @@ class Ward:
     parameters: tuple[Parameter, ...] = setting((), "What the common table lacks.")
     ntp: tuple[str, ...] = setting((), "SNTP servers, by address.")
     radio: dict[str, Any] | None = setting(None, "Region and channel of the radio link.")
+    console: str = setting("closed", "The prompt on USB.", choices=("closed", "open"))

@@ -42,6 +42,7 @@ CONFIG = {
     "links": {"wifi": {"ssid": "ward", "key": "secret words"}},
     "device_silent_ms": 1000,
     "trial_ms": 5000,
+    "console": "open",
 }  # fmt: skip
 
 

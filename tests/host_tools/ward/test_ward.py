@@ -50,12 +50,14 @@ def test_everything_that_config_json_has_can_be_said() -> None:
     more = """
         ntp = ["10.0.0.1", "10.0.0.2:1123"]
         radio = {region = "EU868"}
+        console = "open"
         parameters = [{id = 32768, label = "O2 supply", unit = "kPa"}]
     """
     cellular = '[links.cellular]\napn = "ward"\nuser = "u"\nkey = "env:X"\n[links.wifi]'
     data = config(more + WARD.replace("[links.wifi]", cellular))
     assert data["ntp"] == ["10.0.0.1", "10.0.0.2:1123"]
     assert data["radio"] == {"region": "EU868"}
+    assert data["console"] == "open"
     assert data["parameters"] == [{"id": 32768, "label": "O2 supply", "unit": "kPa"}]
     assert data["links"]["cellular"] == {"apn": "ward", "user": "u", "key": "long enough"}
     Config(data)

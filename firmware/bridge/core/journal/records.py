@@ -47,6 +47,8 @@ CONFIGURATION = const(19)  # a new one was kept, or the old one came back
 RADIO = const(20)  # on, off, refused by the duty cycle
 RADIO_CHOICE = const(21)  # what goes by radio and what had no room; a period goes on
 FIRMWARE = const(22)  # another one was refused, put on trial, kept or taken back
+CONSOLE = const(23)  # the prompt on the USB console was opened, by whom, or closed
+PROBED = const(24)  # an independent client spoke to a site's broker: what came of it
 
 EVENT_NAMES = {
     BOOT: "boot",
@@ -71,6 +73,8 @@ EVENT_NAMES = {
     RADIO: "radio",
     RADIO_CHOICE: "radio-choice",
     FIRMWARE: "firmware",
+    CONSOLE: "console",
+    PROBED: "probed",
 }
 
 SHAPES_MAX = const(64)

@@ -108,6 +108,12 @@ class Views(Database):
             sa.select(source).where(when >= since_ms).order_by(when.desc()).limit(count)
         )
 
+    def events(self, gateway: bytes, since_ms: int, count: int) -> list[Row]:
+        """Return the last `count` events of a gateway stored from `since_ms` on, oldest first."""
+        table = tables.events
+        query = sa.select(table).where(table.c.gateway == gateway, table.c.stored_ms >= since_ms)
+        return self.read(query.order_by(table.c.stored_ms.desc()).limit(count))[::-1]
+
     def heads(self) -> list[Row]:
         """Return each gateway's last heartbeat, its fields decoded."""
         rows = self.read(sa.select(tables.heads))

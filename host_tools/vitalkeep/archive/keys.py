@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.core.errors import FormatError
-from bridge.core.journal.layout import parse_header
+from bridge.core.journal.layout import SECTOR_SIZE, parse_header
 from vitalkeep.hub.chains import KeyChains
 from vitalkeep.hub.sectors import Place, Stream
 from vitalkeep.journal import chain
@@ -35,7 +35,7 @@ class ArchiveKeys:
     def records(self, place: Place, data: bytes) -> tuple[Sector, list[Any]]:
         """Return a sector as it stands, and its records.
 
-        data    its bytes, of a gateway in the vault
+        data    its bytes, of a gateway in the vault; one that grows may be shorter than a sector
         Raises  FormatError when its header names a key that cannot be
         """
         stream = place[:3]
@@ -46,5 +46,6 @@ class ArchiveKeys:
         refusal = keys.refusal(header)
         if refusal:
             raise FormatError(f"{place}: {refusal}")
+        data = data.ljust(SECTOR_SIZE, b"\xff")
         sector = survey(data, 0)
         return sector, chain.read(sector, data, keys.key(header))[0]

@@ -20,8 +20,6 @@ from vitalkeep.archive.restore import Brought, Held, Part, Problem, Source, Want
 from vitalkeep.archive.verify import LACKS, SITES, Other
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.batch import Sealed
-from vitalkeep.hub.config.basics import BrokerSettings
-from vitalkeep.hub.config.chosen import find_identity
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.exchange import plan, proof, wire
 from vitalkeep.hub.exchange.bucket import Bucket
@@ -29,7 +27,7 @@ from vitalkeep.hub.exchange.client import Client
 from vitalkeep.hub.exchange.holdings import View
 from vitalkeep.hub.exchange.plan import Holding
 from vitalkeep.hub.exchange.settings import ExchangeSettings, Peer
-from vitalkeep.hub.exchange.tls import Doorkeeper
+from vitalkeep.hub.exchange.tls import Doorkeeper, identity_of
 from vitalkeep.hub.exchange.wire import Item, Nothing, PeerError, Speaker
 from vitalkeep.hub.sectors import Place, Stored, Stream
 from vitalkeep.hub.tags import place_of
@@ -70,7 +68,7 @@ class PeerHub:
 
         config  says with which certificate this end shows itself; raises ToolError
         """
-        settings, broker = config[ExchangeSettings], config[BrokerSettings]
+        settings = config[ExchangeSettings]
         parts = urlsplit(address)
         name, _, host = parts.netloc.rpartition("@")
         url = urlunsplit((parts.scheme, host, parts.path, "", "")).rstrip("/")
@@ -82,10 +80,7 @@ class PeerHub:
                 f"{address}: whose certificate has to answer there?",
                 "Name it, https://hub-east@host:port, or among the peers of [exchange].",
             )
-        files = (settings.ca, settings.certificate, settings.key)
-        if files == (None, None, None):
-            files = (broker.ca, broker.certificate, broker.key)
-        identity = find_identity(*files)
+        identity = identity_of(config)
         if identity is None:
             raise ToolError(
                 f"{address}: this hub has no certificate to show there",

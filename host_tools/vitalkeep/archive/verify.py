@@ -28,6 +28,7 @@ from vitalkeep.hub.store.archive import COLD, Known
 from vitalkeep.journal import chain
 from vitalkeep.journal.chain import ClassChain, Proof
 from vitalkeep.journal.survey import survey
+from vitalkeep.sampling import at_most
 
 # What may be wrong, by what it is about
 SEAL = "seal"  # its bytes are not those that were sealed, or not where they were
@@ -104,8 +105,15 @@ class Report:
     @property
     def error_rate(self) -> float:
         """Return wrong things a sector that was checked, 0 without any."""
-        wrong = sum(count for code, count in self.wrong.items() if code != LACKS)
+        wrong = self._wrong()
         return wrong / self.checked if self.checked else float(bool(wrong))
+
+    def at_most(self, confidence: float) -> float:
+        """Return the error rate that all sectors have at most, as a sample of them shows it."""
+        return at_most(self._wrong(), self.checked, confidence)
+
+    def _wrong(self) -> int:
+        return sum(count for code, count in self.wrong.items() if code != LACKS)
 
     def as_dict(self) -> dict[str, Any]:
         return {

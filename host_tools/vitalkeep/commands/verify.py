@@ -49,6 +49,14 @@ def time_of(context: click.Context, option: click.Parameter, value: str | None) 
     "--sample", type=click.FloatRange(0, 100, min_open=True), default=100.0, metavar="PERCENT",
     help="Of the sectors; default: each of them.",
 )  # fmt: skip
+@click.option(
+    "--error-rate", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="RATE",
+    help="In place of --sample: so many sectors, that if all are right there is less wrong.",
+)  # fmt: skip
+@click.option(
+    "--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95,
+    show_default=True, metavar="PART", help="With which a sample shows an error rate.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, help="Chooses the sample.")
 @click.option("--deep", is_flag=True, help="Compare with the archive's copies, too.")
 @click.option(
@@ -68,6 +76,8 @@ def verify(
     beds: tuple[str, ...],
     names: tuple[str, ...],
     sample: float,
+    error_rate: float | None,
+    confidence: float,
     seed: int,
     deep: bool,
     against: str | None,
@@ -83,6 +93,7 @@ def verify(
     from vitalkeep.archive.sources import make_other
     from vitalkeep.archive.verify import Scope, Verification
     from vitalkeep.hub.store import StoreError
+    from vitalkeep.sampling import sample_size
 
     with ExitStack() as stack:
         try:
@@ -91,6 +102,9 @@ def verify(
             if against is not None:
                 other = make_other(against, parts.config)
                 stack.callback(other.close)
+            if error_rate is not None:
+                total = max(1, parts.store.count("sectors"))
+                sample = min(100.0, 100 * sample_size(error_rate, confidence) / total)
             scope = Scope(
                 0 if since is None else since,
                 2**62 if until is None else until,
@@ -112,7 +126,13 @@ def verify(
             ) from None
         except ToolError as error:
             raise ToolError(error.message, error.hint, _CANNOT) from None
-    click.echo(json.dumps(report.as_dict()) if as_json else "\n".join(_lines(report)))
+    shown = report.as_dict()
+    lines = _lines(report)
+    if sample < 100:
+        bound = report.at_most(confidence)
+        shown |= {"error_rate_at_most": bound, "confidence": confidence}
+        lines.insert(-1, f"Of all of them, with {confidence:.0%} confidence: at most {bound:.6f}.")
+    click.echo(json.dumps(shown) if as_json else "\n".join(lines))
     raise SystemExit(0 if report.good else 1)
 
 

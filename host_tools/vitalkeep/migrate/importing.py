@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +21,7 @@ from vitalkeep.hub.store import Store
 from vitalkeep.migrate.csv_rows import CsvRows
 from vitalkeep.migrate.hl7_rows import Hl7Rows
 from vitalkeep.migrate.mapping import HL7, Mapping
-from vitalkeep.migrate.readings import Row
+from vitalkeep.migrate.readings import Row, Series
 
 _PIECE = 1 << 20
 _VALUES_AT_ONCE = 20_000
@@ -208,8 +209,7 @@ class Import:
             counts["refused"] += len(row.refusals)
             counts["rows"] += bool(row.readings or row.refusals or row.empty or row.skipped)
             for series, at_ms, value, decimals in row.readings:
-                known = tuple(map(_storable, series))
-                values.append((known, at_ms, value, decimals, row.line))
+                values.append((_stored(series), at_ms, value, decimals, row.line))
             for item, refusal in enumerate(row.refusals):
                 rejects.append((row.line, item, *map(_storable, refusal), _storable(row.raw)))
                 self.result.reasons[refusal.reason] += 1
@@ -276,6 +276,11 @@ def _digests(file: BinaryIO, read: int, size: int) -> tuple[Any, Any]:
 def _storable(text: str) -> str:
     """Return a text that every database takes: PostgreSQL's have no NUL."""
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+@lru_cache(maxsize=4096)
+def _stored(series: Series) -> tuple[str, ...]:
+    return tuple(map(_storable, series))
 
 
 def write_rejects(store: Store, system: str, path: Path) -> int:

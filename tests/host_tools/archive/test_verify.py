@@ -113,6 +113,21 @@ def test_lost_keys_are_no_damage(bench):
     assert report.states["orphan"] == 1
 
 
+def test_sample_is_as_large_as_an_error_rate_asks(bench, vault, database):
+    bench.fill(12)
+    vault._write()
+    where = ("--vault", str(vault.folder), "--database", database, "--json")
+    result = CliRunner().invoke(verify, [*where, "--error-rate", "0.2", "--confidence", "0.6"])
+    found = json.loads(result.stdout)
+    assert result.exit_code == 0, result.output
+    assert found["checked"] < found["sectors"]
+    assert 0 < found["error_rate_at_most"] < 1
+    result = CliRunner().invoke(verify, [*where, "--error-rate", "0.001"])
+    found = json.loads(result.stdout)
+    assert found["checked"] == found["sectors"]
+    assert "error_rate_at_most" not in found
+
+
 def test_sample_looks_at_a_part_and_proves_it(bench):
     bench.fill(12)
     report = check(bench, percent=40.0, seed=5)

@@ -1,3 +1,3 @@
-"""Stores of both kinds, and a mapping for each kind of archive."""
+"""Stores of both kinds, and a hub's write path on each."""
 
-from tests.host_tools.hub.conftest import database, store  # noqa: F401
+from tests.host_tools.hub.conftest import database, path, store, vault  # noqa: F401

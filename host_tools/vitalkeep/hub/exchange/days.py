@@ -109,10 +109,16 @@ def compare(day: Day, held: Callable[[Stream], Ranges], seals: Seals) -> tuple[i
 
 
 def sign(
-    document: bytes, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+    document: bytes,
+    key: ec.EllipticCurvePrivateKey,
+    certificate: x509.Certificate,
+    label: bytes = _LABEL,
 ) -> Signature:
-    """Return a hub's signature under a document (ECDSA, SHA-256, with its TLS key)."""
-    made = key.sign(_LABEL + document, ec.ECDSA(hashes.SHA256()))
+    """Return a hub's signature under a document (ECDSA, SHA-256, with its TLS key).
+
+    label  says what kind of document it is: a signature under one is none under another
+    """
+    made = key.sign(label + document, ec.ECDSA(hashes.SHA256()))
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
     return {
         "name": Issued(certificate).name,
@@ -121,7 +127,13 @@ def sign(
     }
 
 
-def signer_of(document: bytes, signature: Signature, authority: x509.Certificate, day: str) -> str:
+def signer_of(
+    document: bytes,
+    signature: Signature,
+    authority: x509.Certificate,
+    day: str,
+    label: bytes = _LABEL,
+) -> str:
     """Return the name of the hub that signed a document; raises PeerError.
 
     Its certificate must be the authority's and have been good on that day or after: a signature
@@ -134,7 +146,7 @@ def signer_of(document: bytes, signature: Signature, authority: x509.Certificate
         public = shown.public_key()
         if not isinstance(public, ec.EllipticCurvePublicKey):
             raise PeerError("a signature of a kind that no hub makes")
-        public.verify(made, _LABEL + document, ec.ECDSA(hashes.SHA256()))
+        public.verify(made, label + document, ec.ECDSA(hashes.SHA256()))
     except (KeyError, TypeError, AttributeError, ValueError, InvalidSignature):
         raise PeerError("a signature that does not fit") from None
     issued = Issued(shown)

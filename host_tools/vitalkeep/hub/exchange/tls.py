@@ -14,10 +14,26 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.config.basics import BrokerSettings
+from vitalkeep.hub.config.chosen import find_identity
+from vitalkeep.hub.config.load import Config
+from vitalkeep.hub.exchange.settings import ExchangeSettings
 from vitalkeep.hub.exchange.wire import PeerError
 from vitalkeep.hub.tls import CIPHERS, Identity
 from vitalkeep.keys.ca import Issued
 from vitalkeep.keys.private_files import check_private
+
+
+def identity_of(config: Config) -> Identity | None:
+    """Return this hub's certificate for other hubs: of [exchange], else the broker's, else None.
+
+    Raises  ToolError for files that cannot be used
+    """
+    for section in (config[ExchangeSettings], config[BrokerSettings]):
+        found = find_identity(section.ca, section.certificate, section.key)
+        if found is not None:
+            return found
+    return None
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:

@@ -9,14 +9,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from vitalkeep.hub.decode import Row
+from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import bulk
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.tables import (
+    PLACE,
     foreign_files,
     foreign_mappings,
     foreign_rejects,
     foreign_series,
     foreign_values,
+    sectors,
 )
 
 _OF_SERIES = ("bed", "device", "label", "mdc", "unit")
@@ -194,6 +197,13 @@ class Foreign(Database):
         )
         with self.reading() as connection:
             return [(at, value, decimals) for at, value, decimals in connection.execute(query)]
+
+    def undecoded_places(self, gateway: bytes) -> set[Place]:
+        """Return the sectors of a gateway of which some rows are not stored yet."""
+        s = sectors
+        query = sa.select(*(s.c[name] for name in PLACE))
+        found = self.read(query.where(s.c.gateway == gateway, s.c.decoded < s.c.length))
+        return {Place(bytes(r["gateway"]), bytes(r["log"]), r["cls"], r["sector"]) for r in found}
 
     def foreign_values(
         self, series: Iterable[int], since_ms: int, until_ms: int

@@ -34,6 +34,7 @@ class Bench:
     def fill(self, sectors: int, cls: int = 0) -> None:
         self.gateway.fill(sectors, cls)
         converse(self.path, self.gateway)
+        # Also the open sector, however busy the machine is.
         asyncio.run(self.path.decoding.catch_up(rest_ms=0))
 
     @property

@@ -88,6 +88,17 @@ def test_changed_added_and_dropped_rows_are_found(bench):
     assert "0 rows are stored" in report.findings[0].text
 
 
+def test_rows_that_are_still_on_their_way_are_not_missing(bench):
+    o = tables.observations
+    where = sa.and_(o.c.sector == 1, o.c.cls == 0)
+    change(bench.store, tables.sectors, sector(1), decoded=0)
+    with bench.store.writing() as connection:
+        connection.execute(sa.delete(o).where(where))
+    report = check(bench)
+    assert report.good, report.findings
+    assert report.observations == bench.store.count("observations")
+
+
 def test_number_that_is_missing_is_named_unless_a_gap_record_says_why(bench):
     where = place(bench.gateway, 2)
     with bench.store.writing() as connection:

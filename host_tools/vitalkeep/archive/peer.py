@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -188,39 +188,45 @@ class PeerSource(Source):
             length = holding.parts.get(number, (SECTOR_SIZE, 0))[0]
             found.append(Held(Place(*stream, number), length, 0))
         wanted = [held for held in want(found) if held.length]
-        while wanted:
-            some, wanted = wanted[: wire.ASK_MAX], wanted[wire.ASK_MAX :]
-            asked = [plan.Want(h.place, h.place.sector in holding.sealed) for h in some]
-            items = self._hub.fetch(asked)
-            given: dict[Place, Brought] = {}
-            empty = set()
-            for item in items:
-                if isinstance(item, Nothing):
-                    empty.add(item.place)
-                elif isinstance(item, Sealed):
-                    given[item.place] = item
-                elif (place := place_of(item.gateway, item.cls, item.payload)) is not None:
-                    runs = given.setdefault(place, [])
-                    if isinstance(runs, list):
-                        runs.append(item)
-            rest = []
-            for held in some:
-                if held.place in given:
-                    yield held, given[held.place]
-                elif held.place in empty:
-                    text = f"{held.place}: it has this in its archive alone, or cannot prove it"
-                    hint = "name its archive or its database as a source, too"
-                    self.problems.append(Problem("not given", self.name, f"{text}; {hint}", held))
-                else:
-                    rest.append(held)
-            if len(rest) == len(some):
-                text = f"{rest[0].place} and {len(rest) - 1} more: no answer"
-                self.problems += [Problem("no answer", self.name, text, held) for held in rest]
-                continue
-            wanted = rest + wanted
+        tries = 0
+        while wanted and tries < _TRIES:
+            left: list[Held] = []
+            for start in range(0, len(wanted), wire.ASK_MAX):
+                some = wanted[start : start + wire.ASK_MAX]
+                asked = [plan.Want(h.place, h.place.sector in holding.sealed) for h in some]
+                given = _by_place(self._hub.fetch(asked))
+                for held in some:
+                    brought = given.get(held.place)
+                    if brought is None:
+                        left.append(held)
+                    else:
+                        yield held, brought
+            # Its archive may take longer than one question: it is asked again for what is left.
+            if len(left) == len(wanted):
+                tries += 1
+                time.sleep(_PAUSE_S * tries)
+            wanted = left
+        for held in wanted:
+            text = f"{held.place}: it cannot prove this, or not read it back"
+            hint = "name its archive or its database as a source, too"
+            self.problems.append(Problem("not given", self.name, f"{text}; {hint}", held))
 
     def close(self) -> None:
         self._hub.close()
+
+
+def _by_place(items: Iterable[Item]) -> dict[Place, Brought]:
+    """Return what came, by sector; what is nothing is left out."""
+    given: dict[Place, Brought] = {}
+    for item in items:
+        if isinstance(item, Sealed):
+            given[item.place] = item
+        elif not isinstance(item, Nothing):
+            place = place_of(item.gateway, item.cls, item.payload)
+            runs = given.setdefault(place, []) if place is not None else None
+            if isinstance(runs, list):
+                runs.append(item)
+    return given
 
 
 class PeerSite(Other):
@@ -257,13 +263,23 @@ class PeerSite(Other):
             ours[place] = Stored(data, 0)
         for start in range(0, len(claims), wire.PROVE_MAX):
             some = claims[start : start + wire.PROVE_MAX]
-            nonce, site, digests = self._hub.prove(some)
-            _, absent, wrong = proof.judge(nonce, site, some, ours, digests)
+            absent, wrong = self._challenge(some, ours)
+            if absent:  # its archive may take longer than one question
+                again = [claim for claim in some if claim[0] in absent]
+                absent, more = self._challenge(again, ours)
+                wrong += more
             for place in absent:
-                text = "the other site has it in its archive alone, or not any more"
-                yield place, LACKS, text
+                yield place, LACKS, "the other site cannot read it back"
             for place in wrong:
                 yield place, SITES, "the other site reads back other bytes"
+
+    def _challenge(
+        self, claims: Sequence[wire.Claim], ours: Mapping[Place, Stored | None]
+    ) -> tuple[list[Place], list[Place]]:
+        """Return what it cannot read back, and what is not what we have."""
+        nonce, site, digests = self._hub.prove(claims)
+        _, absent, wrong = proof.judge(nonce, site, claims, ours, digests)
+        return absent, wrong
 
     def close(self) -> None:
         self._hub.close()

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections import Counter
 
 import pytest
 import sqlalchemy as sa
@@ -10,13 +11,14 @@ from click.testing import CliRunner
 from tests.support.hub import FakeGateway
 from tests.support.sites import HOST, Ward, stored
 from vitalkeep.archive.peer import PeerHub, PeerSource
-from vitalkeep.archive.restore import Restore
+from vitalkeep.archive.restore import Held, Restore, Source
 from vitalkeep.commands.restore import restore
 from vitalkeep.commands.verify import verify
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.config.load import load
-from vitalkeep.hub.sectors import OPEN, PROVEN
+from vitalkeep.hub.exchange.wire import Nothing, Tagged
+from vitalkeep.hub.sectors import OPEN, PROVEN, Place
 from vitalkeep.hub.store import tables, utc_now_ms
 from vitalkeep.keys.vault import Vault
 
@@ -131,21 +133,61 @@ def test_bytes_that_a_peer_changed_are_refused_and_named(ward, monkeypatch):
     assert 2 not in [place.sector for place in content(ward, "west") if place.cls == 0]
 
 
-def test_run_of_another_sector_is_refused(ward, monkeypatch):
-    """A right tag is not enough: a run has to be of the sector that was asked for."""
-    from vitalkeep.archive import peer
+def test_hub_that_needs_time_for_a_sector_is_asked_again(ward, monkeypatch):
+    """As one does that has to fetch it from its archive first."""
+    monkeypatch.setattr("vitalkeep.archive.peer._PAUSE_S", 0.01)
+    fetch, prove, asked = PeerHub.fetch, PeerHub.prove, Counter()
 
-    place_of = peer.place_of
+    def late(hub, wanted):
+        asked.update(want.place for want in wanted)
+        return [
+            Nothing(item.place)
+            if isinstance(item, Sealed) and item.place.sector == 2 and asked[item.place] < 4
+            else item
+            for item in fetch(hub, wanted)
+        ]
 
-    def misplace(gateway, cls, payload):
-        return place_of(gateway, cls, payload)._replace(sector=0)
+    def silent(hub, claims):
+        nonce, site, digests = prove(hub, claims)
+        asked.update(("prove", place) for place, _ in claims)
+        first = [asked["prove", place] == 1 for place, _ in claims]
+        return nonce, site, [None if no else d for no, d in zip(first, digests, strict=True)]
 
-    monkeypatch.setattr(peer, "place_of", misplace)
+    monkeypatch.setattr(PeerHub, "fetch", late)
+    monkeypatch.setattr(PeerHub, "prove", silent)
     with ward.hub("east"):
-        result = run(restore, ward, "--from", address(ward), "--json")
-    report = json.loads(result.stdout)["restored"]
-    assert {problem["code"] for problem in report["problems"]} == {"no answer"}
-    assert 4 not in [place.sector for place in content(ward, "west") if place.cls == 0]
+        assert run(restore, ward, "--from", address(ward)).exit_code == 0
+        result = run(verify, ward, "--against", address(ward), "--json")
+    assert json.loads(result.stdout)["wrong"] == {}
+    assert content(ward, "west") == content(ward, "east")
+
+
+class Runs(Source):
+    """Gives runs as what it says they are."""
+
+    def __init__(self, held, payloads):
+        super().__init__("runs")
+        self.given = [(held, [Tagged(held.place.gateway, held.place.cls, p) for p in payloads])]
+
+    def parts(self, want):
+        yield self.given
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_runs_of_another_sector_or_with_a_wrong_tag_are_refused(ward, gateway, spoilt):
+    payloads = [payload for _, payload in gateway.sector_runs(2, 0)]
+    place = Place(gateway.id, gateway.log_id, 2, 0)
+    if spoilt:
+        payloads = [payload[:-1] + bytes((payload[-1] ^ 1,)) for payload in payloads]
+    else:
+        place = place._replace(sector=1)
+    vault = Vault.open(ward.root / "west" / "vault")
+    store = ward.store("west")
+    source = Runs(Held(place, 4096, 0), payloads)
+    result = Restore(store, vault.gateways(), utc_now_ms()).run(source)
+    assert result.refused == {"wrong_run": 1}
+    assert stored(store) == {}
+    store.close()
 
 
 def test_peer_that_ends_in_the_midst_of_it_is_gone_on_with(ward, monkeypatch):

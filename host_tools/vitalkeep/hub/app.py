@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from vitalkeep.hub import health, metrics, readiness, trends
+from vitalkeep.hub import foreign_trends, health, metrics, readiness, trends
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import COMMON, Address, Consumer
 from vitalkeep.hub.context import Context
@@ -213,6 +213,9 @@ class Hub:
 
     async def trend(self, query: Mapping[str, str]) -> dict[str, Any]:
         return await trends.of(self.context, query)
+
+    async def foreign_trend(self, query: Mapping[str, str]) -> dict[str, Any]:
+        return await foreign_trends.of(self.context, query)
 
     def not_ready(self) -> list[str]:
         return readiness.reasons(self.context)

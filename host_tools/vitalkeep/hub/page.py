@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any, Protocol
 
@@ -46,6 +46,7 @@ _FILES = {
 }
 
 Event = tuple[str, str]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class View(Protocol):
@@ -57,6 +58,7 @@ class View(Protocol):
     def attained(self, days: int) -> dict[str, Any] | None: ...
     def history(self, gateway: bytes, days: int) -> Awaitable[list[dict[str, Any]] | None]: ...
     def trend(self, query: Mapping[str, str]) -> Awaitable[dict[str, Any]]: ...
+    def foreign_trend(self, query: Mapping[str, str]) -> Awaitable[dict[str, Any]]: ...
     def not_ready(self) -> list[str]: ...
     def metrics(self) -> bytes: ...
     def sheds(self, work: str) -> bool: ...
@@ -164,15 +166,18 @@ def make_app(view: View, feed: Feed) -> Starlette:
             return PlainTextResponse("the store does not answer\n", 503, headers=_HEADERS | _LATER)
         return JSONResponse({"gateway": gateway.hex(), "hours": rows}, headers=_HEADERS)
 
-    async def trend(request: Request) -> Response:
-        if view.sheds("api"):
-            return busy()
-        try:
-            return JSONResponse(await view.trend(request.query_params), headers=_HEADERS)
-        except TrendError as error:
-            found = {"error": error.name, "why": str(error)}
-            more = _LATER if error.status >= 500 else {}
-            return JSONResponse(found, error.status, headers=_HEADERS | more)
+    def course(ask: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Endpoint:
+        async def send(request: Request) -> Response:
+            if view.sheds("api"):
+                return busy()
+            try:
+                return JSONResponse(await ask(request.query_params), headers=_HEADERS)
+            except TrendError as error:
+                found = {"error": error.name, "why": str(error)}
+                more = _LATER if error.status >= 500 else {}
+                return JSONResponse(found, error.status, headers=_HEADERS | more)
+
+        return send
 
     def busy() -> Response:
         return PlainTextResponse("under load: ask again later\n", 503, headers=_HEADERS | _LATER)
@@ -212,7 +217,12 @@ def make_app(view: View, feed: Feed) -> Starlette:
             Route("/events", events, methods=["GET"]),
             Route("/api/attained", attained, methods=["GET"]),
             Route("/api/history", history, methods=["GET"]),
-            Route("/api/trend", trend, methods=["GET"]),
+            Route("/api/trend", course(lambda query: view.trend(query)), methods=["GET"]),
+            Route(
+                "/api/trend/foreign",
+                course(lambda query: view.foreign_trend(query)),
+                methods=["GET"],
+            ),
             Route("/healthz", alive, methods=["GET"]),
             Route("/readyz", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),

@@ -61,21 +61,29 @@ def parse(query: Mapping[str, str], now_ms: int) -> Question:
     """Return the question in a URL's query; raises TrendError."""
     try:
         gateway = bytes.fromhex(query.get("gateway", ""))
+    except ValueError:
+        raise TrendError("malformed", 400, "want gateway=ID in hex") from None
+    device, parameter = query.get("device", ""), query.get("parameter", "")
+    if not (gateway and device and parameter):
+        raise TrendError("incomplete", 400, "want gateway=ID, device=NAME and parameter=LABEL")
+    return Question(gateway, device, parameter, *parse_window(query, now_ms))
+
+
+def parse_window(query: Mapping[str, str], now_ms: int) -> tuple[float, int, int]:
+    """Return (hours, its end in UTC ms, points) of a URL's query; raises TrendError."""
+    try:
         hours = float(query.get("hours", "24"))
         points = int(query.get("points", "600"))
         to_ms = int(query.get("to", now_ms))
     except ValueError:
-        raise TrendError("malformed", 400, "want numbers, and gateway=ID in hex") from None
-    device, parameter = query.get("device", ""), query.get("parameter", "")
-    if not (gateway and device and parameter):
-        raise TrendError("incomplete", 400, "want gateway=ID, device=NAME and parameter=LABEL")
+        raise TrendError("malformed", 400, "want numbers") from None
     if not 0.01 <= hours <= HOURS_MAX:
         raise TrendError("out_of_range", 400, f"hours: want 0.01 to {HOURS_MAX:g}")
     if not 1 <= points <= POINTS_MAX:
         raise TrendError("out_of_range", 400, f"points: want 1 to {POINTS_MAX}")
     if not 0 <= to_ms <= now_ms:
         raise TrendError("out_of_range", 400, "to: want ms since 1970 in UTC, not in the future")
-    return Question(gateway, device, parameter, hours, to_ms, points)
+    return hours, to_ms, points
 
 
 async def of(hub: Context, query: Mapping[str, str]) -> dict[str, Any]:

@@ -139,6 +139,7 @@ class Comparing:
         self._mapping = mapping
         self._shift_ms = round(mapping.compare.shift_s * 1000)
         self._tasks: list[_Task] = []
+        self._chosen: list[tuple[_Task, int]] = []
         for row in store.foreign_series(mapping.system):
             series = Series(*(row[name] for name in Series._fields))
             report = Compared(series)

@@ -19,6 +19,7 @@ from vitalkeep.board.prompt import Gateways, open_prompt
 _ANSWER_S = 60.0
 _COPY_S = 900.0
 _BACK_S = 20.0
+_KNOCK_S = 1.0  # a gateway that stands still just then is asked again once mpremote gives up
 
 _BUSY = "End the program that has the port open (a terminal, esptool, an editor)."
 
@@ -103,6 +104,7 @@ class Mpremote:
 
     def bootloader(self) -> None:
         """Have an RP2 wait for an image."""
+        open_prompt(self.device, self._gateways, _KNOCK_S)
         run = self._run(["bootloader"], _ANSWER_S, False)
         if run.code and os.path.exists(self.device) and open_prompt(self.device, self._gateways):
             self._run(["bootloader"], _ANSWER_S, False)
@@ -126,6 +128,8 @@ class Mpremote:
         fresh: bool,
         heard: Callable[[str], None] | None = None,
     ) -> Run:
+        if fresh:
+            open_prompt(self.device, self._gateways, _KNOCK_S)
         run = self._run(command, timeout_s, fresh, heard)
         if run.code:
             failure = self._failure(run)

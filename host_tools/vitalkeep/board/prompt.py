@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from vitalkeep.board.errors import BoardError
-from vitalkeep.diagnose.usb import Usb
+from vitalkeep.diagnose.usb import QUIET_S, Usb
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.vault import Gateway
 
@@ -16,13 +16,14 @@ _OPEN_MIN = 10
 Gateways = Callable[[], Mapping[bytes, Gateway]]
 
 
-def open_prompt(device: str, gateways: Gateways) -> bool:
+def open_prompt(device: str, gateways: Gateways, quiet_s: float = QUIET_S) -> bool:
     """Have a gateway that runs at a port open its prompt; says whether it did.
 
-    Raises  BoardError "console-closed" when it runs and we may not
+    quiet_s  a board that is silent for so long has no gateway that runs
+    Raises   BoardError "console-closed" when it runs and we may not
     """
     try:
-        with Usb(device) as usb:
+        with Usb(device, quiet_s=quiet_s) as usb:
             status = usb.greet(tries=1)
             if status.get("console") != "closed":
                 return False

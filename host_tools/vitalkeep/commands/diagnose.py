@@ -137,15 +137,16 @@ class _Work:
         from vitalkeep.diagnose.redact import Redactor, secrets_of
         from vitalkeep.remote.conversation import known_gateways
 
-        configuration = await asker.ask("configuration")
-        known = known_gateways(self._folder)
-        id = bytes.fromhex(found.gateway)
+        known = known_gateways(self._folder).get(bytes.fromhex(found.gateway))
+        configuration: dict[str, Any] = {}
         events, missing = [], []
-        if id in known:
+        if known is not None:
+            configuration = await asker.ask("configuration")
             self._told("reading the newest events from its flash")
-            events = await FromGateway(asker, known[id], _SECTORS).fetch()
+            events = await FromGateway(asker, known, _SECTORS).fetch()
         else:
-            missing.append("events: the gateway is not in the vault")
+            missing.append("events and configuration: the gateway is not in the vault")
+            self._told(f"not in it: {missing[0]} (--vault)")
         redactor = Redactor(secrets_of(configuration))
         names = write_bundle(path, found, events, configuration, redactor, verdicts, missing)
         self._told(f"{path}: {', '.join(names)}")

@@ -25,7 +25,7 @@ from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 
 _TRIES = 3
-_QUIET_S = 5.0  # a stall of the gateway is shorter
+QUIET_S = 5.0  # a stall of the gateway is shorter
 _PIECE, _PACE_S = 32, 0.02  # a console has a small buffer and no flow control
 _LINE = re.compile(rb"vk([?:]) (\d+)/(\d+) ([A-Za-z0-9+/=]+)")
 _PROMPT = re.compile(rb"(?:^|\n)>>> |raw REPL; CTRL-B")
@@ -56,13 +56,20 @@ class Usb:
     """One console.
 
     gateways  {id: Gateway} of a vault, for whom commands can be sent; may be empty
+    quiet_s   after so much silence a request is sent again, or given up
     """
 
-    def __init__(self, device: str, gateways: Mapping[bytes, Gateway] | None = None) -> None:
+    def __init__(
+        self,
+        device: str,
+        gateways: Mapping[bytes, Gateway] | None = None,
+        quiet_s: float = QUIET_S,
+    ) -> None:
         self.device = device
         self.status: dict[str, Any] | None = None  # what it said last of itself
         self.gateways = gateways or {}
         self._number = 0
+        self._quiet_s = quiet_s
         try:
             self._port = serial.Serial(device, 115200, timeout=0.05, exclusive=True)
         except (OSError, ValueError) as error:
@@ -191,7 +198,7 @@ class Usb:
         rest = b""
         pieces: dict[int, bytes] = {}
         messages: list[bytes] = []
-        until = time.monotonic() + _QUIET_S
+        until = time.monotonic() + self._quiet_s
         while time.monotonic() < until:
             data = port.read(max(1, port.in_waiting))
             heard += data
@@ -200,7 +207,7 @@ class Usb:
                 found = _LINE.search(text)
                 if found is None or found[1] != kind:
                     continue
-                until = time.monotonic() + _QUIET_S
+                until = time.monotonic() + self._quiet_s
                 number, count = int(found[2]), int(found[3])
                 if number == 1:
                     pieces.clear()

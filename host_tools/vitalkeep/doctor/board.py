@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from vitalkeep.board.prompt import open_prompt
 from vitalkeep.doctor.recording import Recording
 from vitalkeep.doctor.setting import Setting
 from vitalkeep.errors import ToolError
+from vitalkeep.remote.conversation import known_gateways
 
 _SLACK_S = 20
+_KNOCK_S = 1.0
 _SCRIPT = Path(__file__).with_name("on_board.py")
 
 
@@ -55,6 +58,7 @@ class Board:
     def listen(self, setting: Setting, seconds: float) -> Recording:
         """Return what is heard in some seconds. The board's own program is stopped."""
         code = script(self._number, self._pins, setting, seconds)
+        open_prompt(self._device, lambda: known_gateways(None), _KNOCK_S)
         command = [sys.executable, "-m", "mpremote", "connect", self._device, "exec", code]
         try:
             done = subprocess.run(

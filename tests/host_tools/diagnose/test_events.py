@@ -9,13 +9,21 @@ import pytest
 
 from bridge.core.journal import records
 from tests.support.console import KNOWN, VAULT, bench
+from tests.support.site_client import Bed
 from vitalkeep.diagnose.events import FromGateway, FromStore, parse_since
+from vitalkeep.diagnose.sniff import Sniffer
 from vitalkeep.diagnose.usb import Usb
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.consume import Address
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.store.tables import clocks, events
 from vitalkeep.remote.desk import Desk
+
+
+async def speak(bed: Bed) -> None:
+    while True:
+        bed.say(95)
+        await asyncio.sleep(0.2)
 
 
 def test_flash_is_read_through_the_gateway_over_usb_and_mqtt(tmp_path: Path) -> None:
@@ -33,6 +41,14 @@ def test_flash_is_read_through_the_gateway_over_usb_and_mqtt(tmp_path: Path) -> 
                 await usb.ask("close-console")
             async with Desk.at(KNOWN, Address("127.0.0.1", site.port)) as desk:
                 again = await FromGateway(desk, KNOWN).fetch()
+                speaking = asyncio.create_task(speak(bed))
+                sniffer, heard = Sniffer(desk, 0), b""
+                async for piece in sniffer.listen(3):
+                    heard += piece.data
+                    if b"SPO2=095%" in heard:
+                        break
+            speaking.cancel()
+            assert b"SPO2=095%" in heard
             assert [entry.text for entry in again[-2:]] == [
                 "opened for 3 min by a command", "closed: by a command",
             ]  # fmt: skip

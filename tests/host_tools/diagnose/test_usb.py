@@ -14,7 +14,6 @@ from bridge.core.journal import records
 from tests.support.console import KNOWN, VAULT, bench
 from tests.support.site_client import GATEWAY
 from vitalkeep.diagnose import take_report
-from vitalkeep.diagnose import usb as module
 from vitalkeep.diagnose.sniff import Heard, Sniffer
 from vitalkeep.diagnose.usb import Usb
 from vitalkeep.errors import ToolError
@@ -95,11 +94,7 @@ def test_prompt_is_closed_and_opened_by_command_or_button(tmp_path: Path) -> Non
     asyncio.run(story())
 
 
-def test_what_is_typed_at_a_closed_console_is_not_obeyed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_QUIET_S", 1.0)
-
+def test_what_is_typed_at_a_closed_console_is_not_obeyed(tmp_path: Path) -> None:
     async def story() -> None:
         async with bench(tmp_path) as (bed, site):
             with serial.Serial(bed.board.console_port, timeout=0.1) as port:
@@ -107,7 +102,7 @@ def test_what_is_typed_at_a_closed_console_is_not_obeyed(
                              b"vk:" + b"A" * 400 + b"\nvkx\nvk\n\x00\xff\n"):  # fmt: skip
                     port.write(junk)
                     await asyncio.sleep(0.3)
-            with Usb(bed.board.console_port, VAULT) as usb:
+            with Usb(bed.board.console_port, VAULT, quiet_s=1.0) as usb:
                 stranger = {GATEWAY: replace(KNOWN, root=b"S" * 32)}
                 usb.gateways = stranger
                 with pytest.raises(ToolError, match="does not answer restart"):

@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.basics import no_password
 from vitalkeep.hub.config.fields import HostPort, Secret, setting
 from vitalkeep.hub.handover import GIVE, TAKE, Standby, decide
 from vitalkeep.hub.store import StoreError
-from vitalkeep.hub.store.duties import Duties, Duty, LostTermError
+from vitalkeep.hub.store.duties import Duty, LostTermError
 from vitalkeep.hub.targets import check_target
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,31 @@ _BEATS = 5  # in a term
 T = TypeVar("T")
 
 
+_DATABASES = ("postgresql://", "postgresql+psycopg://")
+_NATS = ("nats://", "tls://")
+
+
 def _check_witness(url: str) -> None:
     no_password(url)
-    if not url.startswith(("postgresql://", "postgresql+psycopg://")):
-        raise ValueError("want postgresql://user@host/name")
+    if url.startswith(_DATABASES):
+        return
+    if not all(part.strip().startswith(_NATS) for part in url.split(",")):
+        raise ValueError("want postgresql://user@host/name, or tls://host:port of NATS servers")
+
+
+class Book(Protocol):
+    """Where it is agreed who has a duty; store.duties.Duties says what each call does."""
+
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+    def attend(
+        self, duty: str, name: str, rank: int, fit: bool, for_ms: int
+    ) -> tuple[list[Standby], Duty]: ...
+    def take(self, duty: str, name: str, for_ms: int) -> Duty | None: ...
+    def keep(self, duty: str, name: str, term: int, for_ms: int, progress_ms: int) -> None: ...
+    def give(self, duty: str, name: str, term: int) -> None: ...
+    def depart(self, duty: str, name: str) -> None: ...
+    def clock_ms(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -48,8 +69,9 @@ class DutySettings:
         None, "Bearer token for the address of alarms.", example="env:VITALKEEP_ALARM_TOKEN"
     )
     witness: str | None = setting(
-        None, "PostgreSQL that all hubs reach, where it is agreed who has the duty. Default: this"
-        " hub's own database.", example="postgresql://vitalkeep@witness.example/vitalkeep",
+        None, "PostgreSQL, or NATS servers with JetStream (tls://host:port, with commas between),"
+        " that all hubs reach, where it is agreed who has the duty. Default: this hub's own"
+        " database.", example="postgresql://vitalkeep@witness.example/vitalkeep",
         check=_check_witness,
     )  # fmt: skip
     witness_password: Secret | None = setting(
@@ -72,6 +94,11 @@ class DutySettings:
     )  # fmt: skip
 
 
+def is_database(witness: str) -> bool:
+    """Return whether a witness that was checked is a database, and no bucket of NATS."""
+    return witness.startswith(_DATABASES)
+
+
 class DutyDesk:
     """One duty, as one hub sees it.
 
@@ -83,7 +110,7 @@ class DutyDesk:
     holder  who has it, None for nobody or not known
     """
 
-    def __init__(self, duty: str, name: str, book: Duties, settings: DutySettings) -> None:
+    def __init__(self, duty: str, name: str, book: Book, settings: DutySettings) -> None:
         self.duty = duty
         self.name = name
         self.term: int | None = None

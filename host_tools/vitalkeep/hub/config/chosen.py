@@ -135,11 +135,14 @@ def database_url(config: Config, option: str | None, data: Path, make: bool = Tr
 
 
 def witness_url(config: Config) -> str | None:
-    """Return the URL of the database that agrees on duties, None for the hub's own."""
+    """Return the URL of the witness of duties, None where the hub's own database is."""
     from vitalkeep.hub.duties import DutySettings
 
     duties = config[DutySettings]
-    return _with_password(duties.witness, duties.witness_password) if duties.witness else None
+    if duties.witness is None:
+        return None
+    parts = duties.witness.split(",")
+    return ",".join(_with_password(part.strip(), duties.witness_password) for part in parts)
 
 
 def _with_password(url: str, password: Secret | None) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from vitalkeep.hub.config.chosen import witness_url
 from vitalkeep.hub.context import Context
-from vitalkeep.hub.duties import DutyDesk, DutySettings
+from vitalkeep.hub.duties import Book, DutyDesk, DutySettings, is_database
+from vitalkeep.hub.jetstream import JetStreamBook
 from vitalkeep.hub.store import Store, utc_now_ms
 
 _LOOK_S = 0.5
@@ -17,7 +18,12 @@ _LOOK_S = 0.5
 def witnessed_desk(hub: Context, duty: str) -> DutyDesk:
     """Return the desk of a duty of all sites: agreed with the witness, where there is one."""
     url = witness_url(hub.config)
-    return _desk(hub, duty, hub.store if url is None else Store(url))
+    if url is None:
+        return own_desk(hub, duty)
+    if is_database(url):
+        return _desk(hub, duty, Store(url))
+    identity = hub.consumer.address.identity  # the certificate with which it is at the broker
+    return _desk(hub, duty, JetStreamBook(url, identity.context() if identity else None))
 
 
 def own_desk(hub: Context, duty: str) -> DutyDesk:
@@ -26,8 +32,9 @@ def own_desk(hub: Context, duty: str) -> DutyDesk:
 
 
 def database_desk(hub: Context, duty: str) -> DutyDesk:
-    """Return the desk of a duty of all sites that keeps books where it is agreed on."""
-    return witnessed_desk(hub, duty)
+    """Return the desk of a duty that keeps books where it is agreed on: that takes a database."""
+    url = witness_url(hub.config)
+    return own_desk(hub, duty) if url and not is_database(url) else witnessed_desk(hub, duty)
 
 
 def books_of(hub: Context, desk: DutyDesk) -> Store:
@@ -35,7 +42,7 @@ def books_of(hub: Context, desk: DutyDesk) -> Store:
     return desk.book if isinstance(desk.book, Store) else hub.store
 
 
-def _desk(hub: Context, duty: str, book: Store) -> DutyDesk:
+def _desk(hub: Context, duty: str, book: Book) -> DutyDesk:
     name = f"{hub.vault.site_name}-{hub.vault.site_id[:4].hex()}"
     if hub.worker is not None:
         name += f"/{hub.worker.name}"

@@ -26,7 +26,8 @@ class NatsCluster(SecureSite):
     def __init__(self, root: Path) -> None:
         super().__init__(root, "nats")
         self.nodes = [
-            Node(name, ("localhost", free_port()), (HOST, free_port())) for name in _NAMES
+            Node(name, ("localhost", free_port()), (HOST, free_port()), (HOST, free_port()))
+            for name in _NAMES
         ]
         for node in self.nodes:
             self.issue("node", node.name, self.folder / node.name / "tls", (HOST, "localhost"))
@@ -47,6 +48,11 @@ class NatsCluster(SecureSite):
     def url(self) -> str:
         """Return what a hub is given as --broker."""
         return ",".join(f"mqtts://{HOST}:{port}" for port in self.ports)
+
+    @property
+    def witness(self) -> str:
+        """Return what hubs are given as witness in [duties]."""
+        return ",".join(f"tls://{HOST}:{node.witness[1]}" for node in self.nodes if node.witness)
 
     def start(self, name: str) -> None:
         node = next(node for node in self.nodes if node.name == name)

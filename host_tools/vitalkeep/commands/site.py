@@ -32,6 +32,11 @@ def site() -> None:
     metavar="NAME=HOST[:PORT]",
     help="A server of a NATS cluster, and where the others call it (port 6222). Give three.",
 )
+@click.option(
+    "--witness",
+    metavar="HOST:PORT",
+    help="With --cluster: where hubs agree on their duties, for example 0.0.0.0:4222.",
+)
 @click.option("--path", default="", help="Of the folder on the broker's machine; default: --out.")
 @click.option("--vault", type=_FOLDER, help="Folder of the site's vault.")
 @click.option(
@@ -46,6 +51,7 @@ def config(
     out: Path,
     listen: str,
     nodes: tuple[str, ...],
+    witness: str | None,
     path: str,
     vault: Path | None,
     apply: str | None,
@@ -70,7 +76,10 @@ def config(
     where = parse_listen("--listen", listen)
     if nodes and broker != "nats":
         raise ToolError(f"--cluster: {broker} has none", "Write --broker nats.")
-    cluster = tuple(_node(text, where) for text in nodes)
+    if witness and not nodes:
+        raise ToolError("--witness: want a cluster", "Give its servers: --cluster NAME=HOST.")
+    duties = parse_listen("--witness", witness) if witness else None
+    cluster = tuple(_node(text, where, duties) for text in nodes)
     known = Known(
         out.resolve(), broker, where, vault_.folder.resolve(), vault_.site_name, path, cluster
     )
@@ -90,7 +99,7 @@ def config(
     _say_users(next(iter(changes.values())))
 
 
-def _node(text: str, listen: tuple[str, int]) -> Any:
+def _node(text: str, listen: tuple[str, int], witness: tuple[str, int] | None) -> Any:
     from vitalkeep.site.nats import ROUTES_PORT, Node
 
     name, _, where = text.partition("=")
@@ -98,7 +107,7 @@ def _node(text: str, listen: tuple[str, int]) -> Any:
         raise ToolError(f"--cluster {text}: want NAME=HOST", "For example a=nats-a.ward3.example.")
     if ":" not in where.rpartition("]")[2]:
         where = f"{where}:{ROUTES_PORT}"
-    return Node(name, parse_listen("--cluster", where), listen)
+    return Node(name, parse_listen("--cluster", where), listen, witness)
 
 
 def _say_files(out: Path, change: Any) -> None:

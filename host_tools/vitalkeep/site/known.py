@@ -146,7 +146,15 @@ def _split(command: str) -> tuple[str, ...]:
 
 
 def _parsed(row: dict[str, Any]) -> Known:
-    nodes = [Node(n["name"], _pair(n["routes"]), _pair(n["listen"])) for n in row["nodes"]]
+    nodes = [
+        Node(
+            n["name"],
+            _pair(n["routes"]),
+            _pair(n["listen"]),
+            _pair(n["witness"]) if n.get("witness") else None,
+        )
+        for n in row["nodes"]
+    ]
     return Known(
         Path(row["out"]),
         str(row["broker"]),

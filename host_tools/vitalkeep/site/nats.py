@@ -17,8 +17,8 @@ _CONFIG = """\
 
 server_name: {name}
 
-# The server's own protocol is of no use to us: on this machine only, and no user may speak it.
-host: "127.0.0.1"
+# The server's own protocol: {own_use}
+host: {own_host}
 port: {own_port}
 {tls}
 
@@ -79,6 +79,19 @@ tls {{
 
 ROUTES_PORT = 6222
 
+_UNUSED = "of no use to us, so on this machine only, and no user may speak it."
+_WITNESS = "hubs alone speak it, to agree on their duties (hub.toml: witness)."
+# What a hub needs of JetStream for that: its one bucket, and the answers.
+_BUCKET = "KV_vitalkeep_duties"
+_WITNESS_PUBLISHES = (
+    f"$JS.API.STREAM.INFO.{_BUCKET}",
+    f"$JS.API.STREAM.CREATE.{_BUCKET}",
+    f"$JS.API.STREAM.MSG.GET.{_BUCKET}",
+    f"$JS.API.DIRECT.GET.{_BUCKET}.>",
+    "$KV.vitalkeep_duties.>",
+)
+_WITNESS_READS = ("_INBOX.>",)
+
 _USERS_HEAD = """\
 # Written by `vitalkeep site config`: a certificate that is not here, lets nobody in.
 """
@@ -98,11 +111,13 @@ class Node:
 
     routes  (host name, port) at which the others call it
     listen  (host, port) of its MQTT listener
+    witness  (host, port) at which hubs agree on their duties, None for nowhere
     """
 
     name: str
     routes: tuple[str, int]
     listen: tuple[str, int]
+    witness: tuple[str, int] | None = None
 
 
 def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) -> dict[str, str]:
@@ -112,7 +127,7 @@ def files(users: Sequence[User], listen: tuple[str, int], path: str, name: str) 
     path    of the folder on the broker's machine
     name    of the site
     """
-    return _files(users, listen, path, name, 4222, "", "")
+    return _files(users, listen, path, name, 4222, "", "", None)
 
 
 def node_files(
@@ -135,7 +150,7 @@ def node_files(
         tls=_tls(path, "verify_cert_and_check_known_urls: true").replace("\n", "\n  "),
     )
     # Several of them may be on one machine, where any free port does for what nobody uses.
-    return _files(users, node.listen, path, node.name, -1, cluster, _REPLICAS)
+    return _files(users, node.listen, path, node.name, -1, cluster, _REPLICAS, node.witness)
 
 
 def _tls(path: str, verify: str) -> str:
@@ -155,6 +170,7 @@ def _files(
     own_port: int,
     cluster: str,
     replicas: str,
+    witness: tuple[str, int] | None,
 ) -> dict[str, str]:
     tls = _tls(path, "verify_and_map: true")
     host, port = listen
@@ -165,19 +181,27 @@ def _files(
         store=json.dumps(f"{path}/jetstream"),
         host=json.dumps(host),
         port=port,
-        own_port=own_port,
+        own_use=_WITNESS if witness else _UNUSED,
+        own_host=json.dumps(witness[0] if witness else "127.0.0.1"),
+        own_port=witness[1] if witness else own_port,
         cluster=cluster,
         replicas=replicas,
     )
     lines = [_USERS_HEAD, "users: ["]
     for user in users:
         reads = [subject(topic) for topic in user.reads]
-        publish = {"allow": [subject(topic) for topic in user.publishes]}
+        publishes = [subject(topic) for topic in user.publishes]
+        kinds = ["MQTT"]
+        if witness and user.role == "hub":
+            kinds.append("STANDARD")
+            publishes += _WITNESS_PUBLISHES
+            reads += _WITNESS_READS
+        publish = {"allow": publishes}
         subscribe = {"allow": [*reads, _DELIVERY]}
         for issued in user.certificates:
             entry = {
                 "user": issued.user,
-                "allowed_connection_types": ["MQTT"],
+                "allowed_connection_types": kinds,
                 "permissions": {"publish": publish, "subscribe": subscribe},
             }
             lines.append("  " + json.dumps(entry))

@@ -113,7 +113,10 @@ class Fleet:
             waits = bool(gateway.sender.in_flight) and now - member.heard_s > _RECEIPT_WAIT_S
             member.asked += waits
             gateway.clock.now_ms += 1
-            member.client.publish(*gateway.heartbeat(ask=waits or not gateway.sender.ready))
+            ask = waits or not gateway.sender.ready
+            if ask:
+                gateway.sender.asks(gateway.clock.now_ms, 0, 0)  # so that the answer is taken
+            member.client.publish(*gateway.heartbeat(ask=ask))
             member.beat_s = now + _BEAT_S
         for run in gateway.next_runs():
             member.client.publish(*run)

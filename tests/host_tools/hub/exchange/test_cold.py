@@ -63,7 +63,7 @@ def test_another_site_gets_cold_sectors_and_proves_them_once_the_archive_answers
         wait_for(lambda: place(gateway, 4) in stored(there), lambda: exchange_of(west))
         wait_for(lambda: exchange_of(east)["cold"].get("cold_failed"))
         assert place(gateway, 0) not in stored(there)
-        assert peer_of(west, "east")["up"]
+        wait_for(lambda: peer_of(west, "east")["up"], lambda: exchange_of(west))
         (tmp_path / "away").rename(tmp_path / "bucket")
         wait_for(lambda: len(stored(there)) == len(before), lambda: exchange_of(west))
         found = stored(there)

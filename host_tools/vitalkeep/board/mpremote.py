@@ -80,9 +80,11 @@ class Mpremote:
 
         def heard(text: str) -> None:
             nonlocal copied
-            copied += len(re.findall(r"^(?:cp |Up to date)", text, re.M))
+            copied += len(re.findall(r"(?:^|[\r\n])(?:cp |Up to date)", text))
+            parts = re.findall(r"copying\s+(\d+)%", text)
             if progress is not None:
-                progress.at(min(100.0, 100 * copied / total))
+                # A bundle is nearly all there is to copy: its own percents are the best there are.
+                progress.at(float(parts[-1]) if parts else min(100.0, 100 * copied / total))
 
         self._checked(["cp", "-r", *names, ":/"], _COPY_S, False, heard)
 
@@ -148,7 +150,7 @@ class Mpremote:
         heard: Callable[[str], None] | None = None,
     ) -> Run:
         start = ["connect", self.device, *([] if fresh else ["resume"])]
-        return run_module("mpremote", start + command, timeout_s, heard)
+        return run_module("mpremote", start + command, timeout_s, heard, terminal=bool(heard))
 
     def _failure(self, run: Run) -> BoardError:
         for pattern, cause, hint in _FAILURES:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 from vitalkeep.board.errors import BoardError
 
@@ -30,18 +32,25 @@ def run_module(
     arguments: list[str],
     timeout_s: float,
     heard: Callable[[str], None] | None = None,
+    terminal: bool = False,
 ) -> Run:
     """Run `python -m module`; raises BoardError when it is missing or does not end in time.
 
-    heard  is told each piece of what it says
+    heard     is told each piece of what it says
+    terminal  whether it shall believe that it speaks to one, where there are such: mpremote says
+              percents to nobody else
     """
+    ends = os.openpty() if terminal and os.name == "posix" else None
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=ends[1] if ends else subprocess.PIPE,
         stderr=subprocess.STDOUT,
         bufsize=0,
     )
+    if ends:
+        os.close(ends[1])
+    output = open(ends[0], "rb", 0) if ends else process.stdout  # noqa: SIM115  closed below
     late = threading.Event()
 
     def give_up() -> None:
@@ -52,8 +61,7 @@ def run_module(
     timer.start()
     said = bytearray()
     try:
-        assert process.stdout is not None
-        while data := process.stdout.read(4096):
+        while data := _read(output):
             said += data
             if heard is not None:
                 heard(data.decode("utf-8", "replace"))
@@ -64,6 +72,8 @@ def run_module(
         raise
     finally:
         timer.cancel()
+        if output is not None:
+            output.close()
     text = said.decode("utf-8", "replace").replace("\r", "\n")
     if code and f"No module named {module}" in text:
         raise BoardError(
@@ -76,3 +86,11 @@ def run_module(
             "Unplug the board, plug it in, and run the same again.",
         )
     return Run(code, text)
+
+
+def _read(output: IO[bytes] | None) -> bytes:
+    assert output is not None
+    try:
+        return output.read(4096)
+    except OSError:
+        return b""  # how a terminal ends when its program has

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from bridge.core.bundle import Manifest
 from hil.bedside.devkit import Devkit
-from tests.support.bench import fails, plugged_in, run, small_firmware, units_of
+from tests.support.bench import fails, frozen_firmware, plugged_in, run, small_firmware, units_of
 from tests.support.images import esp32_firmware
+from vitalkeep.board.bundle import pack
 from vitalkeep.board.compile import compile_firmware, compiler_options, usual_mpy
 from vitalkeep.board.errors import BoardError
-from vitalkeep.board.flash import Order
-from vitalkeep.board.install import ask
+from vitalkeep.board.flash import Order, flash
+from vitalkeep.board.install import ask, copy_files
 from vitalkeep.board.kinds import find_kind
 from vitalkeep.board.mpremote import Mpremote
 from vitalkeep.board.partitions import TABLE_AT, need, pack_table
+from vitalkeep.board.progress import Progress
 
 KIND = find_kind("ESP32_GENERIC")
 ALL = ["/bundles/a", "/lib/loader.mpy", "/main.py", "/bundles/state"]
@@ -44,7 +47,10 @@ def order(tmp_path: Path) -> Order:
 def test_firmware_is_installed_started_and_left_alone_by_a_second_run(
     devkit: Devkit, order: Order
 ) -> None:
-    done = run(order, units_of(devkit))
+    percents: list[float] = []
+    progress = Progress(lambda step, percent: percents.append(percent or 0), watched=True)
+    done = flash(order, progress, units_of(devkit))
+    assert any(0 < percent < 100 for percent in percents), percents
     assert done.installed is not None
     assert done.installed.written == ALL
     assert done.unique_id == "240ac4000001"
@@ -228,3 +234,34 @@ def test_another_mpy_version_is_refused_and_paths_of_this_computer_stay_here(
     assert "bridge/core/journal/fast.mpy" in made.modules
     assert not [path for path, data in made.modules.items() if str(tmp_path).encode() in data]
     assert str(tmp_path).encode() not in made.loader
+
+
+def test_an_image_with_the_gateway_in_it_goes_before_an_older_bundle_and_not_a_newer_one(
+    tmp_path: Path, order: Order
+) -> None:
+    kit = Devkit(tmp_path / "frozen", frozen=frozen_firmware(tmp_path / "in-the-image", KIND))
+    image = esp32_firmware(frozen=True)
+    kit.flash[0x1000 : 0x1000 + len(image)] = image
+    table = pack_table(KIND.partitions)
+    kit.flash[TABLE_AT : TABLE_AT + len(table)] = table
+    with plugged_in(kit):
+        board = Mpremote(str(kit.port))
+
+        def bundle_of(version: str) -> None:
+            bundle = pack({"bridge/app.mpy": b"M"}, Manifest(version, KIND.name, 6, 1))
+            state = b'{"now": "a", "before": ""}'
+            copy_files(board, {"/bundles/a": bundle.data, "/bundles/state": state}, None)
+
+        def removed(**changes: bool) -> list[str]:
+            done = run(order, units_of(kit), **changes)
+            assert done.installed is not None
+            assert done.installed.frozen == "0.1.0"
+            return done.installed.removed
+
+        bundle_of("0.2.0")
+        assert removed() == []
+        assert ask(board, fresh=True).running == "0.2.0"
+        assert removed(older=True) == ["/bundles/state"]
+        assert ask(board, fresh=True).running == "0.1.0"
+        bundle_of("0.0.9")
+        assert removed() == ["/bundles/state"]

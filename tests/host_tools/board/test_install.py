@@ -239,7 +239,7 @@ def test_another_mpy_version_is_refused_and_paths_of_this_computer_stay_here(
 def test_an_image_with_the_gateway_in_it_goes_before_an_older_bundle_and_not_a_newer_one(
     tmp_path: Path, order: Order
 ) -> None:
-    kit = Devkit(tmp_path / "frozen", frozen=frozen_firmware(tmp_path / "in-the-image", KIND))
+    kit = Devkit(tmp_path / "board-2", frozen=frozen_firmware(tmp_path / "frozen-in-it", KIND))
     image = esp32_firmware(frozen=True)
     kit.flash[0x1000 : 0x1000 + len(image)] = image
     table = pack_table(KIND.partitions)

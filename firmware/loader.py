@@ -11,6 +11,9 @@ the board starts a third time within the trial, the one before comes back.
 
 This file stays on the board as it was flashed, whichever bundles come and go. It imports nothing
 of theirs, and what they call here keeps its meaning for ever.
+
+A patch is a bundle with a few modules for an image that has the others, where the heap has no room
+for all of them. It says for which version of the image's own firmware it is.
 """
 
 import hashlib
@@ -38,6 +41,9 @@ _MAGIC = b"VKB1"
 _ENTRY_SIZE = const(8)
 _DIGEST_SIZE = const(32)
 _SIGNATURE_SIZE = const(64)
+
+image = ""  # version of the firmware that the image itself has, "" for none; set by `start`
+_patch = ()  # what `enter` has to load
 
 _FOLDER_STAT = (0x4000,) + (0,) * 9
 _FILE_STAT = (0x8000,) + (0,) * 9
@@ -106,6 +112,7 @@ def start():
         return False
     except OSError:
         pass  # nobody waits
+    _look_at_image()
     state = read()
     if state.on_trial:
         if state.tries >= _TRIES_MAX:
@@ -124,6 +131,24 @@ def start():
 
         machine.WDT(timeout=_WATCHDOG_MS)
     return True
+
+
+def enter():
+    """Put the modules of a patch in the place of the image's own, before others are imported."""
+    for number, name in enumerate(_patch):
+        package, _, leaf = name.rpartition(".")
+        if package:
+            __import__(package)
+        alias = "p%d" % number
+        module = __import__(alias)
+        del sys.modules[alias]
+        if leaf == "__init__":
+            module.__path__ = sys.modules[package].__path__
+            name = package
+            package, _, leaf = name.rpartition(".")
+        sys.modules[name] = module
+        if package:
+            setattr(sys.modules[package], leaf, module)
 
 
 def failed(error):
@@ -210,11 +235,27 @@ def _mount(slot):
         if digest.digest() != file.read(_DIGEST_SIZE):
             raise ValueError("bundle %s: damaged" % slot)
         file.seek(_HEAD_SIZE)
-        if json.loads(file.read(manifest))["mpy"] != sys.implementation._mpy:
+        about = json.loads(file.read(manifest))
+        if about["mpy"] != sys.implementation._mpy:
             raise ValueError("bundle %s: for another MicroPython" % slot)
+        if about.get("base", image) != image:
+            raise ValueError("bundle %s: for another image" % slot)
         index = file.read(entries * _ENTRY_SIZE)
+    global _patch
+    _patch = about.get("patch", ())
     vfs.mount(_Files(name, index), _MOUNT, readonly=True)
     sys.path.insert(0, _MOUNT)
+
+
+def _look_at_image():
+    """Find out which firmware is there without any bundle."""
+    global image
+    try:
+        image = __import__("bridge.release", None, None, ("VERSION",)).VERSION
+    except ImportError:
+        return
+    for name in ("bridge.release", "bridge"):
+        del sys.modules[name]
 
 
 class _Files:

@@ -21,6 +21,7 @@ gc.threshold(16384)
 
 def run():
     try:
+        loader.enter()
         from bridge.start import make_app
 
         app = make_app(loader)

@@ -79,6 +79,7 @@ class Update:
             "board": running.board,
             "mpy": running.mpy,
             "config": running.config,
+            "image": running.base,
             "slot": self._state.now,
             "digest": self._digest_of_running(),
             "on_trial": self._state.on_trial,
@@ -187,7 +188,7 @@ class Update:
     def _running(self):
         board = getattr(self._gateway.wiring, "BOARD", "")
         mpy = getattr(sys.implementation, "_mpy", 0)
-        return bundle.Manifest(VERSION, board, mpy, CONFIG_VERSION)
+        return bundle.Manifest(VERSION, board, mpy, CONFIG_VERSION, self._loader.image)
 
     def _digest_of_running(self):
         if not self._state.now:

@@ -48,12 +48,14 @@ def loader(
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # It would take this interpreter's own out of sys.modules.
+    monkeypatch.setattr(module, "_look_at_image", lambda: None)
     yield module
 
 
-def put(slot: str, text: bytes, mpy: int = MPY) -> None:
+def put(slot: str, text: bytes, mpy: int = MPY, base: str = "") -> None:
     modules = {"bridge/app.mpy": text, "wiring.mpy": b"wires"}
-    made = pack(modules, Manifest("0.2.0", "ANY", mpy, 1))
+    made = pack(modules, Manifest("0.2.0", "ANY", mpy, 1, base))
     (Path("bundles") / slot).write_bytes(made.data)
 
 
@@ -158,6 +160,17 @@ def test_a_bundle_for_another_micropython_does_not_run(
     loader.write(loader.State("a"))
     assert runs(loader, mounted) == b""
     assert loader.take_note() == "taken back: bundle a: for another MicroPython"
+
+
+def test_a_patch_runs_on_the_image_that_it_was_made_for_alone(
+    loader: ModuleType, mounted: list[Any]
+) -> None:
+    for image, text in (("0.1.0", b"one"), ("0.1.1", b""), ("", b"")):
+        put("a", b"one", base="0.1.0")
+        loader.write(loader.State("a"))
+        loader.image = image
+        assert runs(loader, mounted) == text
+    assert loader.take_note() == "taken back: bundle a: for another image"
 
 
 def test_a_state_that_nobody_can_read_has_both_slots_tried(

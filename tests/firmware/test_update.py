@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bridge.core.bundle import REFUSALS, Manifest
 from bridge.core.journal import records
+from bridge.core.protocols import PROTOCOLS
+from hil.board import BOARDS, FIRMWARE
 from tests.firmware.test_commands import back, bedside
 from tests.support.firmware import authorise, deliver_by_hand, mpy_here, other_firmware
 from tests.support.secure_site import make_authority
 from tests.support.site_client import GATEWAY, LOG_ID, ROOT, Bed, SiteClient
 from vitalkeep.board.bundle import Bundle, pack
+from vitalkeep.board.kinds import open_kind
+from vitalkeep.board.patch import make_patch
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.consume import Address
 from vitalkeep.keys.vault import Gateway
@@ -71,7 +76,7 @@ async def send(site: SiteClient, number: int, data: bytes, at: int) -> int:
 def small(ward: Ward, version: str = "0.2.0", **changes: object) -> Bundle:
     """Return a bundle with nothing in it, which is looked at and never run."""
     facts = {"version": version, "board": BOARD, "mpy": mpy_here(), "config": 1, **changes}
-    made = pack({"bridge/nothing.mpy": b"M" * 700}, Manifest(*facts.values()))
+    made = pack({"bridge/nothing.mpy": b"M" * 700}, Manifest(**facts))
     return made.sign(ward.signer)
 
 
@@ -86,6 +91,7 @@ def test_what_is_wrong_is_refused_named_and_counted(tmp_path: Path, ward: Ward) 
         "unsigned": (replace(good, signature=bytes(64)), None),
         "board": (small(ward, board="VIRTUAL_RP2040"), None),
         "mpy": (small(ward, mpy=7), None),
+        "image": (small(ward, base="0.0.7"), None),
         "config": (small(ward, config=2), None),
         "older": (small(ward, "0.0.9"), None),
     }
@@ -265,5 +271,48 @@ def test_older_firmware_runs_when_ordered_and_gives_way_when_it_is_damaged(
             await bed.board.start()
             await becomes(bed, site, "taken back: bundle a: damaged")
             assert site.statuses[-1]["firmware"] == "0.1.0"
+
+    asyncio.run(story())
+
+
+PATCHED = {
+    "core/protocols/__init__.py": "\nPROTOCOLS['another'] = PROTOCOLS['masimo_set']\n",
+    "health/report.py": """
+_fields = Report.fields
+def _more(self, *asked):
+    from bridge.core.protocols import PROTOCOLS
+    found = _fields(self, *asked)
+    found["patched"] = VERSION + " " + str(len(PROTOCOLS))
+    return found
+Report.fields = _more
+""",
+    "release.py": "\nVERSION = '0.2.0'\n",
+}
+
+
+def test_a_patch_changes_some_modules_of_the_image(tmp_path: Path, ward: Ward) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(FIRMWARE, changed, ignore=shutil.ignore_patterns("__pycache__"))
+    for path, text in PATCHED.items():
+        file = changed / "bridge" / path
+        file.write_text(file.read_text() + text)
+    made = make_patch(changed, FIRMWARE, open_kind(BOARDS / BOARD), mpy_here())
+    assert made.manifest.base == "0.1.0"
+    order = made.manifest.patch
+    assert sorted(order) == [
+        "bridge.core.protocols.__init__", "bridge.health.report", "bridge.release"
+    ]  # fmt: skip
+    assert order.index("bridge.release") < order.index("bridge.health.report")
+    assert len(made.data) < 8192
+
+    async def story() -> None:
+        async with bedside(tmp_path / "board", **QUICK) as (bed, site):
+            authorise(bed.board, ward.certificate)
+            deliver_by_hand(bed.board, made.sign(ward.signer))
+            await bed.board.restart()
+            await becomes(bed, site, "0.2.0 kept")
+            status = site.statuses[-1]
+            assert status["firmware"] == "0.2.0"
+            assert status["patched"] == f"0.2.0 {len(PROTOCOLS) + 1}"
 
     asyncio.run(story())

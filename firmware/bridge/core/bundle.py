@@ -21,10 +21,10 @@ DIGEST_SIZE = const(32)
 SIGNATURE_SIZE = const(64)
 TAIL_SIZE = const(96)
 BUNDLE_MAX = const(512 * 1024)
-MANIFEST_MAX = const(512)
+MANIFEST_MAX = const(2048)
 
 # Why a bundle is refused, in the order in which it is looked at: each is counted by its name
-REFUSALS = ("truncated", "damaged", "unsigned", "board", "mpy", "config", "older")
+REFUSALS = ("truncated", "damaged", "unsigned", "board", "mpy", "image", "config", "older")
 
 
 class Refused(BridgeError):
@@ -45,13 +45,17 @@ class Manifest:
     board    the kind, a folder of boards/
     mpy      sys.implementation._mpy of the MicroPython that it was compiled for
     config   the oldest version of the configuration that this firmware reads
+    base     of a patch: the version that the image must have of its own, "" for a whole firmware
+    patch    names of its modules, in the order in which they are loaded
     """
 
-    def __init__(self, version, board, mpy, config):
+    def __init__(self, version, board, mpy, config, base="", patch=()):
         self.version = version
         self.board = board
         self.mpy = mpy
         self.config = config
+        self.base = base
+        self.patch = patch
 
     def pack(self):
         fields = {
@@ -60,18 +64,25 @@ class Manifest:
             "mpy": self.mpy,
             "config": self.config,
         }
+        if self.base:
+            fields["base"] = self.base
+            fields["patch"] = self.patch
         return json.dumps(fields).encode()
 
     def check(self, running, older=False):
         """Raise Refused unless a gateway with the Manifest `running` may take this one.
 
-        running  its `config` is the version of the configuration that it has
+        running  its `config` is the version of the configuration that it has, its `base` that of
+                 the image's own firmware
         older    whether an older version was ordered
         """
         if self.board != running.board:
             raise Refused("board", "for %s, this is %s" % (self.board, running.board))
         if self.mpy != running.mpy:
             raise Refused("mpy", "for MicroPython %#x, want %#x" % (self.mpy, running.mpy))
+        if self.base and self.base != running.base:
+            text = "for an image with firmware %s, this one has %s"
+            raise Refused("image", text % (self.base, running.base or "none"))
         if self.config > running.config:
             text = "wants a configuration of version %d, this one has %d"
             raise Refused("config", text % (self.config, running.config))
@@ -89,7 +100,10 @@ def parse_manifest(data):
     if [type(value) for value in found] != [str, str, int, int]:
         raise FormatError("bundle: no manifest: %r" % found)
     parse_version(found[0])
-    return Manifest(*found)
+    base, patch = fields.get("base", ""), fields.get("patch", ())
+    if not isinstance(base, str) or not isinstance(patch, (list, tuple)):
+        raise FormatError("bundle: no manifest: %r" % base)
+    return Manifest(*found, base=base, patch=patch)
 
 
 def parse_version(text):

@@ -32,19 +32,36 @@ def update() -> None:
 @click.option("--mpy", help="What sys.implementation._mpy is there; see vitalkeep update state.")
 @click.option("--boards", type=_FOLDER, default=BOARDS, help="Folder of kinds of boards.")
 @click.option("--firmware", type=_FOLDER, default=FIRMWARE, help="Folder of the firmware.")
+@click.option(
+    "--patch",
+    "base",
+    type=_FOLDER,
+    help="Folder of the firmware that the gateway's image has in it: take only what differs.",
+)
 @click.argument("out", type=_FILE)
 @json_option
 def build(
-    board: str, mpy: str | None, boards: Path, firmware: Path, out: Path, as_json: bool
+    board: str,
+    mpy: str | None,
+    boards: Path,
+    firmware: Path,
+    base: Path | None,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Compile the firmware into a bundle, a file OUT that nobody has signed yet."""
     from vitalkeep.board.bundle import pack
     from vitalkeep.board.compile import compile_firmware, usual_mpy
     from vitalkeep.board.kinds import find_kind
+    from vitalkeep.board.patch import make_patch
 
     kind = find_kind(board, boards)
-    made = compile_firmware(firmware, kind, _number(mpy) if mpy else usual_mpy(kind))
-    bundle = pack(made.modules, made.manifest)
+    number = _number(mpy) if mpy else usual_mpy(kind)
+    if base is not None:
+        bundle = make_patch(firmware, base, kind, number)
+    else:
+        made = compile_firmware(firmware, kind, number)
+        bundle = pack(made.modules, made.manifest)
     _write(out, bundle)
     _say(bundle, as_json)
 

@@ -48,9 +48,9 @@ async def push(desk: Desk, bundle: Bundle, older: bool, told: Told) -> str:
 def check(bundle: Bundle, state: dict[str, Any], older: bool) -> None:
     """Raise ToolError for what the gateway would refuse once it has come.
 
-    state  what runs there: version, board, mpy, config
+    state  what runs there: version, board, mpy, config, image
     """
-    running = Manifest(*(state[name] for name in ("version", "board", "mpy", "config")))
+    running = Manifest(*(state[name] for name in ("version", "board", "mpy", "config", "image")))
     try:
         bundle.manifest.check(running, older)
         if not bundle.is_signed:
@@ -65,6 +65,7 @@ HINTS = {
     "unsigned": "Have the ward's authority sign it: vitalkeep update sign.",
     "board": "Build it for the gateway's own kind of board.",
     "mpy": "Build it for the gateway's MicroPython (--mpy), or bring that up to date over USB.",
+    "image": "Build it against the firmware that its image has: --patch.",
     "config": "Compile its configuration anew first: vitalkeep ward, vitalkeep gateway configure.",
     "older": "If the older one is meant: --older.",
 }

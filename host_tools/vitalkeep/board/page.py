@@ -12,7 +12,8 @@ def budget_table(kind: Kind) -> str:
     """Return a table in Markdown of what a kind of board has room for."""
     room = budget(kind)
     mpy = "fits" if room.takes_mpy else "does not fit: build the image"
-    update = "by bundles" if room.takes_mpy and room.takes_bundles else "by an image, over USB"
+    whole = room.takes_mpy and room.takes_bundles
+    update = "by bundles" if whole else "by patches, or an image over USB"
     rows = (
         ("room for the image", _kb(room.image)),
         ("file system", _kb(room.files)),
@@ -22,6 +23,10 @@ def budget_table(kind: Kind) -> str:
         (f"the gateway with its code in the image, {SESSIONS} TLS sessions", _kb(room.frozen)),
         ("the same with its code from `.mpy` files", f"{_kb(room.loaded)}, {mpy}"),
         ("left for the rings behind UARTs", _kb(room.rings)),
+        (
+            "heap left for a patch of the image (on RP2 with the rings)",
+            _kb(room.heap - room.frozen),
+        ),
         (f"two bundles of {_kb(BUNDLE)}, so it is updated", update),
     )
     head = "| what | KB |\n|---|---:|\n"

@@ -71,6 +71,11 @@ def _in_order(firmware: Path) -> list[str]:
                 f"modules import each other: {circle}", "Nothing can come first there."
             )
         under_way.append(name)
+        parts = name.split(".")
+        for count in range(1, len(parts)):
+            package = ".".join(parts[:count]) + ".__init__"
+            if package in files and package not in under_way:
+                visit(package)
         for needed in _imports(ast.parse(files[name].read_text()), files):
             if needed != name:
                 visit(needed)
@@ -82,7 +87,7 @@ def _in_order(firmware: Path) -> list[str]:
 
 
 def _imports(tree: ast.Module, files: dict[str, Path]) -> Iterator[str]:
-    """Yield what is imported with a module, and the packages that it is in.
+    """Yield what is imported with a module, and the packages that this is in.
 
     What functions import comes when they are called.
     """

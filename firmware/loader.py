@@ -253,9 +253,10 @@ def _look_at_image():
     try:
         image = __import__("bridge.release", None, None, ("VERSION",)).VERSION
     except ImportError:
-        return
+        pass  # all there is comes in bundles
+    # Forgotten also when it failed: a folder that was left of files is a package to the importer.
     for name in ("bridge.release", "bridge"):
-        del sys.modules[name]
+        sys.modules.pop(name, None)
 
 
 class _Files:

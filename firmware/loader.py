@@ -142,6 +142,7 @@ def enter():
         alias = "p%d" % number
         module = __import__(alias)
         del sys.modules[alias]
+        module.__patch__ = True  # for who gives modules up (bridge.forget)
         if leaf == "__init__":
             module.__path__ = sys.modules[package].__path__
             name = package

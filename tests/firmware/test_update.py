@@ -286,6 +286,14 @@ def _more(self, *asked):
     return found
 Report.fields = _more
 """,
+    "inquiry.py": """
+_told = DO["report"]
+def _tell(desk, fields):
+    then, found = _told(desk, fields)
+    found["inquiry"] = "patched"
+    return then, found
+DO["report"] = _tell
+""",
     "release.py": "\nVERSION = '0.2.0'\n",
 }
 
@@ -300,10 +308,11 @@ def test_a_patch_changes_some_modules_of_the_image(tmp_path: Path, ward: Ward) -
     assert made.manifest.base == "0.1.0"
     order = made.manifest.patch
     assert sorted(order) == [
-        "bridge.core.protocols.__init__", "bridge.health.report", "bridge.release"
+        "bridge.core.protocols.__init__", "bridge.health.report", "bridge.inquiry",
+        "bridge.release",
     ]  # fmt: skip
     assert order.index("bridge.release") < order.index("bridge.health.report")
-    assert len(made.data) < 8192
+    assert len(made.data) < 16384
 
     async def story() -> None:
         async with bedside(tmp_path / "board", **QUICK) as (bed, site):
@@ -314,5 +323,8 @@ def test_a_patch_changes_some_modules_of_the_image(tmp_path: Path, ward: Ward) -
             status = site.statuses[-1]
             assert status["firmware"] == "0.2.0"
             assert status["patched"] == f"0.2.0 {len(PROTOCOLS) + 1}"
+            for number in (1, 2):  # what is given up after each use stays what the patch made it
+                report = await site.command(number, do="report")
+                assert report["inquiry"] == "patched"
 
     asyncio.run(story())

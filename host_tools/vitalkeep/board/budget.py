@@ -17,7 +17,7 @@ HOURS_WANTED = 24.0
 KEY_BLOCKS = 4
 # Of the code, the loader's and a bundle's index when it is loaded and not frozen
 # (docs/guides/heap.md)
-CODE_HEAP = 157696
+CODE_HEAP = 159744
 SESSIONS = 2
 BUNDLE = 288 * 1024  # bytes of the firmware as a bundle, at most (tests/boards)
 FILES_BESIDE = 64 * 1024  # of configurations, certificates, and what littlefs needs itself

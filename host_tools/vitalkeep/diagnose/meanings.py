@@ -267,6 +267,10 @@ _FIRMWARE = {
     ),
     "board": _warn("a bundle was for another kind of board", "Build it for this one."),
     "mpy": _warn("a bundle was for another MicroPython", "Build it with this board's --mpy."),
+    "image": _warn(
+        "a patch was for an image with another firmware in it",
+        "Build it with --patch and the folder of the firmware that this image has.",
+    ),
     "config": _warn(
         "the configuration must be compiled anew for a bundle",
         "vitalkeep ward compile, configure.",

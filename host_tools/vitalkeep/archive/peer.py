@@ -16,8 +16,8 @@ from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from bridge.core.journal.layout import SECTOR_SIZE
+from vitalkeep.archive.others import LACKS, SITES, Other
 from vitalkeep.archive.restore import Brought, Held, Part, Problem, Source, Want
-from vitalkeep.archive.verify import LACKS, SITES, Other
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.config.load import Config

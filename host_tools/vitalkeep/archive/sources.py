@@ -11,10 +11,10 @@ from vitalkeep.archive import manifest, pack
 from vitalkeep.archive.bucket import Bucket, BucketError
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.manifest import ManifestError, PackRef
+from vitalkeep.archive.others import Other, OtherStore
 from vitalkeep.archive.pack import PackError
 from vitalkeep.archive.restore import Held, Part, Problem, Promise, Source, Want
 from vitalkeep.archive.settings import ArchiveSettings
-from vitalkeep.archive.verify import Other, OtherStore
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.sectors import Place

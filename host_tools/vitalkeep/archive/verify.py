@@ -6,10 +6,9 @@ records; numbers that are missing are asked for; and every copy is held against 
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from bridge.core.errors import FormatError
 from bridge.core.journal import layout
 from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
 from vitalkeep.archive.keys import ArchiveKeys
+from vitalkeep.archive.others import LACKS, SITES, Other
 from vitalkeep.archive.shelf import Shelf, ShelfError
 from vitalkeep.hub import sectors, spans
 from vitalkeep.hub.clocks import best_offsets
@@ -37,8 +37,6 @@ ROWS = "rows"  # its decoded rows are not those of its records
 UNREADABLE = "unreadable"  # its bytes cannot be got
 ABSENT = "absent"  # no sector with this number, and no gap record says why
 ARCHIVE = "archive"  # the archive has other bytes
-SITES = "sites"  # the other site has other bytes
-LACKS = "other site lacks"  # the other site has less; it may still be on its way
 _FINDINGS_MAX = 1000
 _AT_ONCE = 500
 _COMPARED_AT_ONCE = 100
@@ -130,66 +128,6 @@ class Report:
             "error_rate": self.error_rate,
             "findings": [finding._asdict() for finding in self.findings],
         }
-
-
-class Other:
-    """Another site, to be compared with."""
-
-    def gateways(self) -> set[bytes]:
-        """Return the gateways of which it has anything."""
-        raise NotImplementedError
-
-    def places(self, gateway: bytes) -> Iterable[Place]:
-        """Yield the sectors of a gateway of which it has anything."""
-        raise NotImplementedError
-
-    def compare(self, found: Sequence[tuple[Place, bytes]]) -> Iterable[tuple[Place, str, str]]:
-        """Yield (place, LACKS or SITES, in words) of sectors that it has not so.
-
-        found  sectors with the bytes that this site has
-        """
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Give back what is open."""
-
-
-class OtherStore(Other):
-    """Another site by its database, which is read."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def gateways(self) -> set[bytes]:
-        return set(self._store.gateways())
-
-    def places(self, gateway: bytes) -> Iterable[Place]:
-        first: Place | None = None
-        while found := self._store.sectors_of(gateway, first, _AT_ONCE):
-            yield from (entry.place for entry in found)
-            last = found[-1].place
-            first = last._replace(sector=last.sector + 1)
-
-    def compare(self, found: Sequence[tuple[Place, bytes]]) -> Iterable[tuple[Place, str, str]]:
-        there = self._store.bytes_of([place for place, _ in found])
-        for place, data in found:
-            theirs = there[place]
-            if theirs is None or (not theirs.data and theirs.cold is None):
-                yield place, LACKS, "the other site has nothing of it"
-            elif theirs.cold is not None:
-                if theirs.cold.digest != hashlib.sha256(data).digest():
-                    yield place, SITES, "the other site's archive has other bytes"
-            else:
-                both = min(len(theirs.data), len(data))
-                if theirs.data[:both] != data[:both]:
-                    at = _first_difference(theirs.data, data)
-                    yield place, SITES, f"the other site differs from byte {at} on"
-                elif len(theirs.data) < len(data):
-                    text = f"the other site has {len(theirs.data)} bytes of {len(data)}"
-                    yield place, LACKS, text
-
-    def close(self) -> None:
-        self._store.close()
 
 
 class Verification:
@@ -457,10 +395,6 @@ _NAMES = {
 
 def _comparable(row: Row) -> Row:
     return {name: value for name, value in row.items() if name not in _OF_TIME}
-
-
-def _first_difference(a: bytes, b: bytes) -> int:
-    return next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), -1)
 
 
 def _merged(found: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -121,8 +121,10 @@ class Import:
         size = os.fstat(file.fileno()).st_size
         known = self._store.foreign_file(self._mapping.system, name, self._digest)
         read = 0 if known is None or known["offset"] > size else known["offset"]
-        prefix, whole = _digests(file, read, size)
-        digest = whole.digest()
+        versions = self._store.foreign_versions(self._mapping.system, name)
+        marks = {version["size"] for version in versions if version["size"] <= size}
+        states = _digests(file, marks | {read, size})
+        prefix, digest = states[read], states[size].digest()
         same = known is not None and (known["size"], known["digest"]) == (size, digest)
         if known is not None and same and known["done_ms"] and not self._full:
             self.result.unchanged += 1
@@ -142,6 +144,15 @@ class Import:
                 self._store.foreign_restart(number)
         self._tell(start[0])
         self._read(number, name, file, start, prefix, (size, digest))
+        if start == (0, 0):
+            # All that was refused of these very bytes before was looked at again.
+            self._store.foreign_supersede(
+                version["id"]
+                for version in versions
+                if version["id"] != number
+                and version["size"] in states
+                and states[version["size"]].digest() == version["digest"]
+            )
 
     def _begin(
         self, name: str, whole: tuple[int, bytes], start: tuple[int, int], read_digest: bytes
@@ -256,21 +267,20 @@ class _Prefix:
         return bytes(self._state.copy().digest())
 
 
-def _digests(file: BinaryIO, read: int, size: int) -> tuple[Any, Any]:
-    """Return SHA-256 states behind the first `read` bytes, and behind `size`."""
+def _digests(file: BinaryIO, ends: set[int]) -> dict[int, Any]:
+    """Return SHA-256 states behind the first so many bytes of a file, for each of `ends`."""
     state = hashlib.sha256()
     at = 0
-    prefix = state.copy()
-    while at < size:
-        end = read if at < read else size
-        piece = file.read(min(_PIECE, end - at))
-        if not piece:
-            break
-        state.update(piece)
-        at += len(piece)
-        if at == read:
-            prefix = state.copy()
-    return prefix, state
+    found = {}
+    for end in sorted(ends):
+        while at < end:
+            piece = file.read(min(_PIECE, end - at))
+            if not piece:
+                break
+            state.update(piece)
+            at += len(piece)
+        found[end] = state.copy()
+    return found
 
 
 def _storable(text: str) -> str:

@@ -18,6 +18,7 @@ from vitalkeep.hub.exchange.wire import PeerError
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.tls import Identity
 from vitalkeep.migrate.comparing import MISSING_THERE, Comparison
+from vitalkeep.migrate.mapping import HL7, Mapping
 from vitalkeep.migrate.page import page
 
 _LABEL = b"vitalkeep migration\0"
@@ -72,10 +73,17 @@ def of_comparison(
     ]
 
 
-def unfinished_files(store: Store, system: str) -> list[str]:
-    """Return the names of a system's files whose last reading did not come to an end."""
-    last = {row["name"]: row for row in store.foreign_files(system)}
-    return [name for name, row in last.items() if row["done_ms"] is None]
+def unfinished_files(store: Store, mapping: Mapping) -> list[str]:
+    """Return the names of a system's files of which something is not read yet.
+
+    Of HL7 a message that nothing ends is read, and looked at again when its file has grown.
+    """
+    last = {row["name"]: row for row in store.foreign_files(mapping.system)}
+    return [
+        name
+        for name, row in last.items()
+        if row["done_ms"] is None or (mapping.layout != HL7 and row["offset"] < row["size"])
+    ]
 
 
 def make_report(

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from tests.support.epochs import lose_slots
 from tests.support.hub import WritePath, converse, place
 from vitalkeep.archive.manifest import FULL
+from vitalkeep.archive.others import OtherStore
 from vitalkeep.archive.shelf import Shelf
-from vitalkeep.archive.verify import OtherStore, Scope, Verification
+from vitalkeep.archive.verify import Scope, Verification
 from vitalkeep.commands.verify import verify
 from vitalkeep.hub.store import Store, tables
 

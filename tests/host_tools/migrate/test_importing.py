@@ -15,6 +15,8 @@ from vitalkeep.errors import ToolError
 from vitalkeep.hub.store import Store, StoreError, tables
 from vitalkeep.keys.vault import Vault
 from vitalkeep.migrate import importing
+from vitalkeep.migrate.mapping import parse
+from vitalkeep.migrate.verdict import unfinished_files
 
 HEAD = "time,SpO2,Temp,note\n"
 
@@ -61,15 +63,17 @@ def test_again_takes_nothing_and_what_grew_is_taken(store, file):
         more.write("4000,95,98.8,d\n5000,9")
     grown = take(store, WIDE, file)
     assert (counts(grown), grown.rows, grown.waiting) == ((2, 0, 0, 0), 1, 1)
+    assert unfinished_files(store, parse(WIDE)) == ["bed1.csv"]
     with file.open("a") as more:
         more.write("4,98.9,e\n")
     assert counts(take(store, WIDE, file)) == (2, 0, 0, 0)
+    assert unfinished_files(store, parse(WIDE)) == []
     before = kept(store)
     full = take(store, WIDE, file, full=True)
     assert counts(full) == (0, 8, 1, 1)
     assert kept(store) == before
     assert before[-2:] == [("Bed 1", "SpO2", 5000, "94", 6), ("Bed 1", "Temp", 5000, "98.9", 6)]
-    assert len(list(store.foreign_rejects("old-cis"))) == 2  # once of each file as it was
+    assert len(list(store.foreign_rejects("old-cis"))) == 1  # it was looked at again
 
 
 def test_file_that_was_changed_behind_us_is_read_anew(store, file):
@@ -79,12 +83,22 @@ def test_file_that_was_changed_behind_us_is_read_anew(store, file):
     assert counts(result) == (1, 3, 1, 1)
     assert [row[3] for row in kept(store) if row[2] == 2000] == ["91", "96"]  # both are kept
     assert len(store.foreign_files()) == 2
+    assert len(list(store.foreign_rejects("old-cis"))) == 2  # those of bytes that are gone stay
+
+
+def test_mended_mapping_settles_what_was_refused(store, file):
+    file.write_text(file.read_text() + "yesterday,9,9,x\n")
+    assert take(store, WIDE.replace('"[degF]"', '"Cel"'), file).refused == 2
+    result = take(store, WIDE + '\n[csv]\nmissing = ["", "x"]\n', file)
+    assert result.reasons == {"time": 1}
+    assert store.foreign_refused("old-cis") == {"time": 1}
 
 
 def test_another_mapping_reads_the_file_again(store, file):
     take(store, WIDE, file)
     moved = take(store, WIDE.replace('"Bed 1"', '"Bed 2"'), file)
     assert counts(moved) == (4, 0, 1, 1)
+    assert len(list(store.foreign_rejects("old-cis"))) == 1  # what the old one refused is settled
     assert store.foreign_forget("old-cis") == 8
     assert kept(store) == store.foreign_files() == list(store.foreign_rejects("old-cis")) == []
 

@@ -61,6 +61,19 @@ class Foreign(Database):
         found = self.read(query)
         return _plain(found[0]) if found else None
 
+    def foreign_versions(self, system: str, name: str) -> list[Row]:
+        """Return (id, size, digest) of a file each time that it was another, by any mapping."""
+        f = foreign_files
+        query = sa.select(f.c.id, f.c.size, f.c.digest)
+        found = self.read(query.where(f.c.system == system, f.c.name == name))
+        return [_plain(row) for row in found]
+
+    def foreign_supersede(self, files: Iterable[int]) -> None:
+        """Drop what was refused of files, as a later reading took or refused it again."""
+        with self.writing() as connection:
+            where = foreign_rejects.c.file.in_(list(files))
+            connection.execute(sa.delete(foreign_rejects).where(where))
+
     def foreign_begin(self, row: Row, mapping_text: str) -> int:
         """Note a file of which nothing is read yet, or not more than before; returns its id."""
         with self.writing() as connection:

@@ -24,8 +24,9 @@ from vitalkeep.migrate.mapping import HL7, Mapping
 from vitalkeep.migrate.readings import Row, Series
 
 _PIECE = 1 << 20
-_VALUES_AT_ONCE = 20_000
-_ROWS_AT_ONCE = 5_000
+# Of one commit: a hub that writes the same SQLite file waits no longer than for that.
+_VALUES_AT_ONCE = 4_000
+_ROWS_AT_ONCE = 1_000
 _DOUBT_ROWS = 1_000  # if nothing at all comes of so many, the mapping is wrong
 _DAY_MS = 24 * 3600 * 1000
 _COUNTS = ("rows", "imported", "duplicates", "refused", "empty", "skipped")
@@ -179,20 +180,22 @@ class Import:
         at, line = start  # of the store: behind the last row that nothing can change any more
         seen = start[0]
         some: list[Row] = []
+        waiting = 0  # values in them
         doubt = start[0] == 0
         second = _Prefix(file, state, start[0])
         for row in self._rows.rows(file, name, start, size, self._full):
             some.append(row)
             if row.readings or row.empty or row.skipped:
                 doubt = False
-            if doubt and len(some) >= _DOUBT_ROWS and any(r.refusals for r in some):
-                self._give_up(name, some)
-            if len(some) >= _ROWS_AT_ONCE or (
-                len(some) % 100 == 0 and sum(len(r.readings) for r in some) >= _VALUES_AT_ONCE
-            ):
+            if doubt and len(some) >= _DOUBT_ROWS:
+                if any(r.refusals for r in some):
+                    self._give_up(name, some)
+                doubt = False
+            waiting += len(row.readings)
+            if not doubt and (len(some) >= _ROWS_AT_ONCE or waiting >= _VALUES_AT_ONCE):
                 at, line = self._commit(number, some, second, (at, line), counts, None)
                 self._tell(some[-1].end - seen)
-                seen, some = some[-1].end, []
+                seen, some, waiting = some[-1].end, [], 0
         done = {"done_ms": self._now_ms()}
         self._commit(number, some, second, (at, line), counts, done)
         if second.digest(size) != digest:

@@ -167,16 +167,28 @@ class Foreign(Database):
         return {row["reason"]: int(row["n"]) for row in self.read(query)}
 
     def foreign_forget(self, system: str) -> int:
-        """Delete all that came from a system; returns how many values that were."""
+        """Delete all that came from a system; returns how many values that were.
+
+        Part by part, as a hub may write beside it: if it is stopped, the same again goes on.
+        """
         s, f, v, r = foreign_series, foreign_files, foreign_values, foreign_rejects
-        series = sa.select(s.c.id).where(s.c.system == system)
+        gone = 0
+        for row in self.foreign_series(system):
+            of_series = v.c.series == row["id"]
+            at = sa.select(v.c.at_ms).where(of_series).order_by(v.c.at_ms)
+            last = False
+            while not last:
+                with self.writing() as connection:
+                    edge = connection.execute(at.offset(_AT_ONCE).limit(1)).scalar()
+                    last = edge is None
+                    where = of_series if last else sa.and_(of_series, v.c.at_ms <= edge)
+                    gone += connection.execute(sa.delete(v).where(where)).rowcount
         files = sa.select(f.c.id).where(f.c.system == system)
         with self.writing() as connection:
-            gone = connection.execute(sa.delete(v).where(v.c.series.in_(series))).rowcount
             connection.execute(sa.delete(r).where(r.c.file.in_(files)))
             connection.execute(sa.delete(s).where(s.c.system == system))
             connection.execute(sa.delete(f).where(f.c.system == system))
-        return int(gone)
+        return gone
 
     # --- values ---
 

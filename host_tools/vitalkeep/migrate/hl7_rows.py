@@ -114,6 +114,9 @@ class Hl7Rows:
             return
         around: dict[str, Any] = {}
         for segment, parsed in zip(segments, message, strict=False):
+            if segment.data[:3] == b"PID":
+                # Another patient: nothing of the one before holds, least of all the bed.
+                around = {"MSH": message[0]}
             around[segment.data[:3].decode("ascii", "replace")] = parsed
             if segment.data[:3] == b"OBX":
                 yield self._result(segment, around, name)

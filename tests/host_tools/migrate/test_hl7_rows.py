@@ -88,6 +88,15 @@ def test_bed_by_field_and_name():
     assert told([row])[0][2] == [("PV1-3.3", BED)]
 
 
+def test_next_patient_of_a_message_is_not_in_the_bed_of_the_one_before():
+    more = oru(SPO2).split(b"\r")[1:]  # from PID on
+    both = oru(SPO2) + b"\r".join(more).replace(b"Bed 1", b"Bed 2")
+    assert [r.series.bed for r in readings(rows(ORU, both))] == ["Bed 1", "Bed 2"]
+    without = oru(SPO2) + b"\r".join(part for part in more if part[:3] != b"PV1")
+    assert [r.series.bed for r in readings(rows(ORU, without))] == ["Bed 1"]
+    assert told(rows(ORU, without))[1][2] == [("PV1-3.3", BED)]
+
+
 def test_identifiers_of_its_own():
     mapping = ORU + (
         '[[parameters]]\nname = "SAT"\nparameter = "SpO2"\nunit = "%"\nwritten = "Proz"\n'

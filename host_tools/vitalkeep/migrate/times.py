@@ -32,7 +32,7 @@ def find_zone(name: str) -> dt.tzinfo:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):
         raise ValueError(
-            f"{name!r}: no such time zone here; want one as Europe/Berlin, and the system's tzdata"
+            f"{name!r}: no such time zone here; want one as Europe/Berlin"
         ) from None
 
 

@@ -95,11 +95,15 @@ def read():
 
 
 def write(state):
-    """Replace the State."""
+    """Replace the State; returns False where the flash takes nothing more. Raises nothing."""
     fresh = _STATE + ".new"
-    with open(fresh, "w") as file:
-        json.dump(state.__dict__, file)
-    os.rename(fresh, _STATE)
+    try:
+        with open(fresh, "w") as file:
+            json.dump(state.__dict__, file)
+        os.rename(fresh, _STATE)
+    except OSError:
+        return False
+    return True
 
 
 def start():
@@ -115,11 +119,11 @@ def start():
     _look_at_image()
     state = read()
     if state.on_trial:
-        if state.tries >= _TRIES_MAX:
+        state.tries += 1
+        if state.tries > _TRIES_MAX:
             go_back(state, "did not come back")
-        else:
-            state.tries += 1
-            write(state)
+        elif not write(state):
+            go_back(state, "its starts cannot be counted")
     while state.now:
         try:
             _mount(state.now)
@@ -162,20 +166,23 @@ def failed(error):
 
 
 def switch(receipt, live):
-    """Put the bundle in the spare slot on trial. The board starts anew after it."""
+    """Put the bundle in the spare slot on trial, for the next start; returns whether it is."""
     state = read()
-    write(State(state.spare, state.now, 0, receipt, live))
+    return write(State(state.spare, state.now, 0, receipt, live))
 
 
 def keep():
-    """End the trial: what runs is what holds."""
+    """End the trial: what runs is what holds; returns whether it does."""
     state = read()
     state.tries = -1
-    write(state)
+    return write(state)
 
 
 def go_back(state, why):
-    """Have what was before hold again; it runs after a reset."""
+    """Have what was before hold again; it runs after a reset.
+
+    Where that cannot be written down, each start within the trial comes to the same end.
+    """
     state.note = "taken back: " + why
     state.now, state.before, state.tries = state.before, "", -1
     write(state)
@@ -200,11 +207,15 @@ def is_busy():
 
 
 def clear_spare():
-    """Make room for another bundle; from here on nothing falls back to the one that was there."""
+    """Make room for another bundle; from here on nothing falls back to the one that was there.
+
+    Raises OSError where the flash takes nothing more
+    """
     state = read()
     if state.before:
         state.before = ""
-        write(state)
+        if not write(state):
+            raise OSError(28)  # ENOSPC
     for name in (OFFER, path(state.spare)):
         try:
             os.remove(name)

@@ -218,15 +218,21 @@ class Update:
         receipt, live = self._is_receipted(), self._live()
         gateway.notice_firmware("%s in place of %s, on trial" % (manifest.version, VERSION))
         await asyncio.sleep_ms(_PAUSE_MS)
-        self._loader.switch(receipt, live)
-        machine.reset()
+        if self._loader.switch(receipt, live):
+            machine.reset()
+        else:
+            gateway.counters.add("firmware_unchecked")
+            self._refuse("unchecked: the flash takes nothing more")
 
     def _refuse(self, why):
         self._gateway.notice_firmware("refused: " + why)
-        self._forget_offer()
-        self._loader.clear_spare()
         self._at = 0
         self._task = None
+        try:
+            self._forget_offer()
+            self._loader.clear_spare()
+        except OSError:
+            pass  # the next offer begins with the same
 
     async def _judge(self):
         """Return the Manifest of the bundle that has come; raises Refused."""
@@ -311,9 +317,9 @@ class Update:
             return
         wrong = self._wrong()
         if not wrong:
-            self._loader.keep()
-            self._state = self._loader.read()
-            gateway.notice_firmware("%s kept" % VERSION)
+            if self._loader.keep():
+                self._state = self._loader.read()
+                gateway.notice_firmware("%s kept" % VERSION)
         elif now_ms > self._known_ms() + gateway.config.trial_ms:
             self._loader.go_back(self._loader.read(), "%s: %s" % (VERSION, wrong))
             machine.reset()

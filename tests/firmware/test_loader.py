@@ -193,6 +193,36 @@ def test_somebody_who_waits_has_one_start_end_at_the_prompt(
     assert runs(loader, mounted) == b"one"
 
 
+def test_a_flash_that_is_full_stops_no_start(
+    loader: ModuleType, mounted: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("a", b"one")
+    put("b", b"two")
+    loader.write(loader.State("a", "b"))
+    whole = open
+
+    def full(name: Any, mode: str = "r", *more: Any) -> Any:
+        if "w" in mode and str(name).startswith("bundles/"):
+            raise OSError(28)
+        return whole(name, mode, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loader, "open", full, raising=False)
+        assert runs(loader, mounted) == b"one"
+        assert not loader.switch(False, 0)
+        with pytest.raises(OSError, match="28"):
+            loader.clear_spare()
+    assert loader.switch(False, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loader, "open", full, raising=False)
+        # Starts that cannot be counted are none: it never comes to a board that tries for ever.
+        assert [runs(loader, mounted) for _ in range(4)] == [b"one"] * 4
+        assert not loader.keep()
+        assert loader.failed(ImportError("x"))
+    assert runs(loader, mounted) == b"two"
+    assert loader.keep()
+
+
 def test_filling_a_slot_begins_with_striking_it(loader: ModuleType) -> None:
     put("a", b"one")
     put("b", b"two")

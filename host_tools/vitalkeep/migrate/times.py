@@ -31,9 +31,7 @@ def find_zone(name: str) -> dt.tzinfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):
-        raise ValueError(
-            f"{name!r}: no such time zone here; want one as Europe/Berlin"
-        ) from None
+        raise ValueError(f"{name!r}: no such time zone here; want one as Europe/Berlin") from None
 
 
 class Times:

@@ -6,8 +6,6 @@ from hil.bench.bundle import measure
 def test_one_file_takes_less_flash_than_many_and_about_as_much_heap() -> None:
     found = {figure.name: figure for figure in measure(lambda text: None, 1).figures}
     blocks, heap, rom = found["bundle.blocks"], found["bundle.heap"], found["romfs.heap"]
-    assert blocks.value and heap.value and rom.value
-    assert blocks.peer_value and heap.peer_value
     assert blocks.value < blocks.peer_value / 2
     assert heap.value < heap.peer_value + 8192
     assert rom.value < heap.value

@@ -51,6 +51,7 @@ _WHOLE = "hil/bench/on_micropython/whole"
 _OPTIMIZE = "-O2"  # as firmware/manifest.py
 _TIMEOUT_S = 500
 _TLS_ROOM = 26 * 1024  # as the wiring of RP2 boards
+_CALM_S = 6  # behind each hour: both sessions are back by then, and weighed with the rest
 _THRESHOLD = 16384  # as firmware/main.py
 _JOB = f"""\
 import asyncio  # before `time` is shadowed
@@ -422,7 +423,7 @@ def flap(hours: int = 24, flaps: int = 2, flap_s: int = 4, heap: int = 1 << 20) 
     """
     order = make_order(
         job="day", modules=modules(), sectors=40, tls_room=_TLS_ROOM, threshold=_THRESHOLD,
-        hours=hours, flaps=flaps, flap_s=flap_s, calm_s=2,
+        hours=hours, flaps=flaps, flap_s=flap_s, calm_s=_CALM_S,
     )  # fmt: skip
     return run(order, heap)
 

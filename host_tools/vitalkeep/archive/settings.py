@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vitalkeep.hub.config.fields import Secret, setting
+from vitalkeep.settings.fields import Secret, setting
 
 _MINUTE_MS = 60_000
 _DAY_MS = 24 * 3600 * 1000

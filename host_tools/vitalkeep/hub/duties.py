@@ -17,11 +17,11 @@ from typing import Any, Protocol, TypeVar
 
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.basics import no_password
-from vitalkeep.hub.config.fields import HostPort, Secret, setting
 from vitalkeep.hub.handover import GIVE, TAKE, Standby, decide
 from vitalkeep.hub.store import StoreError
 from vitalkeep.hub.store.duties import Duty, LostTermError
 from vitalkeep.hub.targets import check_target
+from vitalkeep.settings.fields import HostPort, Secret, setting
 
 log = logging.getLogger(__name__)
 

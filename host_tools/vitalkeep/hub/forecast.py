@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.core.journal.layout import CLASSES
-from vitalkeep.hub.config.fields import setting
+from vitalkeep.settings.fields import setting
 
 DAY_MS = 24 * 3600 * 1000
 SPAN_MS = 7 * DAY_MS  # over which the rate is taken

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vitalkeep.hub.config.fields import setting
+from vitalkeep.settings.fields import setting
 
 _SMOOTH_S = 2.0  # a second's peak is no load
 

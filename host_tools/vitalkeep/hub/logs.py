@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from vitalkeep.hub.config.fields import setting
+from vitalkeep.settings.fields import setting
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

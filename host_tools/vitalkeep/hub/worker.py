@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.config.fields import setting
 from vitalkeep.hub.consume import COMMON, Publish
 from vitalkeep.hub.shares import plan
 from vitalkeep.hub.store import StoreError, SupersededError
 from vitalkeep.hub.store.leases import Leases, Member, Roll
+from vitalkeep.settings.fields import setting
 
 log = logging.getLogger(__name__)
 

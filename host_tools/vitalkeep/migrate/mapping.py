@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from vitalkeep.hub.config.fields import setting
-from vitalkeep.hub.config.load import Mistake, parse_as, read_text
 from vitalkeep.migrate import parameters, times, units
 from vitalkeep.migrate.readings import Refused, Series
+from vitalkeep.settings.fields import setting
+from vitalkeep.settings.toml import Mistake, parse_as, read_text
 
 WIDE, LONG, HL7 = "wide", "long", "hl7"
 _HINT = "docs/guides/migrate.md shows a mapping for each kind of archive."

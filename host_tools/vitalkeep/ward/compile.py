@@ -13,8 +13,8 @@ from bridge.core.config import Config
 from bridge.core.errors import ConfigError
 from bridge.core.protocols import make_decoder
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.config.fields import Secret
-from vitalkeep.hub.config.load import Mistake, Names, parse_as, read_text
+from vitalkeep.settings.fields import Secret
+from vitalkeep.settings.toml import Mistake, Names, parse_as, read_text
 from vitalkeep.ward.plan import Bed, Line, Links, Ward
 
 _HINT = "docs/guides/ward.md shows a whole file."

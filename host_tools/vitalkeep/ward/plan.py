@@ -9,7 +9,7 @@ from typing import Any
 from bridge.core.config import FIELDS, TIME_PORT
 from bridge.core.journal.layout import CLASSES
 from bridge.core.protocols import PROTOCOLS
-from vitalkeep.hub.config.fields import Secret, setting
+from vitalkeep.settings.fields import Secret, setting
 
 _ID = re.compile(r"[0-9a-f]{16}")
 

@@ -15,8 +15,8 @@ from vitalkeep.errors import ToolError
 from vitalkeep.hub.config import basics, load
 from vitalkeep.hub.config.chosen import broker_address, database_url, page_address, time_address
 from vitalkeep.hub.config.example import example
-from vitalkeep.hub.config.fields import HostPort, Secret, setting
 from vitalkeep.hub.config.load import Config, parse
+from vitalkeep.settings.fields import HostPort, Secret, setting
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.core.config import TIME_PORT
-from vitalkeep.hub.config.fields import HostPort, Secret, setting
+from vitalkeep.settings.fields import HostPort, Secret, setting
 
 TIME_HOST = "127.0.0.1"
 

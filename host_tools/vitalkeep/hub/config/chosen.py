@@ -18,8 +18,8 @@ from vitalkeep.hub.config.basics import (
     SiteSettings,
     TimeSettings,
 )
-from vitalkeep.hub.config.fields import HostPort, Secret
 from vitalkeep.hub.config.load import Config
+from vitalkeep.settings.fields import HostPort, Secret
 
 if TYPE_CHECKING:
     from vitalkeep.hub.consume import Address

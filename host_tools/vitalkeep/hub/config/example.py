@@ -8,8 +8,9 @@ import textwrap
 import typing
 from typing import Any
 
-from vitalkeep.hub.config.fields import HostPort, Limits, Secret, limits_of
-from vitalkeep.hub.config.load import sections, span, unwrap
+from vitalkeep.hub.config.load import sections
+from vitalkeep.settings.fields import HostPort, Limits, Secret, limits_of
+from vitalkeep.settings.toml import span, unwrap
 
 _WIDTH = 96
 _HEAD = """\

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vitalkeep.hub.config.fields import HostPort, setting
+from vitalkeep.settings.fields import HostPort, setting
 
 
 def _is_address(url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vitalkeep.archive.settings import StorageSettings
-from vitalkeep.hub.config.fields import Secret, setting
+from vitalkeep.settings.fields import Secret, setting
 
 FHIR = "fhir"
 CSV = "csv"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-from vitalkeep.hub.config.fields import HostPort
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.cut import Signs
 from vitalkeep.hub.duties import DutySettings
 from vitalkeep.hub.store import utc_now_ms
+from vitalkeep.settings.fields import HostPort
 
 _EVERY_S = 1.0
 _KNOCK_S = 3.0

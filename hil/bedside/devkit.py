@@ -15,6 +15,7 @@ from pathlib import Path
 from hil.bedside.bench import BenchBoard
 from hil.bedside.interpreter import Start
 from hil.bedside.rom_loader import MODELS, SYNC, CablePulled, Faults, RomLoader
+from hil.board import Line
 
 _IMAGE_AT = {"esp32": 0x1000, "esp32s3": 0}
 _TABLE_AT = 0x8000
@@ -27,6 +28,7 @@ class Devkit(BenchBoard):
 
     chip    esp32 or esp32s3
     frozen  folder of what the image that will be written froze
+    lines   {number: far end} of its UARTs, as the rig opens them before `start`
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Devkit(BenchBoard):
         self.chip = chip
         self.mac = mac
         self.frozen = frozen
+        self.lines: dict[int, Line] = {}
         self._file = self.flash_path.open("r+b")
         self.flash = mmap.mmap(self._file.fileno(), flash_size)
         self.faults = Faults()
@@ -95,9 +98,18 @@ class Devkit(BenchBoard):
             return None
         vfs = table.get("vfs", (end, size - end))
         own = b"bridge/app.py\0" in self.flash[app : app + table["factory"][1]]
-        return Start("esp32", vfs, table, frozen=self.frozen if own else None, unique_id=self.mac)
+        return Start(
+            "esp32",
+            vfs,
+            table,
+            frozen=self.frozen if own else None,
+            unique_id=self.mac,
+            uarts={number: line.slave for number, line in self.lines.items()},
+        )
 
     def close(self) -> None:
         super().close()
+        for line in self.lines.values():
+            line.close()
         self.flash.close()
         self._file.close()

@@ -29,6 +29,7 @@ class Start:
     partitions       {label: (offset, size)} that esp32.Partition or rp2.Flash reach
     when_unreadable  what the port does with files that it cannot mount: keep or format
     frozen           folder of what the image froze beside the port's own, None for nothing
+    uarts            {number: descriptor of the board's end of a line}
     """
 
     port: str
@@ -38,6 +39,7 @@ class Start:
     when_unreadable: str = "keep"
     frozen: Path | None = None
     unique_id: bytes = bytes(6)
+    uarts: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Interpreter:
     descriptor: int = -1
     running: bool = False  # a program, which Ctrl-C stops
     raw: bool = False  # the raw REPL
+    _has_run: bool = False
+    _interrupted: bool = False
     _tail: bytes = b""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -79,7 +83,7 @@ class Interpreter:
                 "VITALKEEP_BOARD": f"/host{self.root / 'board.json'}", "MICROPYPATH": ".frozen",
                 "PATH": os.environ.get("PATH", ""), "TZ": "UTC", "TERM": "dumb",
             },
-            preexec_fn=die_with_the_rig,
+            pass_fds=list(self.start.uarts.values()), preexec_fn=die_with_the_rig,
         )  # fmt: skip
         os.close(slave)
         self.descriptor = master
@@ -95,12 +99,12 @@ class Interpreter:
     def _settings(self, switches: Path) -> dict[str, Any]:
         start = self.start
         return {
-            "uarts": {},
+            "uarts": {str(number): fd for number, fd in start.uarts.items()},
             "flash": {
                 "path": f"/host{self.flash}", "size": self.flash.stat().st_size,
                 "program_unit": 1, "partitions": start.partitions,
             },
-            "switches": f"/host{switches}", "ticks_start_ms": 0, "epoch_s": 0,
+            "host": "/host", "switches": f"/host{switches}", "ticks_start_ms": 0, "epoch_s": 0,
             "power_on_s": 946684800, "reset_cause": "power-on",
             "unique_id": start.unique_id.hex(), "port": start.port, "name_server": "10.0.0.53",
             "path": [],
@@ -133,10 +137,14 @@ class Interpreter:
             return None
         seen = self._tail + data
         if _RUNNING in data:
-            self.running = True
+            self.running = self._has_run = True
+            if self._interrupted:
+                self._interrupted = False
+                self.signal(signal.SIGINT)
             data = data.replace(_RUNNING, b"")
         if _PROMPT in seen.rpartition(_RUNNING)[2]:
             self.running = False
+            self._has_run = True
         if b"raw REPL; CTRL-B to exit" in seen:
             self.raw = True
         if b'Type "help()"' in seen:

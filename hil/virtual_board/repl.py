@@ -102,7 +102,17 @@ def _run(name):
         sys.print_exception(error)
 
 
+def _is_there(name):
+    try:
+        os.stat(name)
+        return True
+    except OSError:
+        return False
+
+
 if _mounted and _orders["run_main"]:
     print("\x16", end="")  # the rig takes it out: from here to the prompt, Ctrl-C is a signal
     _run("/boot.py")
-    _run("/main.py")
+    _frozen = _HOST + _orders["frozen"] + "/main.py"
+    # As the ports do: a frozen one comes first.
+    _run(_frozen if _orders["frozen"] and _is_there(_frozen) else "/main.py")

@@ -76,7 +76,7 @@ class UART(io.IOBase):
             raise ValueError("UART(%d) does not exist" % id)
         self._id = id
         self._file = open(fd, "r+b", 0)  # noqa: SIM115  open as long as the UART
-        self._always = open("/dev/zero", "rb", 0)  # noqa: SIM115
+        self._always = open(vboard.settings.get("host", "") + "/dev/zero", "rb", 0)  # noqa: SIM115
         self._character_us = 1000000 * (1 + bits + (parity is not None) + stop) // baudrate
         self._sent_at = time.ticks_us()  # when the last bit of what was written has left
         self._ring = bytearray(options.get("rxbuf", 256) + _FIFO)

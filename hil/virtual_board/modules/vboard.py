@@ -4,6 +4,7 @@
  "flash": {"path": "...", "size": n, "program_unit": 1, "partitions": {"journal": [offset, size]}},
  "switches": "<folder>", "ticks_start_ms": n, "reset_cause": "power-on", "unique_id": "<hex>",
  "port": "esp32" or "rp2", "name_server": "<address>", "path": ["<firmware>", "<board>"],
+ "host": where this computer's files are, once the board has its own at "/",
  "epoch_s": <what time.time() counts from>, "power_on_s": <what the clock shows then>,
  "radio": {"port": n, "name": "..."} where there is an air,
  "stalls": {"handshake_ms": [n, ...], "collect_ms": n, "collect_each_ms": n}}

@@ -33,6 +33,18 @@ CAUSES = {
     "mpy": "the compiler and the board's MicroPython do not go together",
     "console-closed": "a gateway runs on the board and keeps its prompt closed",
     "tool": "esptool or mpremote is missing or failed in another way",
+    # Provisioning and after (docs/guides/setup.md)
+    "no-firmware": "the board does not have the firmware yet",
+    "no-medium": "the place of log and keys is not there on this board",
+    "wrong-board": "the ward's file says another kind of board for this bed",
+    "misfit": "the bed's lines are too much for this kind of board",
+    "budget": "the log would be full in less than a day",
+    "other-gateway": "the board is another gateway already",
+    "gateway-taken": "this gateway's id is on another board",
+    "keys-damaged": "the board's keys cannot be read",
+    "not-drained": "the board's log has what no site has receipted",
+    "not-heard": "the gateway is not heard at a site, or does not do what it should",
+    "wiring": "a device is not heard on its line",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,15 +107,20 @@ def flash(
     order: Order,
     progress: Progress,
     units: Callable[[], list[Unit]] = find_units,
+    is_locked: bool = False,
 ) -> Flashed:
-    """Do what is wanted; what is done already is left as it is. Raises BoardError, ToolError."""
-    unit = _unit(order, units)
-    with locked(unit.identity, order.home / "locks"):
+    """Do what is wanted; what is done already is left as it is. Raises BoardError, ToolError.
+
+    is_locked  whether the caller keeps others from the board already
+    """
+    unit = choose_unit(order, units)
+    with nullcontext() if is_locked else locked(unit.identity, order.home / "locks"):
         work = _Work(order, unit, progress, units)
         return work.do()
 
 
-def _unit(order: Order, units: Callable[[], Iterable[Unit]]) -> Unit:
+def choose_unit(order: Order, units: Callable[[], Iterable[Unit]]) -> Unit:
+    """Return the board that an order names, or the only one; raises BoardError."""
     if order.drive is not None:
         unit = from_drive(order.drive)
         if unit is None:

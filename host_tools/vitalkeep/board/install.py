@@ -25,7 +25,7 @@ from vitalkeep.board.bundle import Bundle, pack
 from vitalkeep.board.compile import compile_firmware
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.kinds import Kind
-from vitalkeep.board.mpremote import Mpremote
+from vitalkeep.board.mpremote import START_S, Mpremote
 from vitalkeep.board.progress import Progress
 from vitalkeep.board.saved import Saved
 
@@ -122,7 +122,7 @@ class Installed:
 def ask(board: Mpremote, *, fresh: bool = False) -> OnBoard:
     """Return what a board says of itself; raises BoardError."""
     script = f"ROOTS = {_ROOTS!r}\n{_SCRIPT.read_text()}"
-    said: Any = board.evaluate(script, fresh=fresh)
+    said: Any = board.evaluate(script, fresh=fresh, patience_s=START_S if fresh else 0)
     try:
         return OnBoard(**said)
     except TypeError:

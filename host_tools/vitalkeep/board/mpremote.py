@@ -19,7 +19,11 @@ from vitalkeep.board.prompt import Gateways, open_prompt
 _ANSWER_S = 60.0
 _COPY_S = 900.0
 _BACK_S = 20.0
+<<<<<<< HEAD
 _KNOCK_S = 1.0  # a gateway that stands still just then is asked again once mpremote gives up
+=======
+START_S = 15.0  # after which a board that was restarted has its prompt, or its program runs
+>>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
 
 _BUSY = "End the program that has the port open (a terminal, esptool, an editor)."
 
@@ -59,12 +63,34 @@ class Mpremote:
         self.device = device
         self._gateways = gateways
 
-    def evaluate(self, script: str, *, fresh: bool = False) -> Any:
+    def evaluate(self, script: str, *, fresh: bool = False, patience_s: float = 0) -> Any:
         """Run a script on the board and return the literal in its last line; raises BoardError.
 
-        fresh  whether the board's program is stopped and its heap emptied first (a soft reset)
+        fresh       whether its program is stopped and its heap emptied first (a soft reset)
+        patience_s  for how long a board is asked again that does not answer: it may be starting
         """
-        run = self._checked(["exec", script], _ANSWER_S, fresh)
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                return self._evaluate(script, fresh)
+            except BoardError as error:
+                if error.cause != "no-answer" or time.monotonic() > until:
+                    raise
+
+    def _evaluate(self, script: str, fresh: bool) -> Any:
+        return self._answer(self._checked(["exec", script], _ANSWER_S, fresh))
+
+    def evaluate_secret(self, script: str) -> Any:
+        """The same for a script that holds a secret: neither arguments nor files show it."""
+        if os.name == "nt":
+            with tempfile.TemporaryDirectory() as folder:  # of this user alone
+                path = Path(folder) / "script.py"
+                path.write_text(script)
+                return self._answer(self._checked(["run", str(path)], _ANSWER_S, False))
+        told = script.encode()
+        return self._answer(self._checked(["run", "/dev/stdin"], _ANSWER_S, False, told=told))
+
+    def _answer(self, run: Run) -> Any:
         try:
             return ast.literal_eval(run.last)
         except (ValueError, SyntaxError):
@@ -129,10 +155,15 @@ class Mpremote:
         timeout_s: float,
         fresh: bool,
         heard: Callable[[str], None] | None = None,
+        told: bytes = b"",
     ) -> Run:
+<<<<<<< HEAD
         if fresh:
             open_prompt(self.device, self._gateways, _KNOCK_S)
         run = self._run(command, timeout_s, fresh, heard)
+=======
+        run = self._run(command, timeout_s, fresh, heard, told)
+>>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
         if run.code:
             failure = self._failure(run)
             if failure.cause != "no-answer" or not open_prompt(self.device, self._gateways):
@@ -148,9 +179,14 @@ class Mpremote:
         timeout_s: float,
         fresh: bool,
         heard: Callable[[str], None] | None = None,
+        told: bytes = b"",
     ) -> Run:
         start = ["connect", self.device, *([] if fresh else ["resume"])]
+<<<<<<< HEAD
         return run_module("mpremote", start + command, timeout_s, heard, terminal=bool(heard))
+=======
+        return run_module("mpremote", start + command, timeout_s, heard, told)
+>>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
 
     def _failure(self, run: Run) -> BoardError:
         for pattern, cause, hint in _FAILURES:

@@ -65,7 +65,7 @@ def flash(
     listed = kept / "images.txt"
     if rest["pins"] is None and listed.exists():
         rest["pins"] = listed
-    teller = _Teller()
+    teller = Teller()
     progress = Progress() if as_json else Progress(teller.show, teller.is_terminal)
     try:
         order = Order(home=kept, id=identity, gateways=lambda: known_gateways(vault), **rest)
@@ -96,7 +96,7 @@ def _list(as_json: bool) -> None:
         click.echo("no board is plugged in", err=True)
 
 
-class _Teller:
+class Teller:
     """Shows steps on stderr: a line each, and the percent in place on a terminal."""
 
     def __init__(self) -> None:

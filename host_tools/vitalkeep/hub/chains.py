@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hmac
 
-from bridge.core.journal.keyring import SPARES
 from bridge.core.journal.layout import Header
 from vitalkeep.keys import derive
 
 # Sectors of one epoch: one every 19 s for ten years. To derive so many keys takes a host about
 # 25 s, once for each claim below and start of the hub.
 DISTANCE_MAX = 2**24
-CLAIMS_MAX = 16  # (epoch, first sector) pairs of one class; a gateway has seeds for 8 epochs
+CLAIMS_MAX = 64  # (epoch, first sector) pairs of one class: losses and rotations of keys
 _CHECKPOINT_EVERY = 1024
 _RECENT_MAX = 16
 _NEXT = b"vitalkeep next"
@@ -63,7 +62,11 @@ class KeyChains:
         """Return why nothing is derived from what a header claims, "" when it may be true."""
         claim = (header.epoch, header.epoch_first)
         ahead = header.number - header.epoch_first
-        if header.epoch > SPARES or ahead < 0 or (header.epoch == 0 and header.epoch_first):
+        if (
+            header.epoch > derive.EPOCHS_MAX
+            or ahead < 0
+            or (header.epoch == 0 and header.epoch_first)
+        ):
             return "wrong_epoch"
         if ahead > DISTANCE_MAX:
             return "too_far_ahead"

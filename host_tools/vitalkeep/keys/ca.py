@@ -140,18 +140,25 @@ class Bundle:
         A gateway's are DER and go to `tls/new` on the board; all others' are PEM.
         """
         board = self.issued.role == "gateway"
-        encoding, suffix = (_DER, "der") if board else (_PEM, "pem")
-        name = "gateway" if board else "certificate"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = []
-        for file, data in (
-            (f"ca.{suffix}", self.authority.public_bytes(encoding)),
-            (f"{name}.{suffix}", self.issued.certificate.public_bytes(encoding)),
-            (f"key.{suffix}", _plain(self.key, encoding)),
-        ):
+        for file, data in self.board_files() if board else self._files("certificate", "pem", _PEM):
             write_file(folder / file, data)
             made.append(folder / file)
         return made
+
+    def board_files(self) -> list[tuple[str, bytes]]:
+        """Return a gateway's files, (name, bytes), in the order in which they are put."""
+        return self._files("gateway", "der", _DER)
+
+    def _files(
+        self, name: str, suffix: str, encoding: serialization.Encoding
+    ) -> list[tuple[str, bytes]]:
+        return [
+            (f"ca.{suffix}", self.authority.public_bytes(encoding)),
+            (f"{name}.{suffix}", self.issued.certificate.public_bytes(encoding)),
+            (f"key.{suffix}", _plain(self.key, encoding)),
+        ]
 
     def pem(self) -> bytes:
         """Return certificate and key in one piece, for a client that is no board."""

@@ -9,6 +9,7 @@ from bridge.core.journal.seal import epoch_key
 from bridge.core.mac import hmac_sha256
 
 ROOT_SIZE = 32
+EPOCHS_MAX = 400  # the highest key epoch that a reader believes in; a rotation takes nine
 
 
 def chain_key(root: bytes, gateway: bytes, log_id: bytes, cls: int) -> bytes:
@@ -17,7 +18,7 @@ def chain_key(root: bytes, gateway: bytes, log_id: bytes, cls: int) -> bytes:
 
 
 def spare_seed(root: bytes, gateway: bytes, log_id: bytes, epoch: int) -> bytes:
-    """Return the one-use seed of a key epoch, 1 to keyring.SPARES."""
+    """Return the one-use seed of a key epoch, 1 to EPOCHS_MAX."""
     return hmac_sha256(root, b"vitalkeep spare", gateway, log_id, struct.pack("<H", epoch))
 
 

@@ -13,11 +13,14 @@ A root key never leaves this file for a board, a log line or a message: `provisi
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.derive import ROOT_SIZE
@@ -28,6 +31,7 @@ _FILE = "vault.json"
 _VERSION = 1
 ID_SIZE = 8
 _CONTENT = "root keys"
+_LOCK_S = 30
 
 
 @dataclass(frozen=True)
@@ -152,16 +156,17 @@ class Vault:
 
     def revoke(self, gateway_id: bytes, now: datetime) -> Gateway:
         """Have nothing new taken from a gateway, for ever; raises ToolError for an unknown one."""
-        known = self._gateways.get(gateway_id)
-        if known is None:
-            raise ToolError(
-                f"gateway {gateway_id.hex()}: not in this vault", "See vitalkeep vault list."
-            )
-        if not known.revoked:
-            known = replace(known, revoked=now.isoformat(timespec="seconds"))
-            self._gateways[gateway_id] = known
-            self._write()
-        return known
+        with self._alone():
+            known = self._gateways.get(gateway_id)
+            if known is None:
+                raise ToolError(
+                    f"gateway {gateway_id.hex()}: not in this vault", "See vitalkeep vault list."
+                )
+            if not known.revoked:
+                known = replace(known, revoked=now.isoformat(timespec="seconds"))
+                self._gateways[gateway_id] = known
+                self._write()
+            return known
 
     def add_gateway(
         self,
@@ -176,16 +181,18 @@ class Vault:
         root                32 bytes, random by default; that of a known gateway never changes
         Raises              ToolError when sizes are wrong or another root is given
         """
-        gateway = self._add(gateway_id, bed, root, log_id)
-        self._write()
-        return gateway
+        with self._alone():
+            gateway = self._add(gateway_id, bed, root, log_id)
+            self._write()
+            return gateway
 
     def add_gateways(self, gateways: Iterable[Gateway]) -> None:
         """Add many gateways, each with its logs, in one writing; raises as `add_gateway` does."""
-        for gateway in gateways:
-            for log_id in gateway.logs or (None,):
-                self._add(gateway.id, gateway.bed, gateway.root, log_id)
-        self._write()
+        with self._alone():
+            for gateway in gateways:
+                for log_id in gateway.logs or (None,):
+                    self._add(gateway.id, gateway.bed, gateway.root, log_id)
+            self._write()
 
     def _add(
         self, gateway_id: bytes, bed: str, root: bytes | None, log_id: bytes | None
@@ -216,6 +223,20 @@ class Vault:
         gateway = Gateway(gateway_id, bed, secret, tuple(logs))
         self._gateways[gateway_id] = gateway
         return gateway
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other programs from changing the vault, and follow what they did before."""
+        try:
+            with FileLock(self.folder / f"{_FILE}.lock", timeout=_LOCK_S, mode=0o600):
+                if self.changed():
+                    self.reload()
+                yield
+        except Timeout:
+            raise ToolError(
+                f"{self.folder}: another program changes it for {_LOCK_S} s already",
+                "End that, and run the same again.",
+            ) from None
 
     def _stat(self) -> tuple[int, int]:
         found = (self.folder / _FILE).stat()

@@ -31,7 +31,7 @@ def is_let_in(listener: Listener, bundle: Bundle) -> bool:
 
     Raises  Unreachable
     """
-    context = _context(bundle)
+    context = context_of(bundle)
     met = "no host in its certificate"
     for host in listener.hosts:
         try:
@@ -44,7 +44,8 @@ def is_let_in(listener: Listener, bundle: Bundle) -> bool:
     raise Unreachable(met)
 
 
-def _context(bundle: Bundle) -> ssl.SSLContext:
+def context_of(bundle: Bundle) -> ssl.SSLContext:
+    """Return a client's context that shows a certificate and trusts the ward's authority alone."""
     trusted = bundle.authority.public_bytes(form.Encoding.PEM).decode()
     context = ssl.create_default_context(cadata=trusted)
     # OpenSSL takes a key from a file alone: there it is under a passphrase of this moment.

@@ -13,12 +13,14 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from filelock import FileLock, Timeout
 
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.ca import Authority, Issued
@@ -29,6 +31,7 @@ from vitalkeep.site.nats import Node
 _FILE = "brokers.json"
 _VERSION = 1
 _APPLY_S = 60
+_LOCK_S = 120
 _HINT = "Write it again: vitalkeep site config."
 
 
@@ -101,6 +104,22 @@ class Known:
         if not self.nodes:
             return [_listener(self.out, self.listen[1])]
         return [_listener(self.out / node.name, node.listen[1]) for node in self.nodes]
+
+
+@contextmanager
+def alone(authority: Authority) -> Iterator[None]:
+    """Keep other programs from writing brokers' folders meanwhile; raises ToolError.
+
+    Whoever writes next reads what was issued and revoked until then, so nobody's is lost.
+    """
+    try:
+        with FileLock(authority.folder / "brokers.lock", timeout=_LOCK_S):
+            yield
+    except Timeout:
+        raise ToolError(
+            f"{authority.folder}: another program writes brokers' folders for {_LOCK_S} s already",
+            "End that, and run the same again.",
+        ) from None
 
 
 def known_brokers(authority: Authority) -> list[Known]:

@@ -20,7 +20,7 @@ from vitalkeep.errors import ToolError
 from vitalkeep.keys.ca import Authority, Bundle, Signer
 from vitalkeep.keys.vault import Vault
 from vitalkeep.site.knock import Unreachable, is_let_in
-from vitalkeep.site.known import Known, Listener
+from vitalkeep.site.known import Known, Listener, alone
 
 PROOF_S = 30.0
 _REACH_S = 5.0  # for a broker that may be starting anew just now
@@ -134,6 +134,8 @@ class Revoker:
         vault = self._vaults.get(broker.vault.resolve())
         if vault is None:
             vault = self._vaults[broker.vault.resolve()] = Vault.open(broker.vault)
+        if vault.changed():
+            vault.reload()
         return vault.admitted() + ([self._id] if with_it else [])
 
     def _write(self, broker: Known, now: dt.datetime, first: bool) -> bool:
@@ -143,13 +145,13 @@ class Revoker:
         """
         deed = Deed("broker", str(broker.out))
         try:
-            broker.write(self._authority, self._gateways(broker, first), now)
-            deed.state = DONE
-            if broker.apply:
-                broker.have_it_read()
-                deed.detail = "written, and it was told to read it"
-            else:
+            with alone(self._authority):
+                broker.write(self._authority, self._gateways(broker, first), now)
+                deed.state = DONE
                 deed.detail = "written; no command is known that has it read (site config --apply)"
+                if broker.apply:
+                    broker.have_it_read()
+                    deed.detail = "written, and it was told to read it"
         except ToolError as error:
             deed.state, deed.detail, deed.hint = FAILED, error.message, error.hint
         if first or deed.state == FAILED:

@@ -12,6 +12,7 @@ from bridge.core.airtime import make_plan
 from bridge.core.config import Config
 from bridge.core.errors import ConfigError
 from bridge.core.protocols import make_decoder
+from vitalkeep.board.kinds import BOARDS, find_kind
 from vitalkeep.errors import ToolError
 from vitalkeep.settings.fields import Secret
 from vitalkeep.settings.toml import Mistake, Names, parse_as, read_text
@@ -110,6 +111,8 @@ def _mistakes(ward: Ward) -> Iterator[Mistake]:
     yield from _twice("kinds", [kind.name for kind in ward.kinds], "name")
     yield from _twice("sites", [site.id for site in ward.sites], "id")
     kinds = {kind.name for kind in ward.kinds}
+    if ward.board is not None:
+        yield from _unknown_board(("board",), ward.board)
     for number, kind in enumerate(ward.kinds):
         yield from _options(("kinds", number), kind.lines)
     for number, bed in enumerate(ward.beds):
@@ -121,11 +124,21 @@ def _mistakes(ward: Ward) -> Iterator[Mistake]:
             continue
         yield from _twice_on_board(at, lines_of(ward, bed))
         yield from _refusals(at, gateway_config(ward, bed, lambda _: _SOME_KEY))
+        if bed.board is not None:
+            yield from _unknown_board((*at, "board"), bed.board)
     if ward.radio is not None:
         try:
             make_plan(ward.radio)
         except ConfigError as error:
             yield ("radio",), str(error)
+
+
+def _unknown_board(at: Names, name: str) -> Iterator[Mistake]:
+    if BOARDS.is_dir():  # without a checkout nobody knows them here
+        try:
+            find_kind(name)
+        except ToolError as error:
+            yield at, f"{error.message}: {error.hint}"
 
 
 def _twice(part: str, values: list[str], name: str) -> Iterator[Mistake]:

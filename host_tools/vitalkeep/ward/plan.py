@@ -115,6 +115,7 @@ class Bed:
     gateway: str = setting(MISSING, "The gateway's id.", check=_id)
     kind: str | None = setting(None, "Whose lines it has.")
     lines: tuple[Line, ...] = setting((), "Lines of its own, beside those of its kind.")
+    board: str | None = setting(None, "Which of boards/ its gateway is, where not the ward's.")
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ class Ward:
     sites: tuple[Site, ...] = setting(MISSING, "In order of preference.")
     beds: tuple[Bed, ...] = setting(MISSING, "One for each gateway.")
     kinds: tuple[Kind, ...] = setting((), "Lines that several beds have alike.")
+    board: str | None = setting(None, "Which of boards/ the gateways are.")
     gateway: GatewaySettings = setting(GatewaySettings(), "Of every gateway.")  # type: ignore[valid-type]
     links: Links = setting(Links(), "What the boards' links need to know.")
     parameters: tuple[Parameter, ...] = setting((), "What the common table lacks.")

@@ -5,10 +5,10 @@ import random
 import pytest
 
 from bridge.core.journal import layout
-from bridge.core.journal.keyring import SPARES
 from bridge.core.journal.seal import epoch_key, next_chain_key
 from vitalkeep.hub.chains import CLAIMS_MAX, DISTANCE_MAX, KeyChains, begins_epoch
 from vitalkeep.keys import derive
+from vitalkeep.keys.derive import EPOCHS_MAX
 
 ROOT = bytes(range(32))
 GATEWAY = b"gateway1"
@@ -60,8 +60,8 @@ def test_epochs_and_their_beginnings_are_apart(chains):
         (2**32 - 1, 0, 0, "too_far_ahead"),
         (7, 1, 8, "wrong_epoch"),
         (7, 0, 1, "wrong_epoch"),
-        (7, SPARES, 7, ""),
-        (7, SPARES + 1, 7, "wrong_epoch"),
+        (7, EPOCHS_MAX, 7, ""),
+        (7, EPOCHS_MAX + 1, 7, "wrong_epoch"),
         (7, 65535, 7, "wrong_epoch"),
     ],
 )

@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.journal import layout
-from bridge.core.journal.keyring import SPARES
 from tests.support.hub import FakeGateway, Table, place
 from vitalkeep.hub import sectors
 from vitalkeep.hub.chains import DISTANCE_MAX
 from vitalkeep.hub.receipts import entry
+from vitalkeep.keys.derive import EPOCHS_MAX
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_seal_that_does_not_fit_is_kept_named_and_gives_way_to_a_true_one(filled
         (2**32 - 1, 8, 0, "too_far_ahead"),
         (5, 0, 5, "wrong_epoch"),
         (5, 1, 6, "wrong_epoch"),
-        (5, SPARES + 1, 5, "wrong_epoch"),
+        (5, EPOCHS_MAX + 1, 5, "wrong_epoch"),
     ],
 )
 def test_what_a_header_claims_is_bounded(filled, number, epoch, first, reason):

@@ -1,15 +1,16 @@
 """What a new key region holds: all that a board needs, and nothing that opens the past."""
 
+import hashlib
 import hmac
 
 import pytest
 
-from bridge.core.errors import KeyLost
-from bridge.core.journal.keyring import SPARES, KeyRing
+from bridge.core.errors import FormatError, KeyLost
+from bridge.core.journal.keyring import SPARES, KeyRing, pack_identity
 from tests.support.epochs import lose_slots
 from tests.support.hub import RamMedium
 from vitalkeep.keys import derive
-from vitalkeep.keys.provision import key_region
+from vitalkeep.keys.provision import identity_hash, identity_pieces, key_region, pieces_of
 
 ROOT = bytes(range(32))
 GATEWAY = b"gateway1"
@@ -46,6 +47,23 @@ def test_identity_has_a_copy_in_the_last_block():
     ring = board(lost)
     assert ring.copied
     assert ring.identity.command_key == derive.command_key(ROOT, GATEWAY)
+
+
+@pytest.mark.parametrize("blocks", [3, 4, 7])
+def test_pieces_are_the_region_and_one_that_was_cut_short_names_no_gateway(blocks):
+    data = region(blocks)
+    pieces = pieces_of(data)
+    written = bytearray(b"\xff" * len(data))
+    for count, (block, offset, piece) in enumerate(pieces):
+        if count <= len(pieces) - len(identity_pieces(data)):
+            with pytest.raises(FormatError):
+                KeyRing(RamMedium(bytes(written)))
+        at = block * 4096 + offset
+        written[at : at + len(piece)] = piece
+    assert bytes(written) == data
+    ring = board(bytes(written))
+    found = hashlib.sha256(pack_identity(ring.identity)).hexdigest()
+    assert found == identity_hash(ROOT, GATEWAY, LOG, SITES)
 
 
 def test_board_and_vault_derive_the_same_epochs():

@@ -1,0 +1,193 @@
+"""A board with the firmware on it, as provisioning sees it: over mpremote, secrets by stdin."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vitalkeep.board.errors import BoardError
+from vitalkeep.board.mpremote import START_S, Mpremote
+
+_SCRIPTS = Path(__file__).with_name("on_board")
+_PART = 3000  # bytes of files in one script, twice as many in hex
+_WIPED_AT_ONCE = 64  # blocks, 45 ms each and at worst 400
+
+TLS = ("ca.der", "gateway.der", "key.der")
+CONFIG = "/config.json"
+TRIAL = ("/config.new", "/config.old", "/config.tries")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a board says of itself.
+
+    kind       name in its wiring; unique_id of its chip; firmware: its version
+    keys       "blank", "gateway", "damaged", or "unreachable" and why
+    gateway, log, sites  ids in hex, where there is a gateway
+    identity   SHA-256 of its identity in hex; epoch, spares, slots of its keys
+    journal    {"sectors", "blank", "unreadable", "logs": {"gateway/log": sectors}}
+    files      {path: SHA-256 in hex} of those that were asked for and are there
+    """
+
+    board: str
+    unique_id: str
+    firmware: str
+    keys: str
+    why: str = ""
+    blocks: int = 0
+    gateway: str = ""
+    log: str = ""
+    sites: Sequence[str] = ()
+    identity: str = ""
+    spares: int = 0
+    epoch: int = 0
+    slots: int = 0
+    journal: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def sectors_of(self, gateway: str, log: str) -> int:
+        """Return how many sectors of the log on flash are of one log."""
+        return int(self.journal.get("logs", {}).get(f"{gateway}/{log}", 0))
+
+    @property
+    def is_log_blank(self) -> bool:
+        return bool(self.journal.get("blank") == self.journal.get("sectors"))
+
+
+@dataclass(frozen=True)
+class Head:
+    """How far the log of a class goes on flash.
+
+    oldest, newest  numbers of sectors that are held, -1 for none
+    end             bytes in the newest; digest: 8 bytes, in hex, of their SHA-256
+    """
+
+    oldest: int
+    newest: int
+    end: int
+    digest: str
+
+
+class GatewayBoard:
+    """The board at a serial port. Its program is stopped by the first thing that is asked.
+
+    A watchdog that the program started goes on: it is fed from then on, until `restart`.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._board = Mpremote(device)
+        self._feed = False
+
+    def look(self) -> Seen:
+        """Stop what runs, and say what is there; raises BoardError."""
+        self._board.wait_for_port()
+        folders = [f"/tls/{name}/{file}" for name in ("now", "new") for file in TLS]
+        order = {"files": [CONFIG, *TRIAL, *folders], "feed": self._feed}
+        try:
+            fresh = not self._feed
+            said = self._board.evaluate(_script("look", order), fresh=fresh, patience_s=START_S)
+            seen = Seen(**said)
+        except BoardError as error:
+            if "ImportError" in error.message or "no module named" in error.message:
+                raise BoardError(
+                    "no-firmware",
+                    f"{self.device}: the board does not have the firmware",
+                    "Bring it on first: vitalkeep flash; or do all of it: vitalkeep setup.",
+                ) from None
+            raise
+        except TypeError:
+            raise BoardError(
+                "no-answer", f"{self.device}: the board's firmware says something else",
+                "Bring the one of this version onto it: vitalkeep flash.",
+            ) from None  # fmt: skip
+        if seen.keys == "unreachable":
+            raise BoardError(
+                "no-medium",
+                f"{self.device}: {seen.why}",
+                "Is it flashed as this kind of board, and is its flash chip wired? "
+                "docs/guides/boards.md",
+            )
+        if seen.keys == "gateway" and not self._feed:
+            self._feed = True
+        return seen
+
+    def heads(self) -> dict[str, Head]:
+        """Return how far the log goes, by class; raises BoardError. Its program is stopped."""
+        said = self._board.evaluate(_script("heads", {"feed": self._feed}))
+        return {name: Head(*row) for name, row in said.items()}
+
+    def write_keys(self, pieces: Sequence[tuple[int, int, bytes]], identity: bool = False) -> None:
+        """Write the key region, or only the identity anew; raises BoardError.
+
+        pieces  (block, offset, bytes) in the order in which they are written
+        """
+        rows = [(block, offset, data.hex()) for block, offset, data in pieces]
+        self._secret("keys", {"pieces": rows, "identity": identity})
+
+    def end_epoch(self, seeds: Sequence[tuple[int, bytes]]) -> None:
+        """Give the board new spare seeds and end its key epoch; raises BoardError.
+
+        seeds  (offset in the spare block, bytes)
+        """
+        self._secret("epoch", {"seeds": [(offset, data.hex()) for offset, data in seeds]})
+
+    def put(self, files: Sequence[tuple[str, bytes]], remove: Sequence[str] = ()) -> None:
+        """Remove files, then write others, each whole or not at all, in order; raises BoardError.
+
+        No part of a script is larger than a board's heap takes with ease.
+        """
+        order: dict[str, Any] = {"remove": list(remove), "more": False, "last": True}
+        if sum(len(data) for _, data in files) <= _PART:
+            rows = [(path, data.hex()) for path, data in files]
+            self._secret("put", order | {"files": rows})
+            return
+        for path, data in files:
+            for at in range(0, max(1, len(data)), _PART):
+                rows = [(path, data[at : at + _PART].hex())]
+                order |= {"more": at > 0, "last": at + _PART >= len(data)}
+                self._secret("put", order | {"files": rows})
+            order["remove"] = []
+
+    def wipe(
+        self,
+        place: str,
+        files: Sequence[str] = (),
+        told: Callable[[float], None] = lambda percent: None,
+    ) -> None:
+        """Have a place of the wiring forget all it holds, then remove files; raises BoardError."""
+        first, count = 0, 1
+        while first < count:
+            order = {
+                "place": place, "first": first, "count": _WIPED_AT_ONCE,
+                "files": list(files) if not first else [], "feed": self._feed,
+            }  # fmt: skip
+            count = self._board.evaluate(_script("wipe", order))
+            first += _WIPED_AT_ONCE
+            told(min(100.0, 100 * first / count))
+
+    def restart(self) -> None:
+        """Restart it as its RESET button would: its program runs."""
+        self._board.reset()
+        self._feed = False
+
+    def _secret(self, name: str, order: dict[str, Any]) -> None:
+        order["feed"] = self._feed
+        if self._board.evaluate_secret(_script(name, order)) is not True:
+            raise BoardError(
+                "verify",
+                f"{self.device}: the board did not say that it took what was sent",
+                "Run the same again.",
+            )
+
+
+def _script(name: str, order: dict[str, Any]) -> str:
+    return f"ORDER = {order!r}\n{(_SCRIPTS / name).with_suffix('.py').read_text()}"
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 in hex, as a board says it of a file."""
+    return hashlib.sha256(data).hexdigest()

@@ -56,8 +56,6 @@ class Interpreter:
     descriptor: int = -1
     running: bool = False  # a program, which Ctrl-C stops
     raw: bool = False  # the raw REPL
-    _has_run: bool = False
-    _interrupted: bool = False
     _tail: bytes = b""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -137,14 +135,10 @@ class Interpreter:
             return None
         seen = self._tail + data
         if _RUNNING in data:
-            self.running = self._has_run = True
-            if self._interrupted:
-                self._interrupted = False
-                self.signal(signal.SIGINT)
+            self.running = True
             data = data.replace(_RUNNING, b"")
         if _PROMPT in seen.rpartition(_RUNNING)[2]:
             self.running = False
-            self._has_run = True
         if b"raw REPL; CTRL-B to exit" in seen:
             self.raw = True
         if b'Type "help()"' in seen:

@@ -19,11 +19,8 @@ from vitalkeep.board.prompt import Gateways, open_prompt
 _ANSWER_S = 60.0
 _COPY_S = 900.0
 _BACK_S = 20.0
-<<<<<<< HEAD
 _KNOCK_S = 1.0  # a gateway that stands still just then is asked again once mpremote gives up
-=======
 START_S = 15.0  # after which a board that was restarted has its prompt, or its program runs
->>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
 
 _BUSY = "End the program that has the port open (a terminal, esptool, an editor)."
 
@@ -157,13 +154,9 @@ class Mpremote:
         heard: Callable[[str], None] | None = None,
         told: bytes = b"",
     ) -> Run:
-<<<<<<< HEAD
         if fresh:
             open_prompt(self.device, self._gateways, _KNOCK_S)
-        run = self._run(command, timeout_s, fresh, heard)
-=======
         run = self._run(command, timeout_s, fresh, heard, told)
->>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
         if run.code:
             failure = self._failure(run)
             if failure.cause != "no-answer" or not open_prompt(self.device, self._gateways):
@@ -182,11 +175,8 @@ class Mpremote:
         told: bytes = b"",
     ) -> Run:
         start = ["connect", self.device, *([] if fresh else ["resume"])]
-<<<<<<< HEAD
-        return run_module("mpremote", start + command, timeout_s, heard, terminal=bool(heard))
-=======
-        return run_module("mpremote", start + command, timeout_s, heard, told)
->>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
+        more = {"terminal": bool(heard), "told": told}
+        return run_module("mpremote", start + command, timeout_s, heard, **more)
 
     def _failure(self, run: Run) -> BoardError:
         for pattern, cause, hint in _FAILURES:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import os
-=======
 import contextlib
->>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
+import os
 import subprocess
 import sys
 import threading
@@ -36,33 +33,21 @@ def run_module(
     arguments: list[str],
     timeout_s: float,
     heard: Callable[[str], None] | None = None,
-<<<<<<< HEAD
     terminal: bool = False,
+    told: bytes = b"",
 ) -> Run:
     """Run `python -m module`; raises BoardError when it is missing or does not end in time.
 
     heard     is told each piece of what it says
     terminal  whether it shall believe that it speaks to one, where there are such: mpremote says
               percents to nobody else
-=======
-    told: bytes = b"",
-) -> Run:
-    """Run `python -m module`; raises BoardError when it is missing or does not end in time.
-
-    heard  is told each piece of what it says
-    told   what it reads from its standard input
->>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
+    told      what it reads from its standard input
     """
     ends = os.openpty() if terminal and os.name == "posix" else None
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
-<<<<<<< HEAD
-        stdin=subprocess.DEVNULL,
-        stdout=ends[1] if ends else subprocess.PIPE,
-=======
         stdin=subprocess.PIPE if told else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
->>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
+        stdout=ends[1] if ends else subprocess.PIPE,
         stderr=subprocess.STDOUT,
         bufsize=0,
     )
@@ -79,15 +64,10 @@ def run_module(
     timer.start()
     said = bytearray()
     try:
-<<<<<<< HEAD
-        while data := _read(output):
-=======
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError), process.stdin:
                 process.stdin.write(told)
-        assert process.stdout is not None
-        while data := process.stdout.read(4096):
->>>>>>> 65e5014 (vitalkeep setup, provision, rotate-keys and retire: from a bare board to an accepted gateway, and to its end.)
+        while data := _read(output):
             said += data
             if heard is not None:
                 heard(data.decode("utf-8", "replace"))

@@ -9,6 +9,7 @@ from bridge.core.bundle import Manifest
 from hil.bedside.devkit import Devkit
 from tests.support.bench import fails, frozen_firmware, plugged_in, run, small_firmware, units_of
 from tests.support.images import esp32_firmware
+from vitalkeep.board import install
 from vitalkeep.board.bundle import pack
 from vitalkeep.board.compile import compile_firmware, compiler_options, usual_mpy
 from vitalkeep.board.errors import BoardError
@@ -203,7 +204,10 @@ def test_firmware_that_does_not_fit_the_memory_is_refused(devkit: Devkit, order:
     assert "boards/ESP32_GENERIC" in error.hint
 
 
-def test_a_port_without_a_prompt_has_a_name(tmp_path: Path, order: Order) -> None:
+def test_a_port_without_a_prompt_has_a_name(
+    tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "START_S", 0)  # nobody waits for it to start
     blank = Devkit(tmp_path / "blank")
     with plugged_in(blank):
         fails("no-answer", order, units_of(blank))

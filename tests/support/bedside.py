@@ -27,7 +27,7 @@ from vitalkeep import cli
 from vitalkeep.board.kinds import FIRMWARE, find_kind
 from vitalkeep.board.partitions import TABLE_AT, pack_table
 from vitalkeep.board.units import Unit
-from vitalkeep.keys.vault import Vault
+from vitalkeep.keys.vault import Gateway, Vault
 from vitalkeep.site.known import Known, remember
 
 KIND = find_kind("ESP32_GENERIC")
@@ -183,6 +183,9 @@ class Bedside:
             for board in boards:
                 stack.enter_context(plugged_in(board))
             yield
+
+    def gateways(self) -> dict[bytes, Gateway]:
+        return {known.id: known for known in Vault.open(self.vault.folder).gateways()}
 
     def units(self) -> list[Unit]:
         return units_of(*self.boards)()

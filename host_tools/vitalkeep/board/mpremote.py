@@ -161,7 +161,7 @@ class Mpremote:
             failure = self._failure(run)
             if failure.cause != "no-answer" or not open_prompt(self.device, self._gateways):
                 raise failure
-            run = self._run(command, timeout_s, fresh, heard)
+            run = self._run(command, timeout_s, fresh, heard, told)
             if run.code:
                 raise self._failure(run)
         return run

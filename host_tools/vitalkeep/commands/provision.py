@@ -140,7 +140,7 @@ def provision(
         office = open_office(folder, vaults, passphrase_file)
         with unit_at_work(identity, port, home) as unit:
             done = provision_board(
-                GatewayBoard(unit.device), plan, office, progress,
+                GatewayBoard(unit.device, office.sites.gateways), plan, office, progress,
                 boards=boards, erase_log=erase_log, trial=trial,
             )  # fmt: skip
     if as_json:

@@ -50,7 +50,12 @@ def retire(
         assert office.signer
         with verbs.unit_at_work(identity, port, home) as unit:
             done = retire_board(
-                GatewayBoard(unit.device), ward, office, progress, lose=lose, patience_s=wait
+                GatewayBoard(unit.device, office.sites.gateways),
+                ward,
+                office,
+                progress,
+                lose=lose,
+                patience_s=wait,
             )
     if as_json:
         steps = [vars(step) for step in progress.steps]

@@ -47,7 +47,7 @@ def rotate_keys(
         assert office.signer
         with verbs.unit_at_work(identity, port, home) as unit:
             done = rotate(
-                GatewayBoard(unit.device), office, progress,
+                GatewayBoard(unit.device, office.sites.gateways), office, progress,
                 certificate=certificate, epoch=epoch, patience_s=wait,
             )  # fmt: skip
     if as_json:

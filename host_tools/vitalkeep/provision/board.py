@@ -10,8 +10,19 @@ from typing import Any
 
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.mpremote import START_S, Mpremote
+from vitalkeep.board.prompt import Gateways, open_prompt
 
 _SCRIPTS = Path(__file__).with_name("on_board")
+# The firmware may be in a bundle, which the loader mounts only when it starts it.
+_MOUNT = """
+import sys
+try:
+    import loader
+    if "/app" not in sys.path and loader.read().now:
+        loader._mount(loader.read().now)
+except ImportError:
+    pass  # an image without a loader
+"""
 _PART = 3000  # bytes of files in one script, twice as many in hex
 _WIPED_AT_ONCE = 64  # blocks, 45 ms each and at worst 400
 
@@ -75,16 +86,22 @@ class GatewayBoard:
     """The board at a serial port. Its program is stopped by the first thing that is asked.
 
     A watchdog that the program started goes on: it is fed from then on, until `restart`.
+
+    gateways  asked for their keys when the one on the board keeps its prompt closed
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, gateways: Gateways = dict) -> None:
         self.device = device
-        self._board = Mpremote(device)
+        self._gateways = gateways
+        self._board = Mpremote(device, gateways)
         self._feed = False
 
     def look(self) -> Seen:
         """Stop what runs, and say what is there; raises BoardError."""
         self._board.wait_for_port()
+        if not self._feed:
+            # mpremote would see only after ten seconds that a gateway keeps its prompt closed.
+            open_prompt(self.device, self._gateways)
         folders = [f"/tls/{name}/{file}" for name in ("now", "new") for file in TLS]
         order = {"files": [CONFIG, *TRIAL, *folders], "feed": self._feed}
         try:
@@ -185,7 +202,8 @@ class GatewayBoard:
 
 
 def _script(name: str, order: dict[str, Any]) -> str:
-    return f"ORDER = {order!r}\n{(_SCRIPTS / name).with_suffix('.py').read_text()}"
+    text = (_SCRIPTS / name).with_suffix(".py").read_text()
+    return f"ORDER = {order!r}\n{_MOUNT}\n{text}"
 
 
 def digest(data: bytes) -> str:

@@ -18,6 +18,7 @@ from vitalkeep.board.errors import BoardError
 from vitalkeep.board.flash import Flashed, Order, flash
 from vitalkeep.board.kinds import BOARDS
 from vitalkeep.board.progress import Progress
+from vitalkeep.board.prompt import Gateways
 from vitalkeep.board.units import Unit
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.births import ACCEPTED
@@ -107,8 +108,9 @@ def set_up(
     # What is wrong with the plan is said before anything is written.
     plan = make_plan(wishes.ward, find_bed(wishes.ward, name))
     office.sites.check(plan.sites)
-    done = _flash(unit, wishes, known, plan.bed.board or wishes.ward.board, progress, units)
-    board = GatewayBoard(done.port if done else unit.device)
+    kind = plan.bed.board or wishes.ward.board
+    done = _flash(unit, wishes, kind, progress, units, office.sites.gateways)
+    board = GatewayBoard(done.port if done else unit.device, office.sites.gateways)
     seen = board.look()
     _check_same(unit, seen.unique_id, known, done, bool(wishes.bed))
     memory.write(bed=plan.bed.name, chip=seen.unique_id)
@@ -137,10 +139,10 @@ def set_up(
 def _flash(
     unit: Unit,
     wishes: Wishes,
-    known: dict[str, str],
     board: str | None,
     progress: Progress,
     units: Callable[[], Sequence[Unit]],
+    gateways: Gateways,
 ) -> Flashed | None:
     order = wishes.flash
     if order is None:
@@ -150,6 +152,7 @@ def _flash(
         id=None,
         port=unit.device or None,
         drive=unit.drive,
+        gateways=gateways,
         board=order.board or board,
     )
     return flash(order, progress, lambda: list(units()), is_locked=True)

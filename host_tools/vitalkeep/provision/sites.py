@@ -33,6 +33,10 @@ class Sites:
         vaults = [Vault.open(folder) for folder in dict.fromkeys(f.resolve() for f in wanted)]
         return cls(authority, vaults, brokers)
 
+    def gateways(self) -> dict[bytes, Gateway]:
+        """Return all gateways of the vaults, by id."""
+        return {known.id: known for vault in self.vaults for known in vault.gateways()}
+
     def find(self, gateway: bytes) -> Gateway | None:
         """Return a gateway as the first vault that knows it has it."""
         for vault in self.vaults:

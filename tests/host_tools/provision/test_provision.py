@@ -75,7 +75,7 @@ def test_no_secret_is_in_arguments_or_in_what_is_said(
     kit.wait_for("listening")
     said = " ".join(seen) + bedside.said + kit.said.decode(errors="replace")
     root = Vault.open(bedside.vault.folder).gateways()[0].root
-    key = Mpremote(str(kit.port)).fetch("/tls/now/key.der")
+    key = Mpremote(str(kit.port), bedside.gateways).fetch("/tls/now/key.der")
     keys = kit.flash[KEYS.offset : KEYS.end]
     uplink, command = keys[21:53], keys[53:85]
     for secret in (root, key, key[-32:], uplink, command, bedside.wifi_key.encode()):
@@ -163,7 +163,7 @@ def test_new_site_gets_its_receipt_key_and_the_log_goes_on(bedside: Bedside, kit
     done = bedside.run(*ward, "--vault", standby.folder)
     assert done["log"] == first["log"]
     kit.wait_for(f"gateway {A}: listening")
-    seen = GatewayBoard(str(kit.port)).look()
+    seen = GatewayBoard(str(kit.port), bedside.gateways).look()
     assert list(seen.sites) == [bedside.vault.site_id.hex(), standby.site_id.hex()]
     assert seen.spares == 8
     roots = {Vault.open(v.folder).gateways()[0].root for v in (bedside.vault, standby)}

@@ -123,7 +123,7 @@ def test_keys_are_rotated_and_no_record_is_lost(
 ) -> None:
     speak(kit, range(81, 86))
     before = [one.serial for one in bedside.authority.issued() if one.name == A]
-    seen = GatewayBoard(str(kit.port)).look()
+    seen = GatewayBoard(str(kit.port), bedside.gateways).look()
     old_seeds = bytes(kit.flash[KEYS.end - 4096 : KEYS.end - 4096 + 512])
     done = bedside.run("rotate-keys")
     assert (done["outcome"], done["epoch"], seen.epoch) == ("done", 9, 0)
@@ -132,7 +132,7 @@ def test_keys_are_rotated_and_no_record_is_lost(
     assert [one.serial for one in live] == [done["certificate"]]
     start(kit)
     speak(kit, range(91, 96))
-    again = GatewayBoard(str(kit.port)).look()
+    again = GatewayBoard(str(kit.port), bedside.gateways).look()
     assert (again.epoch, again.slots) == (9, 3)
     new_seeds = bytes(kit.flash[KEYS.end - 4096 : KEYS.end - 4096 + 512])
     old = {old_seeds[at : at + 64] for at in range(0, 512, 64)}

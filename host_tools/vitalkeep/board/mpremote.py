@@ -175,8 +175,8 @@ class Mpremote:
         told: bytes = b"",
     ) -> Run:
         start = ["connect", self.device, *([] if fresh else ["resume"])]
-        more = {"terminal": bool(heard), "told": told}
-        return run_module("mpremote", start + command, timeout_s, heard, **more)
+        asked = start + command
+        return run_module("mpremote", asked, timeout_s, heard, terminal=bool(heard), told=told)
 
     def _failure(self, run: Run) -> BoardError:
         for pattern, cause, hint in _FAILURES:

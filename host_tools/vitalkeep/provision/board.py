@@ -10,7 +10,7 @@ from typing import Any
 
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.mpremote import START_S, Mpremote
-from vitalkeep.board.prompt import Gateways, open_prompt
+from vitalkeep.board.prompt import Gateways
 
 _SCRIPTS = Path(__file__).with_name("on_board")
 # The firmware may be in a bundle, which the loader mounts only when it starts it.
@@ -92,16 +92,12 @@ class GatewayBoard:
 
     def __init__(self, device: str, gateways: Gateways = dict) -> None:
         self.device = device
-        self._gateways = gateways
         self._board = Mpremote(device, gateways)
         self._feed = False
 
     def look(self) -> Seen:
         """Stop what runs, and say what is there; raises BoardError."""
         self._board.wait_for_port()
-        if not self._feed:
-            # mpremote would see only after ten seconds that a gateway keeps its prompt closed.
-            open_prompt(self.device, self._gateways)
         folders = [f"/tls/{name}/{file}" for name in ("now", "new") for file in TLS]
         order = {"files": [CONFIG, *TRIAL, *folders], "feed": self._feed}
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from vitalkeep.hub.config.chosen import witness_url
@@ -13,6 +14,8 @@ from vitalkeep.hub.jetstream import JetStreamBook
 from vitalkeep.hub.store import Store, utc_now_ms
 
 _LOOK_S = 0.5
+_ALONE_S = 600.0
+_RETRY_S = 2.0
 
 
 def witnessed_desk(hub: Context, duty: str) -> DutyDesk:
@@ -21,14 +24,19 @@ def witnessed_desk(hub: Context, duty: str) -> DutyDesk:
     if url is None:
         return own_desk(hub, duty)
     if is_database(url):
-        return _desk(hub, duty, Store(url))
+        return _desk(hub, duty, Store(url), hub.config[DutySettings])
     identity = hub.consumer.address.identity  # the certificate with which it is at the broker
-    return _desk(hub, duty, JetStreamBook(url, identity.context() if identity else None))
+    book = JetStreamBook(url, identity.context() if identity else None)
+    return _desk(hub, duty, book, hub.config[DutySettings])
 
 
 def own_desk(hub: Context, duty: str) -> DutyDesk:
     """Return the desk of a duty within one site: its workers agree in the database they share."""
-    return _desk(hub, duty, hub.store)
+    settings = hub.config[DutySettings]
+    if hub.worker is None:
+        # A file has one hub, so nobody waits for its term to end: its commits are for values.
+        settings = replace(settings, term_s=_ALONE_S)
+    return _desk(hub, duty, hub.store, settings)
 
 
 def database_desk(hub: Context, duty: str) -> DutyDesk:
@@ -42,11 +50,11 @@ def books_of(hub: Context, desk: DutyDesk) -> Store:
     return desk.book if isinstance(desk.book, Store) else hub.store
 
 
-def _desk(hub: Context, duty: str, book: Book) -> DutyDesk:
+def _desk(hub: Context, duty: str, book: Book, settings: DutySettings) -> DutyDesk:
     name = f"{hub.vault.site_name}-{hub.vault.site_id[:4].hex()}"
     if hub.worker is not None:
         name += f"/{hub.worker.name}"
-    return DutyDesk(duty, name, book, hub.config[DutySettings])
+    return DutyDesk(duty, name, book, settings)
 
 
 def show(hub: Context, duty: str, shown: Callable[[], Any]) -> None:
@@ -86,7 +94,7 @@ async def hold(
                 _say(hub, "warn", f"{what} are no longer {done} from here: {why}")
             elif desk.holder != before and desk.holder not in (None, desk.name):
                 _say(hub, tone, f"{what} are {done} by {desk.holder} now")
-            await asyncio.sleep(desk.pause_s)
+            await asyncio.sleep(min(desk.pause_s, _RETRY_S) if desk.why else desk.pause_s)
     finally:
         await desk.leave()
         if desk.book is not hub.store:

@@ -12,15 +12,14 @@ from vitalkeep.hub.decode import Row
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import bulk
 from vitalkeep.hub.store.database import Database
-from vitalkeep.hub.store.tables import (
-    PLACE,
+from vitalkeep.hub.store.foreign_tables import (
     foreign_files,
     foreign_mappings,
     foreign_rejects,
     foreign_series,
     foreign_values,
-    sectors,
 )
+from vitalkeep.hub.store.tables import PLACE, sectors
 
 _OF_SERIES = ("bed", "device", "label", "mdc", "unit")
 _OF_VALUES = ("series", "at_ms", "value", "decimals", "file", "line")

@@ -94,6 +94,7 @@ class GatewayBoard:
         self.device = device
         self._board = Mpremote(device, gateways)
         self._feed = False
+        self._is_stopped = False
 
     def look(self) -> Seen:
         """Stop what runs, and say what is there; raises BoardError."""
@@ -104,6 +105,7 @@ class GatewayBoard:
             fresh = not self._feed
             said = self._board.evaluate(_script("look", order), fresh=fresh, patience_s=START_S)
             seen = Seen(**said)
+            self._is_stopped = True
         except BoardError as error:
             if "ImportError" in error.message or "no module named" in error.message:
                 raise BoardError(
@@ -183,9 +185,10 @@ class GatewayBoard:
             told(min(100.0, 100 * first / count))
 
     def restart(self) -> None:
-        """Restart it as its RESET button would: its program runs."""
-        self._board.reset()
-        self._feed = False
+        """Restart a board that was stopped, as its RESET button would: its program runs."""
+        if self._is_stopped:
+            self._board.reset()
+        self._feed = self._is_stopped = False
 
     def _secret(self, name: str, order: dict[str, Any]) -> None:
         order["feed"] = self._feed

@@ -18,7 +18,7 @@ class Sites:
     """Vaults and brokers of one authority.
 
     vaults   each once; all of them know the same gateways with the same root keys
-    brokers  of the authority; told: what became of the last `tell`, {folder: reason or ""}
+    brokers  of the authority
     """
 
     authority: Authority

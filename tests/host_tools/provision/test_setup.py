@@ -17,6 +17,7 @@ from vitalkeep.doctor.setting import Setting
 from vitalkeep.keys.births import Register
 from vitalkeep.keys.vault import Vault
 from vitalkeep.provision import acceptance
+from vitalkeep.remote import desk
 
 pytestmark = pytest.mark.mosquitto
 
@@ -129,6 +130,7 @@ def test_what_is_not_right_at_the_bed_is_named(bedside: Bedside) -> None:
             said = bedside.run(*setup, code=1)
             assert (said["outcome"], "240ac4000002" in said["message"]) == ("wrong-board", True)
             bedside.hub.stop()
+            bedside.patch.setattr(desk, "HEARD_S", 5.0)
             said = bedside.run(*setup, "--bed", "bed-b", "--no-devices", code=1)
             assert (said["outcome"], said["hint"] != "") == ("not-heard", True)
     live = [one for one in bedside.authority.issued() if not one.revoked]

@@ -49,14 +49,9 @@ def retire(
         office = open_office(folder, vaults, passphrase_file)
         assert office.signer
         with verbs.unit_at_work(identity, port, home) as unit:
-            done = retire_board(
-                GatewayBoard(unit.device, office.sites.gateways),
-                ward,
-                office,
-                progress,
-                lose=lose,
-                patience_s=wait,
-            )
+            board = GatewayBoard(unit.device, office.sites.gateways)
+            with board.left_running():
+                done = retire_board(board, ward, office, progress, lose=lose, patience_s=wait)
     if as_json:
         steps = [vars(step) for step in progress.steps]
         click.echo(json.dumps(done.as_dict() | {"steps": steps}))

@@ -46,10 +46,11 @@ def rotate_keys(
         office = open_office(folder, vaults, passphrase_file)
         assert office.signer
         with verbs.unit_at_work(identity, port, home) as unit:
-            done = rotate(
-                GatewayBoard(unit.device, office.sites.gateways), office, progress,
-                certificate=certificate, epoch=epoch, patience_s=wait,
-            )  # fmt: skip
+            board = GatewayBoard(unit.device, office.sites.gateways)
+            with board.left_running():
+                done = rotate(
+                    board, office, progress, certificate=certificate, epoch=epoch, patience_s=wait
+                )
     if as_json:
         steps = [vars(step) for step in progress.steps]
         click.echo(json.dumps(done.as_dict() | {"steps": steps}))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.mpremote import START_S, Mpremote
 from vitalkeep.board.prompt import Gateways
+from vitalkeep.errors import ToolError
 
 _SCRIPTS = Path(__file__).with_name("on_board")
 # The firmware may be in a bundle, which the loader mounts only when it starts it.
@@ -189,6 +192,17 @@ class GatewayBoard:
         if self._is_stopped:
             self._board.reset()
         self._feed = self._is_stopped = False
+
+    @contextmanager
+    def left_running(self) -> Iterator[None]:
+        """Have its program run again when a piece of work on it fails, if it is still there."""
+        try:
+            yield
+        except ToolError:
+            if os.path.exists(self.device):
+                with suppress(BoardError):
+                    self.restart()
+            raise
 
     def _secret(self, name: str, order: dict[str, Any]) -> None:
         order["feed"] = self._feed

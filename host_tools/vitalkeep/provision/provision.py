@@ -72,7 +72,8 @@ def provision(
     erase_log  whether a log of another gateway on it may go
     trial      whether a log that is full within a day will do
     """
-    return _Work(board, plan, office, progress).do(boards, erase_log, trial)
+    with board.left_running():
+        return _Work(board, plan, office, progress).do(boards, erase_log, trial)
 
 
 class _Work:

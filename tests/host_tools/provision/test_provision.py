@@ -128,8 +128,11 @@ def test_wrong_board_and_wrong_gateway_are_refused_by_name(bedside: Bedside, kit
     bedside.write_ward()
     bedside.run(*ward, "--bed", "bed-a")
     before = kit.flash[KEYS.offset : KEYS.end]
+    kit.wait_for("listening")
+    kit.said.clear()
     said = bedside.run(*ward, "--bed", "bed-b", code=1)
     assert (said["outcome"], "retire" in said["hint"]) == ("other-gateway", True)
+    kit.wait_for(f"gateway {A}: listening")  # it was not left at its prompt
     assert kit.flash[KEYS.offset : KEYS.offset + 4096] == before[:4096]
 
 

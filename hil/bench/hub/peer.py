@@ -55,9 +55,9 @@ async def measure(measuring: Measuring) -> Peer | None:
 
 
 async def _watch(measuring: Measuring, stage: Stage, load: Load, pid: int) -> Peer:
-    found = []
+    found, plan = [], measuring.plan
     # In this order: what it may be left behind with at the ward's rate is not part of the other.
-    for speed, label in ((None, "flat out"), (1.0, "at the ward's rate")):
+    for speed, label in ((None, "flat out"), (plan.speed, "at the ward's rate")):
         await load.speed(speed)
         await measuring.settled()
         seen = await watch(load, {**stage.pids(), "peer": pid}, measuring.plan.seconds)

@@ -14,9 +14,12 @@ from hil.load.stage import POSTGRESQL, SQLITE, Setting
 
 PARTS = ("rates", "capacity", "outage", "queries", "peer")
 STORES = (SQLITE, POSTGRESQL)
-RATES = (1.0, 2.0, 5.0)  # times what the ward says
+RATES = (1.0, 2.0, 5.0)  # times AIM
+AIM = 10.0  # values a second and gateway, of which a hub is to hold a thousand
 OUTAGE_S = 600
 _SETTLE_S = 3.0
+# A hub that starts reads each open sector from its beginning, before it can decode what comes next.
+_WARM_S = 60.0
 _QUERIES_S = 240.0  # for all that is asked, on a slow day
 # Seconds of its log that a gateway may write in a second when nothing holds it, and how many runs
 # a hub may take in that: few gateways have more of it each.
@@ -49,11 +52,16 @@ class Plan:
     seed: int = 1
 
     @property
+    def speed(self) -> float:
+        """Return the speed of the logs at which the ward says AIM values a second and gateway."""
+        return AIM * self.gateways / shape.values_per_s(self.gateways)
+
+    @property
     def log_s(self) -> int:
         """Return how long the gateways' logs must be: each site begins with them anew."""
         longest = 0.0
         if {"rates", "peer"} & set(self.parts):
-            longest = max(longest, sum(RATES) * (self.seconds + _SETTLE_S))
+            longest = max(longest, sum(RATES) * (self.seconds + _SETTLE_S) + _WARM_S)
         if {"capacity", "peer"} & set(self.parts):
             hurry = max(_HURRY, _RUNS_MAX / self.gateways)
             longest = max(longest, hurry * (self.seconds + _SETTLE_S))
@@ -101,6 +109,10 @@ class Measuring:
                 make_logs, plan.gateways, plan.log_s, plan.seed, tell
             )
         return self._logs
+
+    async def warmed(self) -> None:
+        """Wait until a hub that has just begun does no more than what comes in."""
+        await asyncio.sleep(_WARM_S)
 
     async def settled(self) -> None:
         """Wait until what was just changed has its effect."""

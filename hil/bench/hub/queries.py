@@ -43,7 +43,7 @@ _DECODED_S = 180
 async def measure(measuring: Measuring, stage: Stage, load: Load, _: Peer | None) -> None:
     """Ask again and again, at the ward's own rate."""
     name = suffix(stage.setting)
-    await load.speed(1.0)
+    await load.speed(measuring.plan.speed)
     store = Store(stage.database)
     try:
         await asyncio.to_thread(_put_a_day, store, stage.identities[0])

@@ -10,7 +10,7 @@ from hil.bench.figures import MORE, Figure
 from hil.bench.hub import queries
 from hil.bench.hub.measure import Seen, add_uses, add_values, add_waits, check, watch
 from hil.bench.hub.peer import Peer
-from hil.bench.hub.plan import RATES, Measuring, suffix
+from hil.bench.hub.plan import AIM, RATES, Measuring, suffix
 from hil.errors import RigError
 from hil.load import shape
 from hil.load.meters import Meter
@@ -55,15 +55,17 @@ def _cannot(setting: Setting) -> str:
 
 
 async def _rates(measuring: Measuring, stage: Stage, load: Load, peer: Peer | None) -> None:
-    name = suffix(stage.setting)
+    name, speed = suffix(stage.setting), measuring.plan.speed
+    await load.speed(speed)
+    await measuring.warmed()
     for rate in RATES:
-        await load.speed(rate)
+        await load.speed(rate * speed)
         await measuring.settled()
         seen = await watch(load, stage.pids(), measuring.plan.seconds)
         label = name if rate == 1 else f"{rate:g}x.{name}"
         measuring.tell(f"  {rate:g} times: {seen.values_per_s:,.0f} values a second receipted")
         check(measuring.report, label, seen)
-        said = rate * shape.values_per_s(stage.setting.gateways)
+        said = rate * AIM * stage.setting.gateways
         note = f"{said:,.0f} values a second said; {seen.note()}"
         beside = peer.steady if peer and rate == 1 else None
         add_waits(measuring.report, label, seen, note, rate == 1, beside)

@@ -24,6 +24,7 @@ FEW = Plan(stores=(SQLITE,), tls=(False,), workers=(1,), seconds=1, gateways=20,
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_SETTLE_S", 0.5)
+    monkeypatch.setattr(plan, "_WARM_S", 0.5)
 
 
 def found(*parts: str) -> dict[str, Figure]:

@@ -36,13 +36,18 @@ async def measure(measuring: Measuring, setting: Setting, peer: Peer | None) -> 
             continue
         # Each begins with an empty store and with the logs at their beginning.
         measuring.tell(f"{setting}: {part}")
-        async with AsyncExitStack() as stack:
-            stage = await stack.enter_async_context(Stage(setting, await measuring.logs()))
-            load = stage.make_load()
-            stack.push_async_callback(load.close)
-            await load.start()
-            await stage.all_up(load)
-            await work(measuring, stage, load, peer)
+        try:
+            async with AsyncExitStack() as stack:
+                stage = await stack.enter_async_context(Stage(setting, await measuring.logs()))
+                load = stage.make_load()
+                stack.push_async_callback(load.close)
+                await load.start()
+                await stage.all_up(load)
+                await work(measuring, stage, load, peer)
+        except RigError as error:
+            # What was measured before is not lost by it.
+            measuring.report.failures.append(f"{setting}, {part}: {error.message}")
+            measuring.tell(f"  {error.message}\n{error.hint}")
 
 
 def _cannot(setting: Setting) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from hil.bench.figures import Figure, Report
-from hil.bench.hub import plan
+from hil.bench.hub import plan, queries
 from hil.bench.hub.command import measure
 from hil.bench.hub.plain import PlainGateway, pack_answer
 from hil.bench.hub.plan import Measuring, Plan, suffix
+from hil.errors import RigError
 from hil.load import shape
 from hil.load.gateway import Tally
 from hil.load.logs import write_log
@@ -53,6 +54,18 @@ def test_rates_and_outage_have_their_figures() -> None:
     for name in ("cpu_percent.hub", "cpu_percent.broker.5x", "memory_mb.hub.outage"):
         assert figures[f"hub.{name}.20gw"].value is not None, name
     assert (figures["hub.kept_up.20gw"].value or 0) > 0
+
+
+@pytest.mark.mosquitto
+@pytest.mark.usefixtures("hasty")
+def test_a_part_that_breaks_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise RigError("no answer", "Look.")
+
+    monkeypatch.setattr(queries, "measure", broken)
+    report = measure(replace(FEW, parts=("capacity", "queries")), lambda text: None)
+    assert report.failures == ["20 gateways, sqlite, queries: no answer"]
+    assert any(figure.name == "hub.values_per_s.20gw" for figure in report.figures)
 
 
 def test_names_say_what_differs_from_the_plainest_site() -> None:

@@ -24,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from filelock import FileLock, Timeout
 
 from vitalkeep.errors import ToolError
 from vitalkeep.keys import token
@@ -35,6 +36,7 @@ from vitalkeep.keys.private_files import check_private, write_file
 Signer = ec.EllipticCurvePrivateKey
 
 CA_DAYS = 3650
+_LOCK_S = 30
 _BACKDATED = dt.timedelta(days=1)  # for holders whose clocks are a little behind
 _CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 _PEM = serialization.Encoding.PEM
@@ -350,8 +352,19 @@ class Authority:
         """Write crl.pem.
 
         It is good for as long as the authority: brokers refuse everyone once a list is past its
-        date, and a ward must not go dark because nobody renewed a file.
+        date, and a ward must not go dark because nobody renewed a file. Raises ToolError.
         """
+        try:
+            # Whoever writes last has seen what all others revoked.
+            with FileLock(self.folder / "crl.lock", timeout=_LOCK_S):
+                self._write_crl(signer, now)
+        except Timeout:
+            raise ToolError(
+                f"{self.folder}: another program writes crl.pem for {_LOCK_S} s already",
+                "End that, and run the same again.",
+            ) from None
+
+    def _write_crl(self, signer: Signer, now: dt.datetime) -> None:
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)

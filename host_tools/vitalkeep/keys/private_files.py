@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 from vitalkeep.errors import ToolError
@@ -27,7 +28,8 @@ def check_private(path: Path, mode: int, content: str) -> None:
 
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file under another name, then rename it: a cut leaves the old one or the new."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    # Of this thread alone: boards are set up side by side.
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(handle, "wb") as file:
         file.write(data)

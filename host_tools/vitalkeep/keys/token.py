@@ -9,6 +9,7 @@ The PIN is never part of it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
         self._address = address
         self._private = private
         self._public = public
+        self._turn = threading.Lock()  # a session does one thing at a time
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         """Return the DER signature of `data`; raises ToolError when the token refuses."""
@@ -77,7 +79,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
             hashed = hashes.Hash(algorithm)
             hashed.update(digest)
             digest = hashed.finalize()
-        with _refusals(self._address):
+        with _refusals(self._address), self._turn:
             raw = self._private.sign(digest, mechanism=_pkcs11().Mechanism.ECDSA)
         return encode_dss_signature(
             int.from_bytes(raw[:_SIZE], "big"), int.from_bytes(raw[_SIZE:], "big")
@@ -87,7 +89,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
         """Return the secret of 32 bytes shared with a peer; raises ToolError."""
         p11 = _pkcs11()
         template = {p11.Attribute.SENSITIVE: False, p11.Attribute.EXTRACTABLE: True}
-        with _refusals(self._address):
+        with _refusals(self._address), self._turn:
             secret = self._private.derive_key(
                 p11.KeyType.GENERIC_SECRET,
                 8 * _SIZE,

@@ -99,6 +99,13 @@ class Vault:
         vault.reload()
         return vault
 
+    def again(self) -> "Vault":
+        """Return this vault as another thread may use it; nobody is asked to open it again."""
+        other = Vault(self.folder, self._ask)
+        other.lock = self.lock
+        other.reload()
+        return other
+
     def changed(self) -> bool:
         """Return True when the file is not the one that was read: someone provisioned."""
         try:

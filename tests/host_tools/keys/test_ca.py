@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,17 @@ def test_renewed_certificate_has_a_new_key_and_the_old_one_stays_good(
         first.issued.serial,
     ]
     assert all(found.is_live(later) for found in authority.issued())
+
+
+def test_list_has_what_many_revoke_at_once(authority: Authority, signer: Signer) -> None:
+    bundles = [authority.issue(signer, "hub", f"hub-{n}", NOW) for n in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        done = [pool.submit(authority.revoke, signer, [one.issued], NOW) for one in bundles]
+        for one in done:
+            one.result()
+    crl = x509.load_pem_x509_crl((authority.folder / "crl.pem").read_bytes())
+    found = {entry.serial_number for entry in crl}
+    assert found == {one.issued.certificate.serial_number for one in bundles}
 
 
 def test_revoked_certificates_are_on_the_list_for_ever(

@@ -74,6 +74,18 @@ def test_lock_that_asks_for_too_much_is_damage(vault: Vault) -> None:
             Vault.open(vault.folder, lambda _: OLD)
 
 
+def test_another_reader_needs_no_passphrase_and_both_lose_nothing(vault: Vault) -> None:
+    def nobody(kind: str) -> bytes:
+        raise AssertionError(kind)
+
+    vault._ask = nobody
+    other = vault.again()
+    other.add_gateway(b"gateway2", "bed-2")
+    vault.add_gateway(b"gateway3", "bed-3")
+    found = Vault.open(vault.folder, lambda _: OLD).gateways()
+    assert [known.bed for known in found] == ["bed-1", "bed-2", "bed-3"]
+
+
 def test_hub_that_runs_follows_without_being_asked_again(vault: Vault) -> None:
     asked = []
 

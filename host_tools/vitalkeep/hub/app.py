@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import uvicorn
-
 from vitalkeep.hub import foreign_trends, health, metrics, readiness, trends
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import COMMON, Address, Consumer
@@ -22,7 +20,7 @@ from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs import JOBS, accounts
 from vitalkeep.hub.jobs.history import hours
 from vitalkeep.hub.page import Feed, make_app
-from vitalkeep.hub.serving import QuietServer, listen
+from vitalkeep.hub.serving import QuietServer, listen, quiet_server
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 from vitalkeep.hub.timeserver import TimeServer
 from vitalkeep.hub.ward import STALE_S, Ward
@@ -118,7 +116,7 @@ class Hub:
         if sock is not None:
             host, port = sock.getsockname()[:2]
             address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            server = _server(make_app(self, self.feed))
+            server = quiet_server(make_app(self, self.feed))
             tasks.append(asyncio.create_task(server.serve(sockets=[sock])))
             while not server.started and not tasks[-1].done():
                 await asyncio.sleep(0.01)
@@ -228,18 +226,6 @@ class Hub:
 
     async def account(self, minutes: int) -> dict[str, Any]:
         return await accounts.of_all(self.context, minutes)
-
-
-def _server(app: Any) -> QuietServer:
-    config = uvicorn.Config(
-        app,
-        log_config=None,  # its lines are the hub's, in the hub's form
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        lifespan="off",
-    )
-    return QuietServer(config)
 
 
 def _listen(host: str, port: int) -> socket.socket:

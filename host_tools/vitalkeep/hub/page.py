@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from vitalkeep.hub.serving import HEADERS, static_routes
 from vitalkeep.hub.trends import TrendError
 
 QUEUE_MAX = 64  # events a browser may be behind
@@ -30,20 +31,7 @@ DAYS = ("1", "7", "30")
 HISTORY_DAYS_MAX = 400
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_HEADERS = {
-    # Nothing from elsewhere, no inline code, in no frame: the page is shown next to patients.
-    "content-security-policy": (
-        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
-_FILES = {
-    "index.html": "text/html; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-}
+_FILES = ("index.html", "style.css", "page.js")
 
 Event = tuple[str, str]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -116,18 +104,12 @@ def make_app(view: View, feed: Feed) -> Starlette:
     folder = files("vitalkeep.hub") / "page"
     contents = {name: (folder / name).read_bytes() for name in _FILES}
 
-    def static(name: str) -> Route:
-        async def send(_: Request) -> Response:
-            return Response(contents[name], media_type=_FILES[name], headers=_HEADERS)
-
-        return Route("/" if name == "index.html" else f"/{name}", send, methods=["GET"])
-
     async def ward(_: Request) -> Response:
-        return JSONResponse(view.snapshot(), headers=_HEADERS)
+        return JSONResponse(view.snapshot(), headers=HEADERS)
 
     async def health(_: Request) -> Response:
         found = view.health()
-        return JSONResponse(found, 200 if found["receipting"] else 503, headers=_HEADERS)
+        return JSONResponse(found, 200 if found["receipting"] else 503, headers=HEADERS)
 
     async def account(request: Request) -> Response:
         try:
@@ -136,19 +118,19 @@ def make_app(view: View, feed: Feed) -> Starlette:
             minutes = 0
         if not 1 <= minutes <= ACCOUNT_MINUTES_MAX:
             text = f"minutes: want 1 to {ACCOUNT_MINUTES_MAX}\n"
-            return PlainTextResponse(text, 400, headers=_HEADERS)
+            return PlainTextResponse(text, 400, headers=HEADERS)
         if view.sheds("api"):
             return busy()
-        return JSONResponse(await view.account(minutes), headers=_HEADERS)
+        return JSONResponse(await view.account(minutes), headers=HEADERS)
 
     async def attained(request: Request) -> Response:
         days = request.query_params.get("days", "7")
         found = view.attained(int(days)) if days in DAYS else None
         if days not in DAYS:
-            return PlainTextResponse(f"days: want {', '.join(DAYS)}\n", 400, headers=_HEADERS)
+            return PlainTextResponse(f"days: want {', '.join(DAYS)}\n", 400, headers=HEADERS)
         if found is None:
-            return PlainTextResponse("not summed yet\n", 503, headers=_HEADERS | _LATER)
-        return JSONResponse(found, headers=_HEADERS)
+            return PlainTextResponse("not summed yet\n", 503, headers=HEADERS | _LATER)
+        return JSONResponse(found, headers=HEADERS)
 
     async def history(request: Request) -> Response:
         try:
@@ -158,44 +140,44 @@ def make_app(view: View, feed: Feed) -> Starlette:
             gateway, days = b"", 0
         if not gateway or not 1 <= days <= HISTORY_DAYS_MAX:
             text = f"want gateway=ID and days, 1 to {HISTORY_DAYS_MAX}\n"
-            return PlainTextResponse(text, 400, headers=_HEADERS)
+            return PlainTextResponse(text, 400, headers=HEADERS)
         if view.sheds("api"):
             return busy()
         rows = await view.history(gateway, days)
         if rows is None:
-            return PlainTextResponse("the store does not answer\n", 503, headers=_HEADERS | _LATER)
-        return JSONResponse({"gateway": gateway.hex(), "hours": rows}, headers=_HEADERS)
+            return PlainTextResponse("the store does not answer\n", 503, headers=HEADERS | _LATER)
+        return JSONResponse({"gateway": gateway.hex(), "hours": rows}, headers=HEADERS)
 
     def course(ask: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]) -> Endpoint:
         async def send(request: Request) -> Response:
             if view.sheds("api"):
                 return busy()
             try:
-                return JSONResponse(await ask(request.query_params), headers=_HEADERS)
+                return JSONResponse(await ask(request.query_params), headers=HEADERS)
             except TrendError as error:
                 found = {"error": error.name, "why": str(error)}
                 more = _LATER if error.status >= 500 else {}
-                return JSONResponse(found, error.status, headers=_HEADERS | more)
+                return JSONResponse(found, error.status, headers=HEADERS | more)
 
         return send
 
     def busy() -> Response:
-        return PlainTextResponse("under load: ask again later\n", 503, headers=_HEADERS | _LATER)
+        return PlainTextResponse("under load: ask again later\n", 503, headers=HEADERS | _LATER)
 
     async def alive(_: Request) -> Response:
-        return PlainTextResponse("alive\n", headers=_HEADERS)
+        return PlainTextResponse("alive\n", headers=HEADERS)
 
     async def ready(_: Request) -> Response:
         why = view.not_ready()
         found = {"ready": not why, "why": why}
-        return JSONResponse(found, 503 if why else 200, headers=_HEADERS)
+        return JSONResponse(found, 503 if why else 200, headers=HEADERS)
 
     async def metrics(_: Request) -> Response:
-        return Response(view.metrics(), media_type=METRICS_TYPE, headers=_HEADERS)
+        return Response(view.metrics(), media_type=METRICS_TYPE, headers=HEADERS)
 
     async def events(_: Request) -> Response:
         if len(feed) >= CLIENTS_MAX:
-            return PlainTextResponse("too many viewers\n", 503, headers=_HEADERS)
+            return PlainTextResponse("too many viewers\n", 503, headers=HEADERS)
         queue = feed.join()
         first = dumps(view.snapshot())
 
@@ -213,7 +195,7 @@ def make_app(view: View, feed: Feed) -> Starlette:
 
     return Starlette(
         routes=[
-            *(static(name) for name in _FILES),
+            *static_routes(contents),
             Route("/events", events, methods=["GET"]),
             Route("/api/attained", attained, methods=["GET"]),
             Route("/api/history", history, methods=["GET"]),

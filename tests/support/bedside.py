@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from vitalkeep import cli
 from vitalkeep.board.kinds import FIRMWARE, find_kind
 from vitalkeep.board.partitions import TABLE_AT, pack_table
 from vitalkeep.board.units import Unit
+from vitalkeep.doctor.diagnose import Diagnosis, diagnose
+from vitalkeep.doctor.setting import Setting
 from vitalkeep.keys.vault import Gateway, Vault
 from vitalkeep.site.known import Known, remember
 
@@ -207,7 +210,7 @@ class Bedside:
         processes = []
 
         def start(*words: object) -> Callable[[], dict[str, Any]]:
-            more = [*map(str, words), *self._office()]
+            more = [*map(str, words), "--json", *self.office()]
             command = [sys.executable, "-c", _AT_A_BENCH, json.dumps(found), *more]
             pipe = subprocess.PIPE
             process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
@@ -227,9 +230,10 @@ class Bedside:
                 process.kill()
                 process.wait()
 
-    def _office(self) -> list[str]:
+    def office(self) -> list[str]:
+        """Return the words of a command that say where authority, vault and boards' things are."""
         return [
-            "--json", "--ca", str(self.authority.folder), "--vault", str(self.vault.folder),
+            "--ca", str(self.authority.folder), "--vault", str(self.vault.folder),
             "--passphrase-file", str(self.secret), "--home", str(self.home),
         ]  # fmt: skip
 
@@ -243,7 +247,7 @@ class Bedside:
     def run(self, verb: str, *arguments: object, code: int = 0) -> dict[str, Any]:
         """Run a command with --json, and return its object; it ends with `code`."""
         with pytest.raises(SystemExit) as ended:
-            cli.main([verb, *map(str, arguments), *self._office()])
+            cli.main([verb, *map(str, arguments), "--json", *self.office()])
         said = self.capsys.readouterr()
         self.said = said.out + said.err
         assert (ended.value.code or 0) == code, self.said
@@ -253,3 +257,29 @@ class Bedside:
 def say(board: Devkit, spo2: int, uart: int = 1) -> None:
     """Put one line of an oximeter on a board's wire."""
     os.write(board.lines[uart].master, OXIMETER % spo2)
+
+
+@contextmanager
+def speaking(*boards: Devkit) -> Iterator[None]:
+    """Have an oximeter at each board say something once a second."""
+    ended = threading.Event()
+
+    def speak() -> None:
+        number = 0
+        while not ended.wait(0.5):
+            number += 1
+            for board in boards:
+                say(board, 90 + number % 10)
+
+    device = threading.Thread(target=speak)
+    device.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        device.join()
+
+
+def first_setting_only(listen: Any, seconds: float, can_invert: bool) -> Diagnosis:
+    """Diagnose as the doctor's scan does, by one setting of the many: it is quicker."""
+    return diagnose([listen(Setting(9600), seconds)])

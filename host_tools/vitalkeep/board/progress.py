@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -21,11 +22,22 @@ class Progress:
 
     percent  0 to 100, None where nobody knows
     watched  whether somebody looks at percents, which cost esptool more than the work itself
+    is_held  whether the work may not be left off between two steps: a chip is in its loader
     """
 
     show: Callable[[Step, float | None], None] = lambda step, percent: None
     watched: bool = False
     steps: list[Step] = field(default_factory=list)
+    is_held: bool = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have steps follow each other to the last, also where `show` would leave off."""
+        self.is_held = True
+        try:
+            yield
+        finally:
+            self.is_held = False
 
     def begin(self, name: str) -> Step:
         step = Step(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from cryptography.hazmat.primitives import serialization as form
@@ -37,6 +37,12 @@ class Office:
     @cached_property
     def register(self) -> Register:
         return Register(self.authority)
+
+    def beside(self) -> Office:
+        """Return a desk for work at the same time: what is unlocked here is so there."""
+        signer = self.signer
+        vaults = [vault.again() for vault in self.sites.vaults]
+        return replace(self, sites=replace(self.sites, vaults=vaults), unlock=lambda: signer)
 
     def live(self, gateway: str) -> list[Issued]:
         """Return a gateway's certificates that are good now, the newest first."""

@@ -109,7 +109,8 @@ def set_up(
     plan = make_plan(wishes.ward, find_bed(wishes.ward, name))
     office.sites.check(plan.sites)
     kind = plan.bed.board or wishes.ward.board
-    done = _flash(unit, wishes, kind, progress, units, office.sites.gateways)
+    with progress.held():
+        done = _flash(unit, wishes, kind, progress, units, office.sites.gateways)
     board = GatewayBoard(done.port if done else unit.device, office.sites.gateways)
     seen = board.look()
     _check_same(unit, seen.unique_id, known, done, bool(wishes.bed))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hil.bedside.devkit import Devkit
-from tests.support.bedside import A, B, Bedside, bare, flashed, say
-from vitalkeep.doctor.diagnose import Diagnosis, diagnose
-from vitalkeep.doctor.setting import Setting
+from tests.support.bedside import A, B, Bedside, bare, first_setting_only, flashed, speaking
 from vitalkeep.keys.births import Register
 from vitalkeep.keys.vault import Vault
 from vitalkeep.provision import acceptance
@@ -27,32 +21,6 @@ def bedside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Bedside:
     return Bedside(tmp_path, capsys, monkeypatch)
-
-
-@contextmanager
-def speaking(*boards: Devkit) -> Iterator[None]:
-    """Have an oximeter at each board say something once a second."""
-    ended = threading.Event()
-
-    def speak() -> None:
-        number = 0
-        while not ended.wait(0.5):
-            number += 1
-            for board in boards:
-                say(board, 90 + number % 10)
-
-    device = threading.Thread(target=speak)
-    device.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        device.join()
-
-
-def first_setting_only(listen: Any, seconds: float, can_invert: bool) -> Diagnosis:
-    """Diagnose as the doctor's scan does, by one setting of the many: it is quicker."""
-    return diagnose([listen(Setting(9600), seconds)])
 
 
 def _outcomes(said: dict[str, Any]) -> dict[str, str]:

@@ -21,7 +21,7 @@ class LoadSettings:
 
     shed_percent: int = setting(80, "From this load on.", low=10, high=100, unit="%")
     calm_percent: int = setting(
-        60, "Until it was below this for calm_s.", low=5, high=95, unit="%"
+        75, "Until it was below this for calm_s.", low=5, high=95, unit="%"
     )
     calm_s: float = setting(10.0, "See calm_percent.", low=0, high=600, unit="s")
     commit_ms: int = setting(

@@ -16,7 +16,7 @@ from bridge.core.config import FIELDS
 from bridge.core.errors import FormatError, ProtocolError, TagError
 from bridge.core.journal import layout
 from bridge.core.pace import Pace
-from bridge.core.sender import Flight, Sender
+from bridge.core.sender import Flight, Sender, named
 from hil.load import shape
 from hil.load.replay import Replay
 
@@ -66,13 +66,8 @@ class _Sender(Sender):
 def _names(receipt: wire.Receipt, flight: Flight) -> bool:
     """Say whether a site says that it has a run."""
     place = (flight.cls, flight.number)
-    if any(flight.end <= length for *of, length, _ in receipt.entries if tuple(of) == place):
-        return True
-    for cls, first, count, bits in receipt.maps:
-        at = flight.number - first
-        if cls == flight.cls and (at < 0 or (at < count and bits[at >> 3] >> (at & 7) & 1)):
-            return True
-    return False
+    parts = (length for *of, length, _ in receipt.entries if tuple(of) == place)
+    return any(flight.end <= length for length in parts) or named(receipt.maps, *place)
 
 
 class Gateway:
@@ -240,8 +235,7 @@ class Gateway:
         self._beat_ms = now_ms + self._heartbeat_ms
         if self._ids.full():
             return  # the broker acknowledges nothing just now
-        ask = not self.up or not sender.ready or sender.asked != 0
-        ask = ask and sender.asks(now_ms, self._heartbeat_ms, os.urandom(1)[0])
+        ask = sender.asks(self.up, now_ms, self._heartbeat_ms, os.urandom)
         self._status_ms = int(log.now_ms)
         heads, backlog = {}, {}
         for cls, name in enumerate(layout.CLASSES):

@@ -13,7 +13,7 @@ from hil.bench.recording import Recording, model_recording
 from vitalkeep.keys import derive
 
 BOOT = 1
-AGE_MAX_S = 200  # a monitor's sector lasts about as long
+AGE_MAX_S = 200  # a quarter of what a monitor's sector lasts
 _RECORDING_SEED = 1
 _STEP_ROWS = 37  # by which one gateway's values are ahead of the one before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -113,9 +114,7 @@ class Fleet:
             waits = bool(gateway.sender.in_flight) and now - member.heard_s > _RECEIPT_WAIT_S
             member.asked += waits
             gateway.clock.now_ms += 1
-            ask = waits or not gateway.sender.ready
-            if ask:
-                gateway.sender.asks(gateway.clock.now_ms, 0, 0)  # so that the answer is taken
+            ask = gateway.sender.asks(not waits, gateway.clock.now_ms, 0, os.urandom)
             member.client.publish(*gateway.heartbeat(ask=ask))
             member.beat_s = now + _BEAT_S
         for run in gateway.next_runs():

@@ -20,6 +20,15 @@ _HOLES_MAX = const(8)
 _PATIENCE_MAX = const(4)  # doublings of the time that a site has to say what it has
 
 
+def named(maps, cls, number):
+    """Return True when a receipt's maps say of a sector that it is stored whole."""
+    for of_cls, first, count, bits in maps:
+        at = number - first
+        if of_cls == cls and (at < 0 or (at < count and bits[at >> 3] >> (at & 7) & 1)):
+            return True
+    return False
+
+
 class Flight:
     """A run on its way: the site owes a receipt for `cls`, `number` up to `end`.
 
@@ -101,11 +110,7 @@ class Sender:
         """Return how many sites have a sector by this one's word, 0 when it has not itself."""
         if not self.has(cls, number):
             return 0
-        for of_cls, first, count, bits in self._copied:
-            at = number - first
-            if of_cls == cls and (at < 0 or (at < count and bits[at >> 3] >> (at & 7) & 1)):
-                return self._copies
-        return 1
+        return self._copies if named(self._copied, cls, number) else 1
 
     def forget_copies(self):
         """Forget what the site said of other sites: one of these lost its store."""
@@ -320,19 +325,21 @@ class Sender:
         self.flights.append(Flight(cls, number, end, count, now_ms, old))
         self.in_flight += count
 
-    def asks(self, now_ms, wait_ms, draw):
+    def asks(self, up, now_ms, wait_ms, urandom):
         """Say whether the heartbeat that goes out now asks what the site has.
 
-        If so, nothing is sent until it answers: it is behind, or has lost what is on its way.
-        Its answer speaks of all that was sent before, so nothing goes twice.
+        One that is reachable and does not receipt counts as down: it is asked again, and sending
+        starts over from its answer. Until then nothing is sent, as it is behind, or has lost what
+        is on its way. Its answer speaks of all that was sent before, so nothing goes twice.
 
+        up       it receipts
         wait_ms  what it has for its first answer; then twice as long for each, 16 times at most
-        draw     0 to 255, random: a ward's gateways must not ask in step
+        urandom  urandom(1): a random byte, as a ward's gateways must not ask in step
         """
-        if self.asked and now_ms < self._ask_ms:
+        if (up and self.ready and not self.asked) or (self.asked and now_ms < self._ask_ms):
             return False
         wait_ms <<= min(self.asked, _PATIENCE_MAX)
-        self._ask_ms = now_ms + wait_ms - (wait_ms * draw >> 10)
+        self._ask_ms = now_ms + wait_ms - (wait_ms * urandom(1)[0] >> 10)
         self.asked += 1
         return True
 

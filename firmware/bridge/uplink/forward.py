@@ -253,12 +253,8 @@ class Forwarder:
                 pass  # a heartbeat is due
 
     async def _send_status(self, session, now_ms):
-        # A site that is reachable and does not receipt counts as down; it is asked again what it
-        # has, and sending starts over from its answer.
         sender = self.sender
-        ask = not self.up or not sender.ready or sender.asked != 0
-        if ask:
-            ask = sender.asks(now_ms, self._config.heartbeat_ms, os.urandom(1)[0])
+        ask = sender.asks(self.up, now_ms, self._config.heartbeat_ms, os.urandom)
         self._status_ms = now_ms
         fields = self._gateway.report.fields(sender, self._nonce, ask, now_ms)
         payload = wire.pack_status(self._identity.uplink_key, self._identity.gateway, fields)

@@ -12,6 +12,14 @@ from tests.support.site import SmallSite
 NONCE = b"nonce--1"
 
 
+def zeros(count):
+    return bytes(count)
+
+
+def ones(count):
+    return b"\xff" * count
+
+
 class TestSender(unittest.TestCase):
     def setUp(self):
         self.journal, self.clock = Flash(sectors=12).boot()
@@ -168,7 +176,7 @@ class TestSender(unittest.TestCase):
         self.ask()
         first, payload = self.next_payload()
         lost, _ = self.next_payload()
-        self.assertTrue(self.sender.asks(self.clock.now_ms, 2000, 0))
+        self.assertTrue(self.sender.asks(False, self.clock.now_ms, 2000, zeros))
         self.assertIsNone(self.sender.next_run())
         # A site that is behind receipts what came before the question, and then answers it.
         position = self.site.take(payload, first[0])
@@ -183,7 +191,7 @@ class TestSender(unittest.TestCase):
     def test_second_answer_to_a_question_sends_nothing_twice(self):
         self.append(300)
         self.ask()
-        self.sender.asks(self.clock.now_ms, 2000, 0)
+        self.sender.asks(False, self.clock.now_ms, 2000, zeros)
         late = self.answer(self.clock.now_ms)
         self.give(late)
         runs = [self.next_payload()[0] for _ in range(3)]
@@ -201,21 +209,21 @@ class TestSender(unittest.TestCase):
 
     def test_site_that_does_not_answer_is_asked_ever_less_often(self):
         self.append(1)
-        asked = [s for s in range(0, 200, 2) if self.sender.asks(1000 * s, 2000, 0)]
+        asked = [s for s in range(0, 200, 2) if self.sender.asks(False, 1000 * s, 2000, zeros)]
         gaps = [asked[at + 1] - asked[at] for at in range(6)]
         self.assertEqual(gaps, [2, 4, 8, 16, 32, 32])
         self.ask()
         self.assertEqual(self.sender.asked, 0)
-        self.assertTrue(self.sender.asks(0, 2000, 0))
+        self.assertTrue(self.sender.asks(False, 0, 2000, zeros))
         # Never more than a quarter earlier, whatever is drawn.
-        self.assertFalse(self.sender.asks(1500, 2000, 255))
-        self.assertTrue(self.sender.asks(2000, 2000, 255))
-        self.assertFalse(self.sender.asks(5000, 2000, 255))
-        self.assertTrue(self.sender.asks(5010, 2000, 255))
+        self.assertFalse(self.sender.asks(False, 1500, 2000, ones))
+        self.assertTrue(self.sender.asks(False, 2000, 2000, ones))
+        self.assertFalse(self.sender.asks(False, 5000, 2000, ones))
+        self.assertTrue(self.sender.asks(False, 5010, 2000, ones))
         # It answered a heartbeat in time: it is back, and never had the question.
         self.sender.hurry()
-        self.assertTrue(self.sender.asks(5020, 2000, 255))
-        self.assertFalse(self.sender.asks(7000, 2000, 255))
+        self.assertTrue(self.sender.asks(False, 5020, 2000, ones))
+        self.assertFalse(self.sender.asks(False, 7000, 2000, ones))
 
     def test_new_session_goes_on_where_the_site_is(self):
         self.append(200)

@@ -24,12 +24,12 @@ from hil.load import shape
 from hil.load.process import Load
 from hil.load.stage import Stage
 from vitalkeep.hub.columns import BLOCK_MAX, Block
+from vitalkeep.hub.sectors import DAY_MS
 from vitalkeep.hub.store import Store, tables, utc_now_ms
 from vitalkeep.hub.store.tables import POSITION
 
 LATEST_MAX_MS = 50.0
 TREND_MAX_MS = 100.0
-_DAY_MS = 24 * 3600 * 1000
 _TIMES = 30
 _BOOT = 77  # of the day that is put into the store
 _SECTOR = 10_000_000
@@ -123,7 +123,7 @@ def _get(url: str) -> Any:
 def _put_a_day(store: Store, who: shape.Identity) -> None:
     """Let the store have a day of a monitor: an observation a second, in blocks as a hub makes."""
     device = shape.lines(who.number)[0].device
-    began_ms = utc_now_ms() - _DAY_MS
+    began_ms = utc_now_ms() - DAY_MS
     values = [
         SimpleNamespace(
             parameter=entry[0], label=None, unit=None, decimals=0, value=60, state=VALID
@@ -140,7 +140,7 @@ def _put_a_day(store: Store, who: shape.Identity) -> None:
         block.add(record, began_ms)
     step_ms, data = 1000 * BLOCK_MAX, block.pack()
     rows = []
-    for number in range(_DAY_MS // step_ms):
+    for number in range(DAY_MS // step_ms):
         first_ms = number * step_ms
         at_ms = began_ms + first_ms
         rows.append(
@@ -151,7 +151,7 @@ def _put_a_day(store: Store, who: shape.Identity) -> None:
                 "sector": _SECTOR + number,
                 "offset": 0,
                 "idx": 0,
-                "day": at_ms // _DAY_MS,
+                "day": at_ms // DAY_MS,
                 "boot": _BOOT,
                 "first_ms": first_ms,
                 "last_ms": first_ms + step_ms - 1000,

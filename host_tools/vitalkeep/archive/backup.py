@@ -27,7 +27,7 @@ from vitalkeep.archive.sources import ArchiveSource
 from vitalkeep.archive.writing import BACKUP, SECTORS_AT_ONCE, load_items, write_pack
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.sectors import Stored
+from vitalkeep.hub.sectors import DAY_MS, Stored
 from vitalkeep.hub.store import Store, StoreError
 from vitalkeep.hub.store.archive import Kept, Known
 
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 # A commit that the store refused for a while has the time of its first try.
 _OVERLAP_MS = 3600 * 1000
-_DAY_MS = 24 * 3600 * 1000
 _SHOWN_DAYS = 30
 _COPY = "vitalkeep-backup-"
 _KINDS = (FULL, INCREMENTAL)
@@ -256,7 +255,7 @@ def summary(store: Store, now_ms: int) -> dict[str, Any]:
     """Return what people want to know of the backups, by class: the last good ones, the rate."""
     found = {}
     for cls, name in enumerate(CLASSES):
-        rows = store.backups(cls, now_ms - _SHOWN_DAYS * _DAY_MS)
+        rows = store.backups(cls, now_ms - _SHOWN_DAYS * DAY_MS)
         good = [row for row in rows if row["ok"]]
         last = {kind: next((r for r in good if r["kind"] == kind), None) for kind in _KINDS}
         bad = next((row for row in rows if not row["ok"]), None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vitalkeep.hub.sectors import DAY_MS
 from vitalkeep.settings.fields import Secret, setting
 
 _MINUTE_MS = 60_000
-_DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class ClassSchedule:
 
     @property
     def hot_ms(self) -> int:
-        return self.hot_days * _DAY_MS
+        return self.hot_days * DAY_MS
 
     @property
     def warm_ms(self) -> int:
-        return self.warm_days * _DAY_MS
+        return self.warm_days * DAY_MS
 
 
 @dataclass(frozen=True)

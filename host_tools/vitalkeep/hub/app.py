@@ -20,6 +20,7 @@ from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs import JOBS, accounts
 from vitalkeep.hub.jobs.history import hours
 from vitalkeep.hub.page import Feed, make_app
+from vitalkeep.hub.sectors import DAY_MS
 from vitalkeep.hub.serving import QuietServer, listen, quiet_server
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 from vitalkeep.hub.timeserver import TimeServer
@@ -30,7 +31,6 @@ from vitalkeep.keys.vault import Vault
 log = logging.getLogger(__name__)
 
 _RESTART_S = 1.0
-_DAY_MS = 24 * 3600 * 1000
 _REMEMBERED = 200  # rows of each log that the page starts from
 _STOP_S = 2
 
@@ -179,9 +179,9 @@ class Hub:
                 self.ward.by_radio(row)
             self.ward.story.clear()
             for table in ("events", "gaps"):
-                past = self.store.recent(table, now_ms - _DAY_MS, _REMEMBERED)
+                past = self.store.recent(table, now_ms - DAY_MS, _REMEMBERED)
                 self.ward.stored({table: reversed(past)}, now_ms)
-            for row in reversed(self.store.recent("story", now_ms - _DAY_MS, _REMEMBERED)):
+            for row in reversed(self.store.recent("story", now_ms - DAY_MS, _REMEMBERED)):
                 self.ward.tell(row["at_ms"], row["gateway"], row["tone"], row["text"])
 
     # --- what the page asks ---

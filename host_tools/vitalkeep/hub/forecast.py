@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.core.journal.layout import CLASSES
+from vitalkeep.hub.sectors import DAY_MS
 from vitalkeep.settings.fields import setting
 
-DAY_MS = 24 * 3600 * 1000
 SPAN_MS = 7 * DAY_MS  # over which the rate is taken
 _LEAST_MS = 10 * 60 * 1000
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.sectors import DAY_MS
 from vitalkeep.hub.store import Store
 from vitalkeep.migrate.csv_rows import CsvRows
 from vitalkeep.migrate.hl7_rows import Hl7Rows
@@ -28,7 +29,6 @@ _PIECE = 1 << 20
 _VALUES_AT_ONCE = 4_000
 _ROWS_AT_ONCE = 1_000
 _DOUBT_ROWS = 1_000  # if nothing at all comes of so many, the mapping is wrong
-_DAY_MS = 24 * 3600 * 1000
 _COUNTS = ("rows", "imported", "duplicates", "refused", "empty", "skipped")
 
 
@@ -105,7 +105,7 @@ class Import:
         self._full = full
         self._tell = tell
         self._ids: dict[tuple[str, ...], int] = {}
-        until_ms = now_ms() + _DAY_MS
+        until_ms = now_ms() + DAY_MS
         kind = Hl7Rows if mapping.layout == HL7 else CsvRows
         self._rows = kind(mapping, until_ms)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from vitalkeep.hub.forecast import DAY_MS, RoomSettings, forecast, free_bytes
+from vitalkeep.hub.forecast import RoomSettings, forecast, free_bytes
+from vitalkeep.hub.sectors import DAY_MS
 
 GB = 10**9
 

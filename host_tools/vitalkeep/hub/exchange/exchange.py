@@ -33,7 +33,7 @@ from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.server import Answer, Server
 from vitalkeep.hub.exchange.settings import ExchangeSettings
 from vitalkeep.hub.exchange.wire import Speaker
-from vitalkeep.hub.sectors import OPEN, Place, Stored, Stream
+from vitalkeep.hub.sectors import DAY_MS, OPEN, Place, Stored, Stream
 from vitalkeep.hub.serving import listen
 from vitalkeep.hub.store import StoreError, utc_now_ms
 from vitalkeep.hub.tls import Identity
@@ -48,7 +48,6 @@ _OTHERS_CHUNK = 100
 _HOUSE_S = 3600.0
 _RETRY_S = 5.0
 _COLD_S = 10.0  # for the archive's answer, where nobody but a link waits
-_DAY_MS = 24 * 3600 * 1000
 _LEAST_BURST = 16 * 1024  # of the bandwidth: a few sectors' worth
 
 
@@ -221,7 +220,7 @@ class Exchange:
             await asyncio.sleep(_HOUSE_S)
 
     async def _close_orphans(self) -> None:
-        since_ms = utc_now_ms() - self.settings.orphan_days * _DAY_MS
+        since_ms = utc_now_ms() - self.settings.orphan_days * DAY_MS
         silent = await self.read(lambda: self.store.silent(since_ms))
         places = [place for place, length, state in silent if state == OPEN and length]
         places = [place for place in places if self.intake.serves(place.gateway)]

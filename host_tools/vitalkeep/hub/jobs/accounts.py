@@ -17,12 +17,12 @@ from vitalkeep.hub import account
 from vitalkeep.hub.account import Facts
 from vitalkeep.hub.clocks import best_offsets
 from vitalkeep.hub.context import Context
+from vitalkeep.hub.sectors import DAY_MS
 from vitalkeep.hub.store import StoreError, utc_now_ms
 
 MINUTES = 60
 _EVERY_S = 5.0
 _SHARE = 20
-_DAY_MS = 24 * 3600 * 1000
 
 
 async def run(hub: Context) -> None:
@@ -61,7 +61,7 @@ async def of_gateway(hub: Context, gateway: bytes, minutes: int) -> dict[str, An
     now_ms = utc_now_ms()
     start_ms = now_ms - minutes * 60_000
     try:
-        facts = await facts_of(hub, gateway, now_ms - _DAY_MS)
+        facts = await facts_of(hub, gateway, now_ms - DAY_MS)
     except StoreError:
         return None
 

@@ -126,7 +126,7 @@ def start():
             go_back(state, "its starts cannot be counted")
     while state.now:
         try:
-            _mount(state.now)
+            mount(state.now)
             break
         except (OSError, ValueError) as error:
             go_back(state, str(error))
@@ -223,8 +223,11 @@ def clear_spare():
             pass  # it was not there
 
 
-def _mount(slot):
-    """Raises OSError or ValueError for a bundle that is not whole or not for this MicroPython."""
+def mount(slot):
+    """Have what is imported come from a bundle first; the tools' scripts call this, too.
+
+    Raises OSError or ValueError for one that is not whole or not for this MicroPython.
+    """
     name = path(slot)
     with open(name, "rb") as file:
         head = file.read(_HEAD_SIZE)

@@ -22,7 +22,7 @@ import sys
 try:
     import loader
     if "/app" not in sys.path and loader.read().now:
-        loader._mount(loader.read().now)
+        loader.mount(loader.read().now)
 except ImportError:
     pass  # an image without a loader
 """

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from iotcore import Broker
 
 from bridge.core import command_wire
 from bridge.core.journal import records
 from tests.support.processes import free_port
-from tests.support.site_client import COMMAND_KEY, GATEWAY, Bed, SiteClient
+from tests.support.site_client import COMMAND_KEY, GATEWAY, SiteClient, receipted
 
-
-@contextlib.asynccontextmanager
-async def bedside(root: Path, **config: Any) -> AsyncIterator[tuple[Bed, SiteClient]]:
-    broker = Broker(port=free_port())
-    broker.start()
-    timing = {"receipt_wait_ms": 1500, "heartbeat_ms": 500, "trial_ms": 8000, **config}
-    bed = Bed(root, broker.port, **timing)
-    site = SiteClient(broker.port)
-    try:
-        await site.start()
-        await bed.board.start()
-        await site.until(lambda: site.statuses and not site.statuses[-1]["ask"])
-        yield bed, site
-    finally:
-        await site.close()
-        await bed.board.close()
-        broker.stop()
+bedside = partial(receipted, trial_ms=8000)
 
 
 async def back(site: SiteClient, boot: int) -> None:

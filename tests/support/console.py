@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from iotcore import Broker
 
 from hil.bench.uplink import umqtt
-from tests.support.processes import free_port
-from tests.support.site_client import GATEWAY, LOG_ID, ROOT, Bed, SiteClient
+from tests.support.site_client import GATEWAY, LOG_ID, ROOT, Bed, receipted
 from vitalkeep.keys.vault import Gateway
 
 KNOWN = Gateway(GATEWAY, "bed-1", ROOT, (LOG_ID,))
 VAULT = {GATEWAY: KNOWN}
 
-
-@contextlib.asynccontextmanager
-async def bench(root: Path, **config: Any) -> AsyncIterator[tuple[Bed, SiteClient]]:
-    """Yield a bed whose gateway runs and is receipted, and its site."""
-    broker = Broker(port=free_port())
-    broker.start()
-    timing = {"receipt_wait_ms": 1500, "heartbeat_ms": 500}
-    bed = Bed(root, broker.port, console=True, **timing, **config)
-    site = SiteClient(broker.port)
-    try:
-        await site.start()
-        await bed.board.start()
-        await site.until(lambda: site.statuses and not site.statuses[-1]["ask"])
-        yield bed, site
-    finally:
-        await site.close()
-        await bed.board.close()
-        broker.stop()
+bench = partial(receipted, console=True)
 
 
 @contextlib.asynccontextmanager

@@ -6,8 +6,11 @@ import json
 import os
 import ssl
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+from iotcore import Broker
 
 from bridge.core import command_wire, mqtt, wire
 from bridge.core.journal import layout, records
@@ -15,6 +18,7 @@ from bridge.core.journal.reader import SectorReader
 from bridge.core.journal.seal import next_chain_key
 from hil.board import VirtualBoard
 from tests.support.gateway import GATEWAY, LOG_ID, SITE
+from tests.support.processes import free_port
 from tests.support.site import SmallSite
 from vitalkeep.keys import derive
 from vitalkeep.keys.cipher import Aes256
@@ -239,3 +243,22 @@ class SiteClient:
         while not condition():
             assert time.monotonic() < end, "condition did not come true in time"
             await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def receipted(root: Path, **config: Any) -> AsyncIterator[tuple[Bed, SiteClient]]:
+    """Yield a bed whose gateway runs and is receipted, and its site."""
+    broker = Broker(port=free_port())
+    broker.start()
+    timing = {"receipt_wait_ms": 1500, "heartbeat_ms": 500}
+    bed = Bed(root, broker.port, **timing, **config)
+    site = SiteClient(broker.port)
+    try:
+        await site.start()
+        await bed.board.start()
+        await site.until(lambda: site.statuses and not site.statuses[-1]["ask"])
+        yield bed, site
+    finally:
+        await site.close()
+        await bed.board.close()
+        broker.stop()

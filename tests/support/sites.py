@@ -22,6 +22,15 @@ from vitalkeep.keys.vault import Vault
 PATIENCE_S = 60
 
 
+def recorded() -> FakeGateway:
+    """Return a gateway with 4 sealed sectors of class A, 1 of B, and open ones."""
+    made = FakeGateway(sectors=40)
+    made.fill(4)
+    made.fill(1, cls=1)
+    made.observe(2)
+    return made
+
+
 class Ward:
     """The authority, and a folder and settings for each site.
 

@@ -8,8 +8,7 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from tests.support.hub import FakeGateway
-from tests.support.sites import HOST, Ward, stored
+from tests.support.sites import HOST, Ward, recorded, stored
 from vitalkeep.archive.peer import PeerHub, PeerSource
 from vitalkeep.archive.restore import Held, Restore, Source
 from vitalkeep.commands.restore import restore
@@ -25,12 +24,7 @@ from vitalkeep.keys.vault import Vault
 
 @pytest.fixture
 def gateway():
-    """Return a gateway with 4 sealed sectors of class A, 1 of B, and open ones."""
-    made = FakeGateway(sectors=40)
-    made.fill(4)
-    made.fill(1, cls=1)
-    made.observe(2)
-    return made
+    return recorded()
 
 
 @pytest.fixture

@@ -6,19 +6,14 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from tests.support.hub import FakeGateway
-from tests.support.sites import HOST, Ward, stored
+from tests.support.sites import HOST, Ward, recorded, stored
 from vitalkeep.commands.migrate import migrate
 from vitalkeep.hub.store import tables
 
 
 @pytest.fixture
 def gateway():
-    made = FakeGateway(sectors=40)
-    made.fill(4)
-    made.fill(1, cls=1)
-    made.observe(2)
-    return made
+    return recorded()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.hub import FakeGateway
-from tests.support.sites import Ward, deliver, exchange_of, peer_of, stored, wait_for
+from tests.support.sites import Ward, deliver, exchange_of, peer_of, recorded, stored, wait_for
 from vitalkeep.hub.exchange import days
 from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.sectors import OPEN, PROVEN
@@ -18,12 +18,7 @@ DAY_MS = 24 * 3600 * 1000
 
 @pytest.fixture
 def gateway():
-    """Return a gateway with 4 sealed sectors of class A, 1 of B, and open ones."""
-    made = FakeGateway(sectors=40)
-    made.fill(4)
-    made.fill(1, cls=1)
-    made.observe(2)
-    return made
+    return recorded()
 
 
 def same(*stores):

@@ -44,6 +44,7 @@ _SIGNATURE_SIZE = const(64)
 
 image = ""  # version of the firmware that the image itself has, "" for none; set by `start`
 _patch = ()  # what `enter` has to load
+_unwritten = None  # the State after a way back that the flash did not take
 
 _FOLDER_STAT = (0x4000,) + (0,) * 9
 _FILE_STAT = (0x8000,) + (0,) * 9
@@ -84,6 +85,8 @@ def path(slot):
 
 def read():
     """Return the State."""
+    if _unwritten is not None:
+        return _unwritten
     try:
         with open(_STATE) as file:
             return State(**json.load(file))
@@ -103,6 +106,8 @@ def write(state):
         os.rename(fresh, _STATE)
     except OSError:
         return False
+    global _unwritten
+    _unwritten = None
     return True
 
 
@@ -111,6 +116,8 @@ def start():
 
     Returns False when nothing shall run this time.
     """
+    global _unwritten
+    _unwritten = None
     try:
         os.remove(_WAIT)
         return False
@@ -128,7 +135,7 @@ def start():
         try:
             mount(state.now)
             break
-        except (OSError, ValueError) as error:
+        except Exception as error:  # memory, for one: there is nobody else to catch it
             go_back(state, str(error))
     if state.on_trial:
         import machine
@@ -181,11 +188,13 @@ def keep():
 def go_back(state, why):
     """Have what was before hold again; it runs after a reset.
 
-    Where that cannot be written down, each start within the trial comes to the same end.
+    Where that cannot be written down it holds until then, and each start comes to the same end.
     """
+    global _unwritten
     state.note = "taken back: " + why
     state.now, state.before, state.tries = state.before, "", -1
-    write(state)
+    if not write(state):
+        _unwritten = state
 
 
 def take_note():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,39 @@ def test_what_is_not_whole_does_not_run(
     assert why in loader.take_note()
 
 
+@pytest.mark.parametrize("about", [b"[]", b"{}", b"3"])
+def test_a_bundle_that_is_whole_and_makes_no_sense_gives_way(
+    loader: ModuleType, mounted: list[Any], about: bytes
+) -> None:
+    put("a", b"one")
+    size = layout.HEAD_SIZE + len(about) + layout.TAIL_SIZE
+    body = struct.pack(layout.HEAD, layout.MAGIC, size, len(about), 0) + about
+    signature = bytes(layout.SIGNATURE_SIZE)
+    Path("bundles/b").write_bytes(body + hashlib.sha256(body).digest() + signature)
+    loader.write(loader.State("b", "a"))
+    assert runs(loader, mounted) == b"one"
+    assert loader.read().now == "a"
+
+
+def test_a_bundle_for_which_there_is_no_memory_gives_way(
+    loader: ModuleType, mounted: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("a", b"one")
+    put("b", b"two")
+    loader.write(loader.State("b", "a"))
+    left = [MemoryError("memory allocation failed")]
+
+    def loads(data: bytes) -> Any:
+        if left:
+            raise left.pop()
+        return json.loads(data)
+
+    mine = SimpleNamespace(load=json.load, dump=json.dump, loads=loads)
+    monkeypatch.setattr(loader, "json", mine)
+    assert runs(loader, mounted) == b"one"
+    assert "memory allocation failed" in loader.take_note()
+
+
 def test_a_bundle_for_another_micropython_does_not_run(
     loader: ModuleType, mounted: list[Any]
 ) -> None:
@@ -217,6 +251,17 @@ def test_a_flash_that_is_full_stops_no_start(
         patch.setattr(loader, "open", full, raising=False)
         # Starts that cannot be counted are none: it never comes to a board that tries for ever.
         assert [runs(loader, mounted) for _ in range(4)] == [b"one"] * 4
+        # What was taken back is not kept later, and of this trial nothing more is said.
+        assert loader.read().now == "a"
+        assert not loader.is_busy()
+        assert not loader.keep()
+        assert not loader.failed(ImportError("x"))
+    assert loader.keep()
+    assert runs(loader, mounted) == b"one"
+    assert loader.switch(False, 0)
+    assert runs(loader, mounted) == b"two"
+    with monkeypatch.context() as patch:
+        patch.setattr(loader, "open", full, raising=False)
         assert not loader.keep()
         assert loader.failed(ImportError("x"))
     assert runs(loader, mounted) == b"two"

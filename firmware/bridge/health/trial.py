@@ -41,15 +41,24 @@ def start():
     if tries > _TRIES_MAX:
         go_back()
         return False
-    with open(_TRIES, "w") as file:
-        file.write(str(tries))
+    try:
+        with open(_TRIES, "w") as file:
+            file.write(str(tries))
+    except OSError:
+        # Starts that cannot be counted are none: it would try for ever.
+        go_back()
+        return False
     return True
 
 
 def switch():
-    """Put `config.new` in the place of what holds. The board starts anew after it."""
+    """Put `config.new` in the place of what holds. The board starts anew after it.
+
+    One that is still on trial is given up for it: the way back leads to what was proved.
+    """
     _forget(_TRIES)
-    os.rename(NOW, OLD)
+    if not exists(OLD):
+        os.rename(NOW, OLD)
     os.rename(NEW, NOW)
 
 

@@ -85,6 +85,29 @@ def test_next_trial_counts_from_one() -> None:
     assert holds() == NEW
 
 
+def test_one_that_is_sent_during_a_trial_leaves_the_old_one_to_go_back_to() -> None:
+    trial.switch()
+    assert trial.start()
+    Path(trial.NEW).write_text("a third one")
+    trial.switch()
+    assert trial.start()
+    assert holds() == "a third one"
+    trial.go_back()
+    assert holds() == OLD
+    assert sorted(os.listdir()) == [trial.NOW]
+
+
+def test_start_that_cannot_be_counted_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.switch()
+
+    def full(name: str, mode: str = "r") -> None:
+        raise OSError(28)
+
+    monkeypatch.setattr(trial, "open", full, raising=False)
+    assert not trial.start()
+    assert holds() == OLD
+
+
 @pytest.mark.parametrize("job", [trial.switch, trial.keep, trial.go_back])
 @pytest.mark.parametrize("left", range(4))
 def test_power_goes_at_each_change(job, left: int, monkeypatch: pytest.MonkeyPatch) -> None:

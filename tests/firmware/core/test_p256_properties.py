@@ -59,3 +59,19 @@ def test_any_numbers_are_judged_as_elsewhere(secret: int, r: int, s: int, digest
         wanted = False
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
     assert list(p256.verify(public(secret), digest, signature))[-1] is wanted
+
+
+@settings(deadline=None, max_examples=60)
+@given(_SECRETS, _SECRETS, st.sampled_from(("0", "n", "2**256-1", "rd", "-rd")))
+def test_sums_that_meet_double_or_cancel_out_are_judged_as_elsewhere(
+    secret: int, other: int, kind: str
+) -> None:
+    r = public(other)[0] % _N
+    hashed = {"0": 0, "n": _N, "2**256-1": 2**256 - 1, "rd": r * secret % _N,
+              "-rd": -r * secret % _N}[kind]  # fmt: skip
+    digest = hashed.to_bytes(32, "big")
+    # Of a hash that is -rd both points cancel out, whatever s is: nobody can have signed it.
+    s = pow(other, -1, _N) * (hashed + r * secret) % _N
+    for number in (s, _N - s) if s else (1, other):
+        signature = r.to_bytes(32, "big") + number.to_bytes(32, "big")
+        assert list(p256.verify(public(secret), digest, signature))[-1] is (s != 0)

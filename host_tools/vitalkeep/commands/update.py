@@ -214,10 +214,7 @@ def _read(file: Path) -> Any:
 def _write(file: Path, bundle: Any) -> None:
     from vitalkeep.keys.private_files import write_file
 
-    try:
-        write_file(file, bundle.data, 0o644)
-    except OSError as error:
-        raise ToolError(f"{file}: {error.strerror}", "Name another file.") from None
+    write_file(file, bundle.data, 0o644)
 
 
 def _say(bundle: Any, as_json: bool) -> None:

@@ -4,7 +4,9 @@
 
 A line is JSON: what happened, the SHA-256 of the line before, and a signature of the authority's
 key over all of that. So a line that was changed, left out or put in later shows. A register that
-was cut off at its end shows beside what somebody kept of it: each label has its line's hash.
+was cut off at its end shows beside what somebody kept of it: each label has its line's hash. A
+last line that was cut short is none: nobody was told that it was written, and the next event takes
+its place.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +67,7 @@ class Register:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
-        if lines.pop():
-            raise ToolError(
-                f"{self.path}: the last line was cut short",
-                "The next event takes it away: nobody was told that it was written.",
-            )
-        return self._checked(lines)
+        return self._checked(lines[:-1])
 
     def last(self, gateway: str, *events: str) -> Entry | None:
         """Return the newest line of a gateway, of some events if any are named."""
@@ -83,14 +81,30 @@ class Register:
         self, signer: Signer, event: str, gateway: str, now: dt.datetime, **facts: Any
     ) -> Entry:
         """Append a line, on disk when this returns; raises ToolError."""
+        with self._alone():
+            return self._add(signer, event, gateway, now, facts)
+
+    def first(
+        self, signer: Signer, event: str, gateway: str, now: dt.datetime, **facts: Any
+    ) -> Entry:
+        """Append a line unless the gateway has one of this event; returns that which is there."""
+        with self._alone():
+            found = self.last(gateway, event)
+            return found or self._add(signer, event, gateway, now, facts)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others from writing meanwhile; raises ToolError."""
         try:
             with FileLock(f"{self.path}.lock", timeout=_LOCK_S):
-                return self._add(signer, event, gateway, now, facts)
+                yield
         except Timeout:
             raise ToolError(
                 f"{self.path}: another program writes it for {_LOCK_S} s already",
                 "End that, and run the same again.",
             ) from None
+        except OSError as error:
+            raise ToolError(f"{self.path}: {error.strerror}", "Make room for it.") from None
 
     def _add(
         self, signer: Signer, event: str, gateway: str, now: dt.datetime, facts: dict[str, Any]
@@ -109,14 +123,18 @@ class Register:
         signature = signer.sign(_words(fields), ec.ECDSA(hashes.SHA256()))
         line = _words(fields | {_SIGNATURE: signature.hex()})
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        with os.fdopen(handle, "wb") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(line + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            self._mend()
+            raise
         return Entry(len(known), fields, hashlib.sha256(line).hexdigest())
 
     def _mend(self) -> None:
-        """Take away a last line that was cut short when this computer stopped."""
+        """Take away a last line that was cut short, as this computer stopped or was full."""
         if not self.path.exists():
             return
         data = self.path.read_bytes()

@@ -27,20 +27,30 @@ def check_private(path: Path, mode: int, content: str) -> None:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file under another name, then rename it: a cut leaves the old one or the new."""
+    """Write a file under another name, then rename it: a cut leaves the old one or the new.
+
+    Raises  ToolError where nothing can be written; no part of the new one is left then
+    """
     # Of this thread alone: boards are set up side by side.
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        try:
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise _unwritten(path, error) from None
 
 
 def update_file(path: Path, data: bytes, mode: int) -> str:
@@ -56,5 +66,11 @@ def update_file(path: Path, data: bytes, mode: int) -> str:
         path.parent.mkdir(mode=0o755 if mode & _OTHERS else 0o700, parents=True, exist_ok=True)
         write_file(path, data, mode)
     except OSError as error:
-        raise ToolError(f"{path}: {error.strerror}", "Name a folder that is yours.") from None
+        raise _unwritten(path, error) from None
     return "new" if found is None else "changed"
+
+
+def _unwritten(path: Path, error: OSError) -> ToolError:
+    return ToolError(
+        f"{path}: {error.strerror or error}", "Make room, or name a folder that is yours."
+    )

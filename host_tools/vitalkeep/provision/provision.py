@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization as form
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.kinds import BOARDS, Kind, find_kind
 from vitalkeep.board.progress import Progress
-from vitalkeep.keys.births import DRAINED, PROVISIONED, RENEWED, RETIRED
+from vitalkeep.keys.births import DRAINED, PROVISIONED, RENEWED, RETIRED, Entry
 from vitalkeep.keys.ca import Issued
 from vitalkeep.keys.provision import identity_hash, identity_pieces, key_region, pieces_of
 from vitalkeep.provision.board import CONFIG, TLS, TRIAL, GatewayBoard, Seen, digest
@@ -136,7 +136,11 @@ class _Work:
                 "Ids are never used twice: give the bed a new one in the ward's file.",
             )
         begun = self.office.register.last(self.id, PROVISIONED)
-        if begun is not None and begun.fields["unique_id"] != seen.unique_id:
+        if begun is not None:
+            self._check_begun(begun, seen)
+
+    def _check_begun(self, begun: Entry, seen: Seen) -> None:
+        if begun.fields["unique_id"] != seen.unique_id:
             raise BoardError(
                 "gateway-taken",
                 f"gateway {self.id} is the board with chip {begun.fields['unique_id']}, and this "
@@ -155,11 +159,11 @@ class _Work:
             self._make_room(seen, erase_log)
         log = secrets.token_bytes(8)
         known = self.office.sites.add(self.plan.gateway, self.plan.bed.name, log)
-        if self.office.register.last(self.id, PROVISIONED) is None:
-            self.office.register.add(
-                self.office.signer, PROVISIONED, self.id, self.office.now(),
-                bed=self.plan.bed.name, unique_id=seen.unique_id, board=seen.board,
-            )  # fmt: skip
+        begun = self.office.register.first(
+            self.office.signer, PROVISIONED, self.id, self.office.now(),
+            bed=self.plan.bed.name, unique_id=seen.unique_id, board=seen.board,
+        )  # fmt: skip
+        self._check_begun(begun, seen)  # somebody may have been faster with another board
         region = key_region(known.root, known.id, log, self.plan.sites, seen.blocks)
         self.board.write_keys(pieces_of(region))
         progress.end("done", f"log {log.hex()}, {len(self.plan.sites)} sites, read back")

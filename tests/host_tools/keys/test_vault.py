@@ -98,7 +98,7 @@ def test_cut_before_the_rename_leaves_the_old_vault(vault, monkeypatch):
         raise OSError("power")
 
     monkeypatch.setattr(os, "replace", cut)
-    with pytest.raises(OSError, match="power"):
+    with pytest.raises(ToolError, match="power"):
         vault.add_gateway(b"gateway2", "Bed 2")
     assert [gateway.id for gateway in Vault.open(vault.folder).gateways()] == [ID]
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.bedside import KIND, A, B, Bedside, flashed
+from tests.support.secure_site import PASSPHRASE, now
 from vitalkeep.board.mpremote import Mpremote
 from vitalkeep.board.partitions import need
-from vitalkeep.keys.births import Register
+from vitalkeep.keys.births import PROVISIONED, Register
 from vitalkeep.keys.vault import Vault
 from vitalkeep.provision.board import GatewayBoard
+from vitalkeep.provision.sites import Sites
 
 pytestmark = pytest.mark.mosquitto
 
@@ -149,6 +152,24 @@ def test_id_of_another_board_and_a_log_without_keys_are_refused(bedside: Bedside
         done = bedside.run(*ward, "--bed", "bed-b", "--erase-log")
         assert done["gateway"] == B
         other.wait_for(f"gateway {B}: listening")
+
+
+def test_of_two_technicians_at_once_one_has_the_id(
+    bedside: Bedside, kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one begins the same bed with another board once ours was looked at."""
+    add = Sites.add
+
+    def rival(self: Sites, *what: Any) -> Any:
+        signer = bedside.authority.unlock(PASSPHRASE)
+        Register(bedside.authority).add(signer, PROVISIONED, A, now(), unique_id="another")
+        return add(self, *what)
+
+    monkeypatch.setattr(Sites, "add", rival)
+    said = bedside.run("provision", "--ward", bedside.ward, "--bed", "bed-a", code=1)
+    assert said["outcome"] == "gateway-taken"
+    assert kit.flash[KEYS.offset : KEYS.end] == b"\xff" * KEYS.size
+    assert len(Register(bedside.authority).entries()) == 1
 
 
 def test_new_site_gets_its_receipt_key_and_the_log_goes_on(bedside: Bedside, kit) -> None:

@@ -36,7 +36,7 @@ CAUSES = {
     # Provisioning and after (docs/guides/setup.md)
     "no-firmware": "the board does not have the firmware yet",
     "no-medium": "the place of log and keys is not there on this board",
-    "wrong-board": "the ward's file says another kind of board for this bed",
+    "wrong-board": "the ward's file says another kind of board, or another one is in its place",
     "misfit": "the bed's lines are too much for this kind of board",
     "budget": "the log would be full in less than a day",
     "other-gateway": "the board is another gateway already",

@@ -25,6 +25,11 @@ START_S = 15.0  # after which a board that was restarted has its prompt, or its 
 _BUSY = "End the program that has the port open (a terminal, esptool, an editor)."
 
 _FAILURES = (
+    (
+        "another chip answers",
+        "wrong-board",
+        "Plug in the board that it began with, and run the same again.",
+    ),
     (r"ENOSPC|Errno 28|No space", "full", "Take away what it does not need, or format its files."),
     (
         r"Could not exclusively lock|Resource temporarily",
@@ -90,7 +95,7 @@ class Mpremote:
     def _answer(self, run: Run) -> Any:
         try:
             return ast.literal_eval(run.last)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             raise BoardError(
                 "no-answer", f"{self.device}: the board said {run.last!r}", "Is it MicroPython?"
             ) from None

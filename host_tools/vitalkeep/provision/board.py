@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,12 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bridge.core.journal.layout import CLASSES
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.mpremote import START_S, Mpremote
 from vitalkeep.board.prompt import Gateways
 from vitalkeep.errors import ToolError
 
 _SCRIPTS = Path(__file__).with_name("on_board")
+# Whatever is plugged in meanwhile, it happens to the board that was looked at.
+_SAME = """
+import binascii, machine
+if ORDER["chip"] not in ("", binascii.hexlify(machine.unique_id()).decode()):
+    raise OSError("another chip answers")
+"""
 # The firmware may be in a bundle, which the loader mounts only when it starts it.
 _MOUNT = """
 import sys
@@ -28,6 +36,7 @@ except ImportError:
 """
 _PART = 3000  # bytes of files in one script, twice as many in hex
 _WIPED_AT_ONCE = 64  # blocks, 45 ms each and at worst 400
+_BLOCKS_MAX = 1 << 16  # of 4096 bytes: no board has a larger chip
 
 TLS = ("ca.der", "gateway.der", "key.der")
 CONFIG = "/config.json"
@@ -44,6 +53,7 @@ class Seen:
     identity   SHA-256 of its identity in hex; epoch, spares, slots of its keys
     journal    {"sectors", "blank", "unreadable", "logs": {"gateway/log": sectors}}
     files      {path: SHA-256 in hex} of those that were asked for and are there
+    Raises     TypeError or ValueError for what no firmware says
     """
 
     board: str
@@ -61,6 +71,17 @@ class Seen:
     slots: int = 0
     journal: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for text in (self.unique_id, self.gateway, self.log, self.identity, *self.sites):
+            bytes.fromhex(text)
+        for number in (self.blocks, self.spares, self.epoch, self.slots):
+            operator.index(number)
+        if self.keys == "gateway" and (len(self.gateway), len(self.log)) != (16, 16):
+            raise ValueError("ids of other sizes")
+        texts = (self.board, self.firmware, self.why, *self.files, *self.files.values())
+        if not all(isinstance(text, str) for text in (*texts, *self.journal.get("logs", ()))):
+            raise TypeError("no text")
 
     def sectors_of(self, gateway: str, log: str) -> int:
         """Return how many sectors of the log on flash are of one log."""
@@ -84,6 +105,14 @@ class Head:
     end: int
     digest: str
 
+    def __post_init__(self) -> None:
+        for number in (self.oldest, self.newest, self.end):
+            if not -1 <= number < 1 << 32:
+                raise ValueError(f"number {number}")
+        if self.newest - self.oldest > _BLOCKS_MAX:
+            raise ValueError(f"{self.newest - self.oldest} sectors")
+        bytes.fromhex(self.digest)
+
 
 class GatewayBoard:
     """The board at a serial port. Its program is stopped by the first thing that is asked.
@@ -96,6 +125,7 @@ class GatewayBoard:
     def __init__(self, device: str, gateways: Gateways = dict) -> None:
         self.device = device
         self._board = Mpremote(device, gateways)
+        self._chip = ""  # of the board that was looked at first
         self._feed = False
         self._is_stopped = False
 
@@ -103,11 +133,12 @@ class GatewayBoard:
         """Stop what runs, and say what is there; raises BoardError."""
         self._board.wait_for_port()
         folders = [f"/tls/{name}/{file}" for name in ("now", "new") for file in TLS]
-        order = {"files": [CONFIG, *TRIAL, *folders], "feed": self._feed}
+        order = self._order(files=[CONFIG, *TRIAL, *folders])
         try:
             fresh = not self._feed
             said = self._board.evaluate(_script("look", order), fresh=fresh, patience_s=START_S)
             seen = Seen(**said)
+            self._chip = seen.unique_id
             self._is_stopped = True
         except BoardError as error:
             if "ImportError" in error.message or "no module named" in error.message:
@@ -117,11 +148,8 @@ class GatewayBoard:
                     "Bring it on first: vitalkeep flash; or do all of it: vitalkeep setup.",
                 ) from None
             raise
-        except TypeError:
-            raise BoardError(
-                "no-answer", f"{self.device}: the board's firmware says something else",
-                "Bring the one of this version onto it: vitalkeep flash.",
-            ) from None  # fmt: skip
+        except (TypeError, ValueError, AttributeError):
+            raise self._odd() from None
         if seen.keys == "unreachable":
             raise BoardError(
                 "no-medium",
@@ -135,8 +163,11 @@ class GatewayBoard:
 
     def heads(self) -> dict[str, Head]:
         """Return how far the log goes, by class; raises BoardError. Its program is stopped."""
-        said = self._board.evaluate(_script("heads", {"feed": self._feed}))
-        return {name: Head(*row) for name, row in said.items()}
+        said = self._board.evaluate(_script("heads", self._order()))
+        try:
+            return {name: Head(*said[name]) for name in CLASSES}
+        except (TypeError, ValueError, KeyError):
+            raise self._odd() from None
 
     def write_keys(self, pieces: Sequence[tuple[int, int, bytes]], identity: bool = False) -> None:
         """Write the key region, or only the identity anew; raises BoardError.
@@ -179,11 +210,13 @@ class GatewayBoard:
         """Have a place of the wiring forget all it holds, then remove files; raises BoardError."""
         first, count = 0, 1
         while first < count:
-            order = {
-                "place": place, "first": first, "count": _WIPED_AT_ONCE,
-                "files": list(files) if not first else [], "feed": self._feed,
-            }  # fmt: skip
+            order = self._order(
+                place=place, first=first, count=_WIPED_AT_ONCE,
+                files=list(files) if not first else [],
+            )  # fmt: skip
             count = self._board.evaluate(_script("wipe", order))
+            if not isinstance(count, int) or not 0 < count <= _BLOCKS_MAX:
+                raise self._odd()
             first += _WIPED_AT_ONCE
             told(min(100.0, 100 * first / count))
 
@@ -205,18 +238,26 @@ class GatewayBoard:
             raise
 
     def _secret(self, name: str, order: dict[str, Any]) -> None:
-        order["feed"] = self._feed
-        if self._board.evaluate_secret(_script(name, order)) is not True:
+        if self._board.evaluate_secret(_script(name, self._order(**order))) is not True:
             raise BoardError(
                 "verify",
                 f"{self.device}: the board did not say that it took what was sent",
                 "Run the same again.",
             )
 
+    def _order(self, **order: Any) -> dict[str, Any]:
+        return order | {"feed": self._feed, "chip": self._chip}
+
+    def _odd(self) -> BoardError:
+        return BoardError(
+            "no-answer", f"{self.device}: the board's firmware says something else",
+            "Bring the one of this version onto it: vitalkeep flash.",
+        )  # fmt: skip
+
 
 def _script(name: str, order: dict[str, Any]) -> str:
     text = (_SCRIPTS / name).with_suffix(".py").read_text()
-    return f"ORDER = {order!r}\n{_MOUNT}\n{text}"
+    return f"ORDER = {order!r}\n{_SAME}{_MOUNT}\n{text}"
 
 
 def digest(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pytest
 
 from tests.support.bedside import KIND, A, B, Bedside, flashed
 from tests.support.secure_site import PASSPHRASE, now
+from vitalkeep.board.errors import BoardError
 from vitalkeep.board.mpremote import Mpremote
 from vitalkeep.board.partitions import need
+from vitalkeep.board.program import Run
 from vitalkeep.keys.births import PROVISIONED, Register
 from vitalkeep.keys.vault import Vault
 from vitalkeep.provision.board import GatewayBoard
@@ -170,6 +172,72 @@ def test_of_two_technicians_at_once_one_has_the_id(
     assert said["outcome"] == "gateway-taken"
     assert kit.flash[KEYS.offset : KEYS.end] == b"\xff" * KEYS.size
     assert len(Register(bedside.authority).entries()) == 1
+
+
+def test_board_that_was_put_in_anothers_place_is_left_as_it_is(bedside: Bedside, kit) -> None:
+    board = GatewayBoard(str(kit.port), bedside.gateways)
+    assert board.look().keys == "blank"
+    kit.stop()
+    kit.mac = b"\x24\x0a\xc4\x00\x00\x99"
+    kit.boot()
+    before = bytes(kit.flash)
+    jobs: list[Callable[[], object]] = [
+        board.look,
+        lambda: board.write_keys([(0, 0, b"k" * 64)]),
+        lambda: board.wipe("KEYS"),
+        lambda: board.put([("/config.json", b"{}")]),
+    ]
+    for job in jobs:
+        with pytest.raises(BoardError, match="another chip") as caught:
+            job()
+        assert caught.value.cause == "wrong-board"
+    assert bytes(kit.flash) == before
+
+
+_SEEN = {"board": "ESP32_GENERIC", "unique_id": "aa", "firmware": "0.1.0", "keys": "blank"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[" * 2000 + "]" * 2000, "(" * 150 + ")" * 150, "1", "None", "{}", repr({"board": 1}),
+        repr(_SEEN | {"unique_id": "no hex"}), repr(_SEEN | {"sites": [7]}),
+        repr(_SEEN | {"keys": "gateway", "gateway": "ab"}), repr(_SEEN | {"epoch": "9"}),
+        repr(_SEEN | {"files": []}), repr(_SEEN | {"journal": 7}), repr(_SEEN | {"files": {1: 2}}),
+    ],
+)  # fmt: skip
+def test_board_that_says_what_no_firmware_says_is_refused(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mpremote, "wait_for_port", lambda self: None)
+    monkeypatch.setattr(Mpremote, "_checked", lambda self, *more, **named: Run(0, said))
+    monkeypatch.setattr("vitalkeep.provision.board.START_S", 0.0)
+    board = GatewayBoard("/dev/none")
+    for job in (board.look, board.heads, lambda: board.wipe("KEYS")):
+        if job is not board.look and said == "1":
+            continue  # what one says that has a single block
+        with pytest.raises(BoardError) as caught:
+            job()
+        assert caught.value.cause == "no-answer"
+
+
+@pytest.mark.parametrize("count", ["-1", "0", "2.5", "10**12", "1000000000000"])
+def test_wipe_goes_on_for_no_longer_than_a_chip_has_blocks(
+    count: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mpremote, "_checked", lambda self, *more, **named: Run(0, count))
+    with pytest.raises(BoardError):
+        GatewayBoard("/dev/none").wipe("KEYS")
+
+
+@pytest.mark.parametrize(
+    "row", [(0, 1 << 31, 9, "ab"), (0, 3, "9", "ab"), (0, 3, 9, "x"), (0, 1 << 40, 1, ""), (1,)]
+)
+def test_log_that_no_chip_holds_is_refused(row: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = repr(dict.fromkeys("ABC", row))
+    monkeypatch.setattr(Mpremote, "_checked", lambda self, *more, **named: Run(0, said))
+    with pytest.raises(BoardError):
+        GatewayBoard("/dev/none").heads()
 
 
 def test_new_site_gets_its_receipt_key_and_the_log_goes_on(bedside: Bedside, kit) -> None:

@@ -13,9 +13,11 @@ import wiring
 
 from bridge.core.errors import BridgeError, FormatError
 from bridge.core.journal import layout
-from bridge.core.journal.keyring import KeyRing, identity_size, pack_identity
+from bridge.core.journal.keyring import SLOT_SIZE, SPARES, KeyRing, identity_size, pack_identity
 from bridge.release import VERSION
 from bridge.storage.medium import open_medium
+
+_SEED_MARK = 0xA5
 
 
 def _hex(data):
@@ -47,8 +49,20 @@ def _keys(found):
     found["identity"] = _hash(pack_identity(who))
     ring.recover()
     found["spares"] = ring.spares
-    found["epoch"] = max([slot.epoch for slot in ring.slots] or [0])
+    epochs = [slot.epoch for slot in ring.slots]
+    found["epoch"] = max(epochs) if epochs else _ended(medium)
     found["slots"] = len(ring.slots)
+
+
+def _ended(medium):
+    """Return the key epoch that has ended where none has begun: that before the first seed."""
+    seeds = []
+    data = bytearray(4)
+    for number in range(SPARES):
+        medium.readblocks(medium.ioctl(4, 0) - 1, data, number * SLOT_SIZE)
+        if data[0] == _SEED_MARK:
+            seeds.append(data[2] | data[3] << 8)
+    return min(seeds) - 1 if seeds else 0
 
 
 def _journal(found):

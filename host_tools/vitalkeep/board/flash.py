@@ -20,7 +20,7 @@ from vitalkeep.board.esptool import Esptool
 from vitalkeep.board.images import Image, get_image
 from vitalkeep.board.install import Installed, check_memory, install
 from vitalkeep.board.kinds import BOARDS, FIRMWARE, Kind, all_kinds, find_kind
-from vitalkeep.board.mpremote import Mpremote
+from vitalkeep.board.mpremote import Mpremote, left_running
 from vitalkeep.board.progress import Progress, Step
 from vitalkeep.board.prompt import Gateways
 from vitalkeep.board.saved import Saved
@@ -176,10 +176,12 @@ class _Work:
         if order.files:
             board = Mpremote(self._device, order.gateways)
             board.wait_for_port()
-            installed = install(
-                board, kind, order.firmware, self.saved, self.progress,
-                trial=order.trial, format_files=order.format_files, older=order.older,
-            )  # fmt: skip
+            # Refused or cut short, a bed keeps the gateway that it had.
+            with left_running(self._device, board.reset):
+                installed = install(
+                    board, kind, order.firmware, self.saved, self.progress,
+                    trial=order.trial, format_files=order.format_files, older=order.older,
+                )  # fmt: skip
             if installed.written or installed.removed:
                 board.reset()
         saved = self._saved.folder if self._saved else None

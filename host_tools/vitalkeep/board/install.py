@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.core.bundle import parse_version
+from bridge.core.errors import FormatError
 from vitalkeep.board.budget import budget
 from vitalkeep.board.bundle import Bundle, pack
 from vitalkeep.board.compile import compile_firmware
@@ -78,6 +80,26 @@ class OnBoard:
     version: str
     id: str
 
+    def __post_init__(self) -> None:
+        """Raise an error of Python's, or FormatError, for what no board says."""
+        for hashed, size in self.files.values():
+            bytes.fromhex(hashed)
+            operator.index(size)
+        for slot in _SLOTS:
+            version, signature = self.bundles[slot] or ("", "")
+            bytes.fromhex(signature)
+            if not isinstance(version, str):
+                raise TypeError("a version that is no text")
+            if self.bundles[slot] is not None and slot_path(slot) not in self.files:
+                raise ValueError(f"a bundle without a file: {slot}")
+        if self.frozen:
+            parse_version(self.frozen)
+        bytes.fromhex(self.id)
+        for number in (self.mpy, *(self.space or ()), self.state.get("tries", -1)):
+            operator.index(number)
+        if self.space is not None and (len(self.space) != 3 or min(self.space) < 0):
+            raise ValueError("no space")
+
     def digest(self, path: str) -> str:
         """The SHA-256 of a file in hex, "" when it is not there."""
         return self.files.get(path, ("", 0))[0]
@@ -93,10 +115,19 @@ class OnBoard:
         return "b" if self.now == "a" else "a"
 
     @property
+    def on_trial(self) -> bool:
+        return int(self.state.get("tries", -1)) >= 0
+
+    @property
     def running(self) -> str:
-        """The version that runs, "" for none."""
+        """The version that runs, "" for none, or for a bundle that is damaged there."""
         bundle = self.bundles.get(self.now)
-        return bundle[0] if bundle else self.frozen
+        version = bundle[0] if bundle else self.frozen
+        try:
+            parse_version(version)
+        except FormatError:
+            return ""
+        return version
 
     def holds(self, bundle: Bundle, slot: str) -> bool:
         """Say whether a slot has this bundle, whoever has signed it."""
@@ -125,9 +156,9 @@ def ask(board: Mpremote, *, fresh: bool = False) -> OnBoard:
     said: Any = board.evaluate(script, fresh=fresh, patience_s=START_S if fresh else 0)
     try:
         return OnBoard(**said)
-    except TypeError:
+    except (TypeError, ValueError, KeyError, AttributeError, FormatError):
         raise BoardError(
-            "no-answer", f"{board.device}: the board said {said!r}", "Is it MicroPython?"
+            "no-answer", f"{board.device}: the board said something else", "Is it MicroPython?"
         ) from None
 
 
@@ -170,9 +201,9 @@ def install(
     compiled = compile_firmware(firmware, kind, there.mpy)
     bundle = pack(compiled.modules, compiled.manifest)
     files = {_LOADER: compiled.loader, _MAIN: (firmware / "main.py").read_bytes()}
-    if not there.holds(bundle, there.now) or there.state.get("tries", -1) >= 0:
+    if not there.holds(bundle, there.now) or there.on_trial:
         _check_version(there, compiled.manifest.version, older)
-        fallback = there.now if there.state.get("tries", -1) < 0 else ""
+        fallback = there.now if not there.on_trial else ""
         state = {"now": there.spare, "before": fallback}
         files = {slot_path(there.spare): bundle.data, **files, _STATE: json.dumps(state).encode()}
     wrong = [path for path, data in files.items() if there.digest(path) != _digest(data)]
@@ -213,7 +244,8 @@ def _leave_to_the_image(
 ) -> Installed:
     """Have the gateway run that the image has in it, but for a newer one that came later."""
     removed: list[str] = []
-    if there.now and (older or parse_version(there.running) <= parse_version(there.frozen)):
+    running = parse_version(there.running or "0")
+    if there.now and (older or running <= parse_version(there.frozen)):
         board.remove([_STATE])
         removed.append(_STATE)
     detail = f"the image has the gateway in it, {there.frozen}"

@@ -7,7 +7,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from vitalkeep.board.errors import BoardError
 from vitalkeep.board.program import Run, run_module
 from vitalkeep.board.progress import Progress
 from vitalkeep.board.prompt import Gateways, open_prompt
+from vitalkeep.errors import ToolError
 
 _ANSWER_S = 60.0
 _COPY_S = 900.0
 _BACK_S = 20.0
 _KNOCK_S = 1.0  # a gateway that stands still just then is asked again once mpremote gives up
+_SHOWN_MAX = 200  # characters of what a board said, in a message
 START_S = 15.0  # after which a board that was restarted has its prompt, or its program runs
 
 _BUSY = "End the program that has the port open (a terminal, esptool, an editor)."
@@ -55,6 +58,19 @@ _FAILURES = (
 )
 
 
+@contextmanager
+def left_running(device: str, restart: Callable[[], None]) -> Iterator[None]:
+    """Have a board's program run again when a piece of work on it ends early, if it is there."""
+    try:
+        yield
+    except (ToolError, KeyboardInterrupt) as error:
+        # One whose prompt is closed was not stopped.
+        if os.path.exists(device) and getattr(error, "cause", "") != "console-closed":
+            with suppress(BoardError):
+                restart()
+        raise
+
+
 class Mpremote:
     """A board's prompt at a serial port.
 
@@ -88,16 +104,20 @@ class Mpremote:
             with tempfile.TemporaryDirectory() as folder:  # of this user alone
                 path = Path(folder) / "script.py"
                 path.write_text(script)
-                return self._answer(self._checked(["run", str(path)], _ANSWER_S, False))
-        told = script.encode()
-        return self._answer(self._checked(["run", "/dev/stdin"], _ANSWER_S, False, told=told))
+                run = self._checked(["run", str(path)], _ANSWER_S, False)
+        else:
+            told = script.encode()
+            run = self._checked(["run", "/dev/stdin"], _ANSWER_S, False, told=told)
+        return self._answer(run, "something else")  # a board may say the script again
 
-    def _answer(self, run: Run) -> Any:
+    def _answer(self, run: Run, instead: str = "") -> Any:
+        """Return what a board said; raises BoardError that repeats it, or says `instead`."""
         try:
             return ast.literal_eval(run.last)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
+            said = instead or repr(run.last[:_SHOWN_MAX])
             raise BoardError(
-                "no-answer", f"{self.device}: the board said {run.last!r}", "Is it MicroPython?"
+                "no-answer", f"{self.device}: the board said {said}", "Is it MicroPython?"
             ) from None
 
     def copy(self, folder: Path, progress: Progress | None = None) -> None:
@@ -188,7 +208,9 @@ class Mpremote:
             if re.search(pattern, run.said):
                 if cause == "no-board" and os.path.exists(self.device):
                     cause, hint = "port-busy", _BUSY
-                return BoardError(cause, f"{self.device}: {run.last}", hint)
+                return BoardError(cause, f"{self.device}: {run.last[:_SHOWN_MAX]}", hint)
         return BoardError(
-            "tool", f"{self.device}: mpremote: {run.last}", "Run it by hand to see more."
+            "tool",
+            f"{self.device}: mpremote: {run.last[:_SHOWN_MAX]}",
+            "Run it by hand to see more.",
         )

@@ -60,9 +60,10 @@ def _state():
     """Return what the loader's state says, {} when there is none."""
     try:
         with open("/bundles/state") as file:
-            return json.load(file)
+            found = json.load(file)
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _bundle(slot):

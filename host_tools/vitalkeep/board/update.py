@@ -18,7 +18,7 @@ from bridge.core.bundle import parse_version
 from vitalkeep.board.bundle import Bundle
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.install import OnBoard, ask, copy_files, slot_path, stop, verify_files
-from vitalkeep.board.mpremote import Mpremote
+from vitalkeep.board.mpremote import Mpremote, left_running
 from vitalkeep.board.progress import Progress, Step
 from vitalkeep.board.prompt import Gateways
 
@@ -49,11 +49,20 @@ def bring(port: str, bundle: Bundle, older: bool, told: Told, gateways: Gateways
     """
     board = Mpremote(port, gateways)
     told("looking at the board", None)
-    there = ask(board, fresh=True)
-    if there.holds(bundle, there.now) and there.state.get("tries", -1) < 0:
+    # Refused or cut short, the bed keeps its gateway: what ran before runs.
+    with left_running(port, board.reset):
+        there = ask(board, fresh=True)
+        if there.holds(bundle, there.now) and not there.on_trial:
+            board.reset()
+            return "runs already"
+        _check(port, there, bundle, older)
+        _copy(board, there, bundle, older, told)
         board.reset()
-        return "runs already"
-    _check(port, there, bundle, older)
+    told("has come; the gateway checks it", None)
+    return _listen(port, told)
+
+
+def _copy(board: Mpremote, there: OnBoard, bundle: Bundle, older: bool, told: Told) -> None:
     progress = Progress(lambda step, percent: _pass_on(step, percent, told))
     stop(board, progress)
     board.evaluate(_CLEAR_SCRIPT)
@@ -65,9 +74,6 @@ def bring(port: str, bundle: Bundle, older: bool, told: Told, gateways: Gateways
     # Last, since with it the gateway takes what is there.
     copy_files(board, {"/bundles/offer": json.dumps(offer).encode()}, None)
     progress.end("done")
-    board.reset()
-    told("has come; the gateway checks it", None)
-    return _listen(port, told)
 
 
 def _check(port: str, there: OnBoard, bundle: Bundle, older: bool) -> None:
@@ -76,7 +82,7 @@ def _check(port: str, there: OnBoard, bundle: Bundle, older: bool) -> None:
         raise BoardError(
             "old-layout", f"{port}: there is no gateway with a loader", "Run: vitalkeep flash."
         )
-    if there.state.get("tries", -1) >= 0:
+    if there.on_trial:
         raise BoardError("on-trial", f"{port}: another firmware is on trial", "Wait for its end.")
     if bundle.manifest.mpy != there.mpy:
         raise BoardError(

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import operator
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.board.errors import BoardError
-from vitalkeep.board.mpremote import START_S, Mpremote
+from vitalkeep.board.mpremote import START_S, Mpremote, left_running
 from vitalkeep.board.prompt import Gateways
-from vitalkeep.errors import ToolError
 
 _SCRIPTS = Path(__file__).with_name("on_board")
 # Whatever is plugged in meanwhile, it happens to the board that was looked at.
@@ -226,16 +224,9 @@ class GatewayBoard:
             self._board.reset()
         self._feed = self._is_stopped = False
 
-    @contextmanager
-    def left_running(self) -> Iterator[None]:
-        """Have its program run again when a piece of work on it fails, if it is still there."""
-        try:
-            yield
-        except ToolError:
-            if os.path.exists(self.device):
-                with suppress(BoardError):
-                    self.restart()
-            raise
+    def left_running(self) -> AbstractContextManager[None]:
+        """Have its program run again when a piece of work on it ends early, if it is there."""
+        return left_running(self.device, self.restart)
 
     def _secret(self, name: str, order: dict[str, Any]) -> None:
         if self._board.evaluate_secret(_script(name, self._order(**order))) is not True:

@@ -18,6 +18,7 @@ from vitalkeep.board.install import ask, copy_files
 from vitalkeep.board.kinds import find_kind
 from vitalkeep.board.mpremote import Mpremote
 from vitalkeep.board.partitions import TABLE_AT, need, pack_table
+from vitalkeep.board.program import Run
 from vitalkeep.board.progress import Progress
 
 KIND = find_kind("ESP32_GENERIC")
@@ -269,3 +270,40 @@ def test_an_image_with_the_gateway_in_it_goes_before_an_older_bundle_and_not_a_n
         assert ask(board, fresh=True).running == "0.1.0"
         bundle_of("0.0.9")
         assert removed() == ["/bundles/state"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"files": {"/bundles/a": ("aa", "9")}}, {"files": []}, {"bundles": {}}, {"id": "no hex"},
+        {"bundles": {"a": ("0.1", "00"), "b": None}}, {"bundles": {"a": (1, "00"), "b": None}},
+        {"state": []}, {"state": {"tries": "3"}}, {"space": (1, 2)}, {"space": (1, 2, -3)},
+        {"mpy": None}, {"frozen": "zero"}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_board_that_says_something_else_is_refused(
+    said: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = {
+        "files": {}, "frozen": "", "state": {}, "bundles": {"a": None, "b": None}, "space": None,
+        "mpy": 1, "version": "", "id": "aa",
+    }  # fmt: skip
+    board = Mpremote("/dev/none")
+    monkeypatch.setattr(Mpremote, "_checked", lambda *more, **named: Run(0, repr(right)))
+    assert ask(board).running == ""
+    monkeypatch.setattr(Mpremote, "_checked", lambda *more, **named: Run(0, repr(right | said)))
+    with pytest.raises(BoardError) as caught:
+        ask(board)
+    assert caught.value.cause == "no-answer"
+
+
+def test_what_a_board_says_of_a_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "ORDER = {'pieces': [(0, 0, 'c0ffee')]}"
+    monkeypatch.setattr(Mpremote, "_checked", lambda *more, **named: Run(0, script))
+    with pytest.raises(BoardError) as caught:
+        Mpremote("/dev/none").evaluate_secret(script)
+    assert "c0ffee" not in f"{caught.value!r} {caught.value.message} {caught.value.__context__}"
+    monkeypatch.setattr(Mpremote, "_checked", lambda *more, **named: Run(0, "x" * 100_000))
+    with pytest.raises(BoardError) as caught:
+        Mpremote("/dev/none").evaluate("1")
+    assert len(caught.value.message) < 400

@@ -99,15 +99,30 @@ def test_bundle_is_brought_kept_and_refused_when_it_is_older(bedside: Bedside) -
     with pytest.raises(BoardError, match=r"it runs 0\.2\.0") as caught:
         bring(bedside, bedside.bundle("0.1.1"))
     assert caught.value.cause == "older"
+    bedside.kit.wait_for("listening")  # it was not left at its prompt
     # What flashes it goes by the same rule, and leaves what is signed as it is.
     with pytest.raises(BoardError) as caught:
         run(bedside.order, units_of(bedside.kit))
     assert caught.value.cause == "older"
+    bedside.kit.wait_for("listening")
     board = Mpremote(str(bedside.kit.port))
     board.evaluate("import os\nos.remove('/bundles/state')\nprint(1)", fresh=True)
     with pytest.raises(BoardError) as caught:
         bring(bedside, bundle)
     assert caught.value.cause == "old-layout"
+
+
+def test_bundle_that_does_not_arrive_leaves_what_ran_running(
+    bedside: Bedside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copied(board: Mpremote, files: dict[str, bytes], progress: object) -> None:
+        copy_files(board, {path: data[:-9] for path, data in files.items()}, progress)
+
+    monkeypatch.setattr(update, "copy_files", copied)
+    with pytest.raises(BoardError, match="not what was sent") as caught:
+        bring(bedside, bedside.bundle("0.2.0"))
+    assert caught.value.cause == "verify"
+    bedside.kit.wait_for("firmware 0.1.0")
 
 
 @pytest.mark.skipif(os.environ.get("VITALKEEP_BEDSIDE") != "long", reason="VITALKEEP_BEDSIDE=long")

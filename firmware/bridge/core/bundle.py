@@ -95,14 +95,16 @@ def parse_manifest(data):
     try:
         fields = json.loads(data)
         found = [fields[name] for name in ("version", "board", "mpy", "config")]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        # Of these the last is Python's for what nests too deep.
         raise FormatError("bundle: no manifest", error)
     if [type(value) for value in found] != [str, str, int, int]:
-        raise FormatError("bundle: no manifest: %r" % found)
+        raise FormatError("bundle: no manifest: want two texts and two numbers")
     parse_version(found[0])
     base, patch = fields.get("base", ""), fields.get("patch", ())
-    if not isinstance(base, str) or not isinstance(patch, (list, tuple)):
-        raise FormatError("bundle: no manifest: %r" % base)
+    texts = [base, *patch] if isinstance(patch, (list, tuple)) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise FormatError("bundle: no manifest: want texts in base and patch")
     return Manifest(*found, base=base, patch=patch)
 
 

@@ -1,5 +1,7 @@
 """A bundle's bytes: what is packed is parsed, and nothing else is."""
 
+import hashlib
+import struct
 from dataclasses import replace
 
 import pytest
@@ -45,6 +47,25 @@ def test_other_bytes_are_refused_and_raise_nothing_else(data: bytes, at: int, ch
     if at < len(spoilt) - layout.SIGNATURE_SIZE:
         with pytest.raises(ToolError):
             parse(bytes(spoilt))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        b"[" * 2000, b'{"version":' * 180, b"[]", b"7", b"{}", b"\xff\xfe{", b'{"version": [1]}',
+        b'{"version": "1", "board": "b", "mpy": true, "config": 1}',
+        b'{"version": "1.x", "board": "b", "mpy": 1, "config": 1}',
+        b'{"version": "1", "board": "b", "mpy": 1, "config": 1, "base": 2}',
+        b'{"version": "1", "board": "b", "mpy": 1, "config": 1, "base": "1", "patch": 3}',
+        b'{"version": "1", "board": "b", "mpy": 1, "config": 1, "base": "1", "patch": [3]}',
+    ],
+)  # fmt: skip
+def test_a_whole_file_whose_manifest_makes_no_sense_is_refused(about: bytes) -> None:
+    size = layout.HEAD_SIZE + len(about) + layout.TAIL_SIZE
+    body = struct.pack(layout.HEAD, layout.MAGIC, size, len(about), 0) + about
+    whole = body + hashlib.sha256(body).digest() + bytes(layout.SIGNATURE_SIZE)
+    with pytest.raises(ToolError, match=r"no manifest|version"):
+        parse(whole)
 
 
 def test_a_signature_is_its_makers_alone() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from vitalkeep.errors import ToolError
+from vitalkeep.shown import shown
 
 GROUP = "vitalkeep.commands"
 
@@ -70,9 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = cli.main(args=arguments, prog_name="vitalkeep", standalone_mode=False)
     except ToolError as error:
-        click.echo(f"vitalkeep: {error.message}", err=True)
-        if error.hint:
-            click.echo(error.hint, err=True)
+        for line in f"vitalkeep: {error.message}\n{error.hint}".rstrip().split("\n"):
+            click.echo(shown(line), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

@@ -21,6 +21,7 @@ from vitalkeep.decoding import lines
 from vitalkeep.decoding.capture import parse_hex
 from vitalkeep.decoding.tables import PAGES, ports_of, title_of
 from vitalkeep.errors import ToolError
+from vitalkeep.shown import shown
 
 Pieces = list[tuple[bool, bytes]]
 
@@ -125,9 +126,9 @@ def sentence(event: dict[str, Any]) -> str:
     if kind == "wave":
         return f"{event['parameter']}: {len(event['samples'])} samples"
     if kind == "alarm":
-        return f"alarm {'on' if event['active'] else 'off'}: {event['text']}"
+        return f"alarm {'on' if event['active'] else 'off'}: {shown(event['text'])}"
     if kind == "identity":
-        return f"identity: {event['text']}"
+        return f"identity: {shown(event['text'])}"
     return f"damage: {event['count']} bytes, {event['kind']}"
 
 

@@ -14,6 +14,7 @@ import click
 from vitalkeep.commands.ca import json_option
 from vitalkeep.commands.gateway import reach_options
 from vitalkeep.errors import ToolError
+from vitalkeep.shown import shown
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _SECTORS = 2  # of each class, whose events go into a bundle
@@ -125,7 +126,7 @@ class _Work:
             for line in lines_of(found):
                 click.echo(line)
             for verdict in verdicts:
-                click.echo(f"{verdict.state:4} {verdict.sentence}")
+                click.echo(shown(f"{verdict.state:4} {verdict.sentence}"))
                 if verdict.action:
                     click.echo(f"       -> {verdict.action}")
         states = [found.verdict, *(verdict.state for verdict in verdicts)]

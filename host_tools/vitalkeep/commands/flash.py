@@ -17,6 +17,7 @@ from vitalkeep.board.progress import Progress, Step
 from vitalkeep.board.units import find_units
 from vitalkeep.hub.config.chosen import data_home
 from vitalkeep.remote.conversation import known_gateways
+from vitalkeep.shown import shown
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -104,7 +105,7 @@ class Teller:
 
     def show(self, step: Step, percent: float | None) -> None:
         if step.outcome:
-            detail = f": {step.detail}" if step.detail else ""
+            detail = f": {shown(step.detail)}" if step.detail else ""
             end = "\r\x1b[K" if self.is_terminal else ""
             click.echo(f"{end}{step.outcome:9} {step.name}{detail}", err=True)
         elif self.is_terminal:

@@ -16,6 +16,7 @@ from vitalkeep.commands.archive import database_option
 from vitalkeep.commands.ca import json_option
 from vitalkeep.commands.gateway import reach_options
 from vitalkeep.errors import ToolError
+from vitalkeep.shown import shown
 
 _FOLLOW_S = 2.0
 
@@ -122,5 +123,5 @@ def _line(entry: Any) -> str:
     when = (
         iso(entry.utc_ms) if entry.utc_ms is not None else f"boot + {entry.mono_ms / 1000:.1f} s"
     )
-    said = f"{when:24} {CLASSES[entry.place.cls]} {entry.name:14} {entry.text}"
+    said = f"{when:24} {CLASSES[entry.place.cls]} {entry.name:14} {shown(entry.text)}"
     return f"{said}\n{'':27}{entry.meaning}"

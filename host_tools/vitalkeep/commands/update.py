@@ -13,6 +13,7 @@ from vitalkeep.board.kinds import BOARDS, FIRMWARE
 from vitalkeep.commands.ca import ca_folder, ca_option, json_option, passphrase_option, unlock
 from vitalkeep.commands.gateway import remote
 from vitalkeep.errors import ToolError
+from vitalkeep.shown import shown
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -157,7 +158,7 @@ def state(as_json: bool, **where: Any) -> None:
         click.echo(json.dumps(found))
         return
     for name, value in sorted(found.items()):
-        click.echo(f"{name:10} {hex(value) if name == 'mpy' else value}")
+        click.echo(shown(f"{name:10} {hex(value) if name == 'mpy' else value}"))
 
 
 class _Teller:
@@ -178,7 +179,7 @@ class _Teller:
             self._last = line
         elif percent is None:
             if text != self._last:
-                click.echo(f"{self._clear()}{text}", err=True)
+                click.echo(f"{self._clear()}{shown(text)}", err=True)
             self._last = text
         elif self._in_place:
             click.echo(f"\r\x1b[K{text} {percent:3.0f} %", nl=False, err=True)
@@ -187,7 +188,7 @@ class _Teller:
         if self._as_json:
             click.echo(json.dumps({"outcome": "done", "said": said}))
         else:
-            click.echo(f"{self._clear()}{said}")
+            click.echo(f"{self._clear()}{shown(said)}")
 
     def _clear(self) -> str:
         return "\r\x1b[K" if self._in_place else ""

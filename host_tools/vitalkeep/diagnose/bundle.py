@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import platform
 import zipfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from vitalkeep.diagnose.events import Entry, iso
 from vitalkeep.diagnose.probe import Verdict
 from vitalkeep.diagnose.redact import Redactor
 from vitalkeep.diagnose.report import Item, Report, build, lines_of
-from vitalkeep.errors import ToolError
+from vitalkeep.keys.private_files import write_file
 
 _ABOUT = """\
 A support file of Vitalkeep. report.txt is for people, report.json the same for machines,
@@ -54,14 +54,12 @@ def write_bundle(
         ),
         "configuration.json": _json(redactor.configuration(configuration)),
     }
-    try:
-        # Never readable by others, not for a moment.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for name, text in members.items():
-                archive.writestr(name, text, zipfile.ZIP_DEFLATED)
-    except OSError as error:
-        raise ToolError(f"{path}: {error.strerror}", "Name another file: --bundle.") from None
+    made_of = io.BytesIO()
+    with zipfile.ZipFile(made_of, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    # Never readable by others, not for a moment, whatever had this name before.
+    write_file(path, made_of.getvalue())
     return list(members)
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from vitalkeep.board.errors import BoardError
 from vitalkeep.board.mpremote import Mpremote
 from vitalkeep.diagnose.meanings import BAD, OK
 from vitalkeep.diagnose.report import Item, Report, build
@@ -38,7 +39,12 @@ def look(board: Mpremote, is_running: bool) -> Report:
     """
     said: dict[str, Any] = board.evaluate(_SCRIPT.read_text(), fresh=True)
     board.reset()
-    return judge(said, is_running, time.time_ns() // 1_000_000)
+    try:
+        return judge(said, is_running, time.time_ns() // 1_000_000)
+    except (LookupError, TypeError, ValueError):
+        raise BoardError(
+            "no-answer", f"{board.device}: the board said something else", "Is it MicroPython?"
+        ) from None
 
 
 def judge(said: dict[str, Any], is_running: bool, at_ms: int) -> Report:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from vitalkeep.diagnose import meanings
 from vitalkeep.diagnose.meanings import BAD, OK, STATES, WARN, Meaning
+from vitalkeep.shown import shown
 
 SHAPE = 1  # of a report as JSON (docs/guides/diagnose.md); a field more is no new shape
 
@@ -86,8 +87,23 @@ def build(said: dict[str, Any], by: str, at_ms: int) -> Report:
     What an older or newer firmware leaves out has no item.
     """
     report = Report(str(said.get("gateway", "")), str(said.get("bed", "")), by, at_ms, raw=said)
-    report.said = [item for part in _PARTS for item in part(said)]
+    report.said = [item for part in _PARTS for item in _items(part, said)]
     return report
+
+
+def _items(part: Callable[[dict[str, Any]], Iterator[Item]], said: dict[str, Any]) -> list[Item]:
+    """Return what a part of the report says; one that cannot be read costs no other."""
+    try:
+        return list(part(said))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        name = part.__name__.strip("_")
+        return [
+            Item(
+                f"unread {name}", WARN, None, f"{name}: what it says of this cannot be read",
+                "its firmware says this in another way, or it is no gateway",
+                "Use the release of the gateway.",
+            )
+        ]  # fmt: skip
 
 
 def meant(name: str, value: Any, text: str, meaning: Meaning) -> Item:
@@ -295,6 +311,10 @@ def lines_of(report: Report, everything: bool = False) -> Iterator[str]:
 
     everything  with it
     """
+    yield from map(shown, _lines_of(report, everything))
+
+
+def _lines_of(report: Report, everything: bool) -> Iterator[str]:
     name = f"gateway {report.gateway}" if report.gateway else "no gateway"
     yield f"{name}{' at ' + report.bed if report.bed else ''}: {report.verdict} (by {report.by})"
     for item in report.items:

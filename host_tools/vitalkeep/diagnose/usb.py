@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import json
+import operator
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,16 +18,21 @@ from typing import Any
 import serial
 
 from bridge.core import command_wire
-from bridge.core.command_wire import Command
+from bridge.core.command_wire import Command, ReplyPart
 from bridge.core.errors import FormatError, TagError
+from bridge.core.journal.layout import CLASSES
 from vitalkeep.errors import ToolError
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
+from vitalkeep.remote.reply import is_whole, parse_object, read_reply
 
 _TRIES = 3
 QUIET_S = 5.0  # a stall of the gateway is shorter
 _PIECE, _PACE_S = 32, 0.02  # a console has a small buffer and no flow control
-_LINE = re.compile(rb"vk([?:]) (\d+)/(\d+) ([A-Za-z0-9+/=]+)")
+_LINE = re.compile(rb"vk([?:]) (\d{1,4})/(\d{1,4}) ([A-Za-z0-9+/=]{1,64})")
+_WHOLE_S = 60.0  # for one answer: the longest is that of a whole log's piece, 20 s
+_TAIL = 4096  # bytes that are kept of what is no line of an answer
+_IDS = {"gateway": 8, "log": 8, "nonce": 8}  # bytes
 _PROMPT = re.compile(rb"(?:^|\n)>>> |raw REPL; CTRL-B")
 
 
@@ -113,12 +118,9 @@ class Usb:
                 return found
         raise NoGateway(self.device, False)
 
-    def _said(self, messages: list[bytes]) -> dict[str, Any] | None:
-        try:
-            found = json.loads(messages[0])
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) and "nonce" in found else None
+    def _said(self, message: bytes) -> dict[str, Any] | None:
+        found = parse_object(message)
+        return found if found is not None and _is_status(found) else None
 
     def _order(self, do: str, fields: dict[str, Any]) -> dict[str, Any]:
         assert self.status is not None
@@ -131,29 +133,23 @@ class Usb:
             command = Command(nonce, number, {"do": do, **fields})
             payload = bytes(command_wire.pack_command(command, key, gateway.id))
 
-            def whole(messages: list[bytes], number: int = number) -> dict[str, Any] | None:
-                parts = {}
-                for message in messages:
-                    try:
-                        part = command_wire.parse_reply(message, key, gateway.id)
-                    except (FormatError, TagError):
-                        continue
+            parts: dict[int, ReplyPart] = {}
+
+            def take(
+                message: bytes, number: int = number, parts: dict[int, ReplyPart] = parts
+            ) -> dict[str, Any] | None:
+                # What has a wrong tag is somebody else's.
+                with contextlib.suppress(FormatError, TagError):
+                    part = command_wire.parse_reply(message, key, gateway.id)
                     if part.number == number:
                         parts[part.part] = part
-                if not parts or len(parts) < next(iter(parts.values())).parts:
-                    return None
-                joined: dict[str, Any] = json.loads(b"".join(parts[n].data for n in sorted(parts)))
-                return joined
+                return read_reply(do, parts) if is_whole(parts) else None
 
             with self._closing_errors():
-                reply = self._exchange(b"vk:" + base64.b64encode(payload), b":", whole)
+                reply = self._exchange(b"vk:" + base64.b64encode(payload), b":", take)
             if reply is None:
                 self.greet()  # it may have started anew
                 continue
-            if "error" in reply:
-                raise ToolError(
-                    f"the gateway refuses {do}: {reply['error']}", "Nothing was changed."
-                )
             return reply
         raise ToolError(
             f"{self.device}: the gateway does not answer {do}",
@@ -181,9 +177,9 @@ class Usb:
         self,
         request: bytes,
         kind: bytes,
-        whole: Callable[[list[bytes]], dict[str, Any] | None],
+        take: Callable[[bytes], dict[str, Any] | None],
     ) -> dict[str, Any] | None:
-        """Send a line and return what `whole` makes of the messages of a kind, None for silence.
+        """Send a line and return what `take` makes of the messages of a kind, None for silence.
 
         Raises NoGateway where a prompt answers.
         """
@@ -194,19 +190,21 @@ class Usb:
             port.write(line[at : at + _PIECE])
             port.flush()
             time.sleep(_PACE_S)
-        heard = bytearray()
-        rest = b""
+        heard = rest = b""
         pieces: dict[int, bytes] = {}
-        messages: list[bytes] = []
+        is_answered = False
+        end = time.monotonic() + _WHOLE_S
         until = time.monotonic() + self._quiet_s
-        while time.monotonic() < until:
+        while time.monotonic() < min(until, end):
             data = port.read(max(1, port.in_waiting))
-            heard += data
+            heard = (heard + data)[-_TAIL:]
             *lines, rest = (rest + data).split(b"\n")
+            rest = rest[-_TAIL:]
             for text in lines:
                 found = _LINE.search(text)
                 if found is None or found[1] != kind:
                     continue
+                is_answered = True
                 until = time.monotonic() + self._quiet_s
                 number, count = int(found[2]), int(found[3])
                 if number == 1:
@@ -214,10 +212,20 @@ class Usb:
                 with contextlib.suppress(binascii.Error):
                     pieces[number] = base64.b64decode(found[4])
                 if number == count and len(pieces) == count:
-                    messages.append(b"".join(pieces[n] for n in sorted(pieces)))
-                    reply = whole(messages)
+                    reply = take(b"".join(pieces[n] for n in sorted(pieces)))
                     if reply is not None:
                         return reply
-            if not messages and not pieces and _PROMPT.search(heard):
+            if not is_answered and _PROMPT.search(heard):
                 raise NoGateway(self.device, True)
         return None
+
+
+def _is_status(found: dict[str, Any]) -> bool:
+    """Say whether an answer has what is relied on: who it is, and how far its log goes."""
+    try:
+        sizes = {name: len(bytes.fromhex(found[name])) for name in _IDS}
+        heads = [found["heads"][name] for name in CLASSES]
+        rows = [[operator.index(number) for number in head] for head in heads]
+    except (KeyError, TypeError, ValueError):
+        return False
+    return sizes == _IDS and isinstance(found["bed"], str) and all(len(row) == 3 for row in rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from vitalkeep.errors import ToolError
 from vitalkeep.hub.consume import Address, Consumer, Message, Publish
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
+from vitalkeep.remote.reply import is_whole, read_reply
 
 HEARD_S = 15.0  # a gateway says something every two seconds
 REPLY_S = 10.0
@@ -87,16 +87,12 @@ class Desk:
         command = Command(nonce, self._number, {"do": do, **fields})
         payload = command_wire.pack_command(command, self._command_key, self._gateway.id)
         self._consumer.publish(wire.topic(self._gateway.id, "command"), bytes(payload))
-        if not await _until(self._is_whole, within_s):
+        if not await _until(lambda: is_whole(self._parts), within_s):
             raise NoAnswer(
                 f"gateway {self._gateway.id.hex()} did not answer {do} within {within_s:g} s",
                 "Its session may have changed: try again. Its counters say what it refused.",
             )
-        data = b"".join(self._parts[part].data for part in sorted(self._parts))
-        reply: dict[str, Any] = json.loads(data)
-        if "error" in reply:
-            raise ToolError(f"the gateway refuses {do}: {reply['error']}", "Nothing was changed.")
-        return reply
+        return read_reply(do, self._parts)
 
     async def configure(self, config: bytes, told: Told = lambda text: None) -> None:
         """Put a config.json on trial and wait for what becomes of it; raises ToolError."""
@@ -122,9 +118,6 @@ class Desk:
 
     def _is_receipted(self, boot: int) -> bool:
         return self._is_back(boot) and self.status is not None and not self.status["ask"]
-
-    def _is_whole(self) -> bool:
-        return bool(self._parts) and len(self._parts) == next(iter(self._parts.values())).parts
 
     async def _take(self, messages: Sequence[Message]) -> list[Publish]:
         gateway = self._gateway.id

@@ -102,8 +102,8 @@ def parse_manifest(data):
         raise FormatError("bundle: no manifest: want two texts and two numbers")
     parse_version(found[0])
     base, patch = fields.get("base", ""), fields.get("patch", ())
-    texts = [base, *patch] if isinstance(patch, (list, tuple)) else [None]
-    if not all(isinstance(text, str) for text in texts):
+    names = patch if isinstance(patch, (list, tuple)) else (None,)
+    if not all(isinstance(text, str) for text in (base,) + tuple(names)):
         raise FormatError("bundle: no manifest: want texts in base and patch")
     return Manifest(*found, base=base, patch=patch)
 

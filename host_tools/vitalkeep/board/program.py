@@ -13,10 +13,12 @@ from typing import IO
 
 from vitalkeep.board.errors import BoardError
 
+SAID_MAX = 1 << 20  # bytes that are kept of what a program says: a board may flood
+
 
 @dataclass(frozen=True)
 class Run:
-    """How a program ended and all that it said, both its streams as they came."""
+    """How a program ended and what it said last, both its streams as they came."""
 
     code: int
     said: str
@@ -69,6 +71,7 @@ def run_module(
                 process.stdin.write(told)
         while data := _read(output):
             said += data
+            del said[:-SAID_MAX]
             if heard is not None:
                 heard(data.decode("utf-8", "replace"))
         code = process.wait()

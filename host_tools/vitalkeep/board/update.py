@@ -25,7 +25,8 @@ from vitalkeep.board.prompt import Gateways
 # The check waits until the gateway has shown how it is, and the trial takes its trial_ms.
 WAIT_S = 900.0
 _AGAIN_S = 0.2
-_SAID = re.compile(rb"firmware: (.*?)\r?\n")
+_SAID = re.compile(rb"firmware: (.*?)\r?$")
+_LINE_MAX = 4096  # bytes
 _CLEAR_SCRIPT = """\
 import os
 try:
@@ -105,14 +106,14 @@ def _pass_on(step: Step, percent: float | None, told: Told) -> None:
 def _listen(port: str, told: Told) -> str:
     """Follow the console until the gateway says how it ended; the port may go and come back."""
     until = time.monotonic() + WAIT_S
-    heard = bytearray()
+    rest = b""
     while time.monotonic() < until:
         with contextlib.suppress(serial.SerialException, OSError), _console(port) as console:
             while time.monotonic() < until:
-                heard += console.read(console.in_waiting or 1)
-                while found := _SAID.search(heard):
+                *lines, rest = (rest + console.read(console.in_waiting or 1)).split(b"\n")
+                rest = rest[-_LINE_MAX:]
+                for found in filter(None, map(_SAID.search, lines)):
                     said = found[1].decode("utf-8", "replace")
-                    del heard[: found.end()]
                     told(said, None)
                     if said.endswith(" kept"):
                         return said

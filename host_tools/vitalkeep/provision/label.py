@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -57,8 +58,10 @@ class Label:
             ) from None
         code = segno.make(self.urn, error="m", micro=False)
         svg, png = folder / "label.svg", folder / "label.png"
+        image = io.BytesIO()
+        code.save(image, kind="png", scale=8, border=4)
         update_file(svg, self._page(code).encode(), 0o644)
-        code.save(str(png), scale=8, border=4)
+        update_file(png, image.getvalue(), 0o644)
         return [svg, png]
 
     def _page(self, code: object) -> str:

@@ -66,7 +66,8 @@ class Sites:
     def add(self, gateway: bytes, bed: str, log: bytes) -> Gateway:
         """Have every vault know a log of a gateway; raises ToolError. Returns the gateway."""
         known = self.find(gateway)
-        for vault in self.vaults:
+        # Whoever names them in another order begins with the same one: both get its root.
+        for vault in sorted(self.vaults, key=lambda vault: vault.site_id):
             # The root that one vault has goes to the others, with all logs that it has.
             for old in known.logs if known else ():
                 vault.add_gateway(gateway, bed, known.root if known else None, old)

@@ -4,6 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+import tracemalloc
+import tty
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,6 +114,34 @@ def test_bundle_is_brought_kept_and_refused_when_it_is_older(bedside: Bedside) -
     with pytest.raises(BoardError) as caught:
         bring(bedside, bundle)
     assert caught.value.cause == "old-layout"
+
+
+def test_console_that_floods_is_followed_to_the_word(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+
+    def speak() -> None:
+        for _ in range(64):
+            os.write(ours, b"x" * 100_000)
+        parts = (b"\nvk? 1/1 AA\r\nfirm", b"ware: 0.2.0 on trial\r", b"\nfirmware: 0.2.0 kept\r\n")
+        for part in parts:
+            os.write(ours, part)
+            time.sleep(0.1)
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    told: list[str] = []
+    tracemalloc.start()
+    try:
+        said = update._listen(os.ttyname(theirs), lambda text, percent: told.append(text))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        speaker.join()
+        os.close(ours)
+        os.close(theirs)
+    assert (said, told) == ("0.2.0 kept", ["0.2.0 on trial", "0.2.0 kept"])
+    assert most < 2_000_000
 
 
 def test_bundle_that_does_not_arrive_leaves_what_ran_running(

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from vitalkeep.hub import foreign_trends, health, metrics, readiness, trends
+from vitalkeep.hub.cards import with_beds
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import COMMON, Address, Consumer
 from vitalkeep.hub.context import Context
@@ -186,19 +187,21 @@ class Hub:
 
     # --- what the page asks ---
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return all that the page shows."""
-        beds = [self.ward.bed(gateway, trends=True) for gateway in self.ward.gateways()]
-        beds.sort(key=lambda bed: bed["bed"])
-        return {
+    async def snapshot(self) -> str:
+        """Return all that the page shows, but for trends, in JSON."""
+        beds = await self.context.cards.all()
+        fields = {
             "now": utc_now_ms(),
             "site": self.vault.site_name,
             "stale_s": STALE_S,
             "account_minutes": accounts.MINUTES,
-            "beds": beds,
             "story": list(self.ward.story),
             "health": self.health(),
         }
+        return with_beds(fields, beds)
+
+    def trends(self, gateways: Sequence[bytes]) -> dict[str, Any]:
+        return self.context.cards.trends(gateways)
 
     def health(self) -> dict[str, Any]:
         return health.of(self.context)

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.cards import Cards
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import Consumer
 from vitalkeep.hub.cut import Verdict
@@ -37,6 +38,7 @@ class Context:
 
     config  what hub.toml says, section by section: `config[PageSettings]`
     started  when, by time.monotonic()
+    cards   the ward's beds in JSON, for all who look at them
     meters  what the write path measures; parts add their own metrics to its registry
     load    whether what can wait has to: `await hub.calm("export")` before each piece of it
     pulse_error  why the store took no write when that was last tried, "" when it did
@@ -70,6 +72,7 @@ class Context:
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="reader")
     )
 
+    cards: Cards = field(init=False)
     load: Load = field(init=False)
     meters: Meters = field(init=False)
     pulse_error: str = ""
@@ -78,6 +81,7 @@ class Context:
     attained: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.cards = Cards(self.ward)
         self.load = Load(self.config[LoadSettings])
         self.meters = self.intake.meters
         self.consumer.answered = self.meters.answered

@@ -1,4 +1,4 @@
-"""The live page: read-only HTTP. Static files, two JSON views, and server-sent events.
+"""The live page: read-only HTTP. Static files, JSON views, and server-sent events.
 
 Each browser has a bounded queue; one that does not keep up is dropped and reconnects by itself,
 which costs it one snapshot and the ward nothing.
@@ -7,8 +7,7 @@ which costs it one snapshot and the ward nothing.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Protocol
 
@@ -18,10 +17,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from vitalkeep.hub.serving import HEADERS, static_routes
+from vitalkeep.hub.cards import TRENDS_MAX
+from vitalkeep.hub.serving import HEADERS, dumps, static_routes
 from vitalkeep.hub.trends import TrendError
 
-QUEUE_MAX = 64  # events a browser may be behind
+QUEUE_MAX = 256  # events a browser may be behind
 CLIENTS_MAX = 64
 ACCOUNT_MINUTES_MAX = 24 * 60
 _PING_S = 10
@@ -31,16 +31,16 @@ DAYS = ("1", "7", "30")
 HISTORY_DAYS_MAX = 400
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_FILES = ("index.html", "style.css", "page.js")
+_FILES = ("index.html", "style.css", "dom.js", "card.js", "page.js")
 
-Event = tuple[str, str]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class View(Protocol):
     """What the page asks of the hub."""
 
-    def snapshot(self) -> dict[str, Any]: ...
+    def snapshot(self) -> Awaitable[str]: ...
+    def trends(self, gateways: Sequence[bytes]) -> dict[str, Any]: ...
     def health(self) -> dict[str, Any]: ...
     def account(self, minutes: int) -> Awaitable[dict[str, Any]]: ...
     def attained(self, days: int) -> dict[str, Any] | None: ...
@@ -52,26 +52,24 @@ class View(Protocol):
     def sheds(self, work: str) -> bool: ...
 
 
-def dumps(value: Any) -> str:
-    """Return JSON as browsers read it: NaN would break their parser, so it is an error here."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
 class Feed:
     """Events to every connected browser."""
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._queues: set[asyncio.Queue[Event | None]] = set()
+        self._queues: set[asyncio.Queue[bytes | None]] = set()
 
     def __len__(self) -> int:
         return len(self._queues)
 
     def publish(self, event: str, value: Any) -> None:
         """Queue an event for everyone; who has no room for it is cut off."""
-        if not self._queues:
-            return
-        item = (event, dumps(value))
+        if self._queues:
+            self.send(event, dumps(value))
+
+    def send(self, event: str, text: str) -> None:
+        """Queue an event that is JSON already."""
+        item = _encode(event, text)
         for queue in list(self._queues):
             try:
                 queue.put_nowait(item)
@@ -79,12 +77,15 @@ class Feed:
                 self.dropped += 1
                 self._end(queue)
 
-    def join(self) -> asyncio.Queue[Event | None]:
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUE_MAX)
+    def is_full(self) -> bool:
+        return len(self._queues) >= CLIENTS_MAX
+
+    def join(self) -> asyncio.Queue[bytes | None]:
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MAX)
         self._queues.add(queue)
         return queue
 
-    def leave(self, queue: asyncio.Queue[Event | None]) -> None:
+    def leave(self, queue: asyncio.Queue[bytes | None]) -> None:
         self._queues.discard(queue)
 
     def close(self) -> None:
@@ -92,11 +93,16 @@ class Feed:
         for queue in list(self._queues):
             self._end(queue)
 
-    def _end(self, queue: asyncio.Queue[Event | None]) -> None:
+    def _end(self, queue: asyncio.Queue[bytes | None]) -> None:
         self._queues.discard(queue)
         while not queue.empty():
             queue.get_nowait()
         queue.put_nowait(None)
+
+
+def _encode(event: str, text: str) -> bytes:
+    """Return an event as every browser gets it; JSON has no line breaks."""
+    return f"event: {event}\r\ndata: {text}\r\n\r\n".encode()
 
 
 def make_app(view: View, feed: Feed) -> Starlette:
@@ -105,7 +111,20 @@ def make_app(view: View, feed: Feed) -> Starlette:
     contents = {name: (folder / name).read_bytes() for name in _FILES}
 
     async def ward(_: Request) -> Response:
-        return JSONResponse(view.snapshot(), headers=HEADERS)
+        text = await view.snapshot()
+        return Response(text, media_type="application/json", headers=HEADERS)
+
+    async def trends(request: Request) -> Response:
+        try:
+            gateways = [*map(bytes.fromhex, request.query_params.get("gateway", "").split(","))]
+        except ValueError:
+            gateways = []
+        if not (all(gateways) and 1 <= len(gateways) <= TRENDS_MAX):
+            text = f"want gateway=ID,ID in hex, 1 to {TRENDS_MAX}\n"
+            return PlainTextResponse(text, 400, headers=HEADERS)
+        if view.sheds("page"):
+            return busy()
+        return JSONResponse(view.trends(gateways), headers=HEADERS)
 
     async def health(_: Request) -> Response:
         found = view.health()
@@ -164,6 +183,9 @@ def make_app(view: View, feed: Feed) -> Starlette:
     def busy() -> Response:
         return PlainTextResponse("under load: ask again later\n", 503, headers=HEADERS | _LATER)
 
+    def crowded() -> Response:
+        return PlainTextResponse("too many viewers\n", 503, headers=HEADERS)
+
     async def alive(_: Request) -> Response:
         return PlainTextResponse("alive\n", headers=HEADERS)
 
@@ -176,16 +198,18 @@ def make_app(view: View, feed: Feed) -> Starlette:
         return Response(view.metrics(), media_type=METRICS_TYPE, headers=HEADERS)
 
     async def events(_: Request) -> Response:
-        if len(feed) >= CLIENTS_MAX:
-            return PlainTextResponse("too many viewers\n", 503, headers=HEADERS)
-        queue = feed.join()
-        first = dumps(view.snapshot())
+        if feed.is_full():
+            return crowded()
+        first = _encode("snapshot", await view.snapshot())
+        if feed.is_full():
+            return crowded()  # by those who came meanwhile
+        queue = feed.join()  # in the same turn of the loop: nothing is missed, nothing is old
 
-        async def stream() -> AsyncIterator[dict[str, str]]:
+        async def stream() -> AsyncIterator[bytes]:
             try:
-                yield {"event": "snapshot", "data": first}
+                yield first
                 while (item := await queue.get()) is not None:
-                    yield {"event": item[0], "data": item[1]}
+                    yield item
             finally:
                 feed.leave(queue)
 
@@ -209,6 +233,7 @@ def make_app(view: View, feed: Feed) -> Starlette:
             Route("/readyz", ready, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
             Route("/api/ward", ward, methods=["GET"]),
+            Route("/api/ward/trends", trends, methods=["GET"]),
             Route("/api/health", health, methods=["GET"]),
             Route("/api/account", account, methods=["GET"]),
         ]

@@ -1,8 +1,9 @@
-"""What our pages' servers have in common: a socket, Uvicorn without signals, static files."""
+"""What our pages' servers have in common: a socket, Uvicorn without signals, files, JSON."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,11 +26,17 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
 }
+
+
+def dumps(value: Any) -> str:
+    """Return JSON as browsers read it: NaN would break their parser, so it is an error here."""
+    return _JSON.encode(value)
 
 
 class QuietServer(uvicorn.Server):

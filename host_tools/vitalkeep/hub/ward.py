@@ -1,4 +1,4 @@
-"""What the page shows: beds, devices, values, links, the story. Fed after each commit; no I/O.
+"""What is known of each bed: devices, values, links, and the story. Fed after each commit; no I/O.
 
 Times are the hub's UTC in milliseconds. An age is never shown from an arrival time: a backlog's
 values are old even when they have just come.
@@ -6,7 +6,6 @@ values are old even when they have just come.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ _ALARMS_MAX = 32
 _WORDS_MAX = 256  # alarms of a device of which the last word's position is remembered
 _DEVICES_MAX = 64
 _BOOTS = 15  # whose clocks are remembered, besides the current one
-_CLOCK_NAMES = ("unknown", "from SNTP, which nobody authenticates", "from a site")
 PRIORITIES = ("none", "low", "medium", "high")
 
 _EVENTS = {
@@ -54,7 +52,15 @@ Position = tuple[int, int, int]  # sector, offset, index
 
 
 @dataclass
-class _Device:
+class Device:
+    """The newest that is known of a device.
+
+    values  by label: [decimal string or None, state, unit, monotonic ms]
+    trends  by label: its last numbers, oldest first
+    alarms  that are on, by (page, code): (priority, text)
+    words   by (page, code): the log and position of the last word on an alarm, on or over
+    """
+
     name: str
     protocol: str
     cls: int
@@ -69,7 +75,15 @@ class _Device:
 
 
 @dataclass
-class _Bed:
+class Bed:
+    """What is known of the gateway of a bed.
+
+    link     "up", "down", "unknown" or "never"; heard_ms: 0 for never
+    rates    by class: (UTC ms, backlog in bytes, by how many bytes a second it shrinks)
+    account  by class, as the account says it; empty before the first
+    radio    the store's row of what came last by radio, None for nothing
+    """
+
     gateway: Gateway
     link: str = "never"
     beat: Heartbeat | None = None
@@ -77,12 +91,13 @@ class _Bed:
     down_since_ms: int = 0
     anchor: Anchor = field(default_factory=Anchor)
     clocks: list[Row] = field(default_factory=list)
-    devices: dict[str, _Device] = field(default_factory=dict)
+    devices: dict[str, Device] = field(default_factory=dict)
     rates: dict[int, tuple[int, int, float]] = field(default_factory=dict)
     account: dict[str, Any] = field(default_factory=dict)
     radio: Row | None = None
 
     def offset(self, boot: int) -> int | None:
+        """Return UTC minus monotonic ms of a boot, None while nobody can know."""
         anchored = self.anchor.offset(boot)
         if anchored is not None:
             return anchored
@@ -91,8 +106,9 @@ class _Bed:
 
 
 class Ward:
-    """All beds of a site, and which of them changed since the page was last told.
+    """All beds of a site.
 
+    dirty   gateways of beds that changed since whoever shows them took this set away
     serves  serves(gateway): this hub is the one that tells its story; others read it
     """
 
@@ -105,7 +121,7 @@ class Ward:
         self.story_news: list[dict[str, Any]] = []
         self.unwritten: list[Row] = []  # story lines of the hub that the store does not have yet
         self._told = 0
-        self._beds: dict[bytes, _Bed] = {}
+        self._beds: dict[bytes, Bed] = {}
         self.set_gateways(gateways)
 
     def set_gateways(self, gateways: Iterable[Gateway]) -> None:
@@ -113,7 +129,7 @@ class Ward:
         for gateway in gateways:
             bed = self._beds.get(gateway.id)
             if bed is None:
-                self._beds[gateway.id] = _Bed(gateway)
+                self._beds[gateway.id] = Bed(gateway)
             else:
                 bed.gateway = gateway
             self.dirty.add(gateway.id)
@@ -174,6 +190,7 @@ class Ward:
         for row in rows.get("clocks", ()):
             if row["gateway"] in self._beds:
                 self._clock(self._beds[row["gateway"]], row)
+                self.dirty.add(row["gateway"])
         for row in rows.get("observations", ()):
             self._observation(row)
         for row in rows.get("alarms", ()):
@@ -214,7 +231,7 @@ class Ward:
         del self.story_news[:-_STORY]
 
     @staticmethod
-    def _clock(bed: _Bed, row: Row) -> None:
+    def _clock(bed: Bed, row: Row) -> None:
         same = [known for known in bed.clocks if known["boot"] == row["boot"]]
         others = [known for known in bed.clocks if known["boot"] != row["boot"]]
         best = max([*same, row], key=lambda known: (known["quality"], known["mono_ms"]))
@@ -242,7 +259,7 @@ class Ward:
             return
         values = row["readings"]
         if device is None:
-            device = _Device("", "", 0, b"", (0, 0, 0), 0, 0, {})
+            device = Device("", "", 0, b"", (0, 0, 0), 0, 0, {})
             bed.devices[row["device"]] = device
         same = device.boot == row["boot"]
         device.name, device.protocol, device.cls = row["device"], row["protocol"], row["cls"]
@@ -292,7 +309,7 @@ class Ward:
             self.dirty.add(bed.gateway.id)
 
     @staticmethod
-    def _rate(bed: _Bed, beat: Heartbeat, now_ms: int) -> None:
+    def _rate(bed: Bed, beat: Heartbeat, now_ms: int) -> None:
         """Keep the backlog's shrinking in bytes a second, smoothed, by class."""
         for cls, size in beat.backlog.items():
             at_ms, before, rate = bed.rates.get(cls, (now_ms, size, 0.0))
@@ -302,61 +319,11 @@ class Ward:
                 rate += 0.4 * ((before - size) * 1000 / (now_ms - at_ms) - rate)
             bed.rates[cls] = (now_ms, size, rate)
 
-    # --- what the page gets ---
+    # --- what is known ---
 
-    def bed(self, gateway: bytes, trends: bool) -> dict[str, Any]:
-        """Return one bed as JSON; `trends` adds the recent past of each value."""
-        bed = self._beds[gateway]
-        beat = bed.beat
-        classes = {}
-        for cls, name in enumerate(CLASSES):
-            size = beat.backlog.get(cls, 0) if beat else 0
-            rate = bed.rates.get(cls, (0, 0, 0.0))[2]
-            eta = round(size / rate, 1) if size and rate > 1 else None
-            classes[name] = {"backlog": size, "eta_s": eta}
-        return {
-            "id": gateway.hex(),
-            "bed": bed.gateway.bed,
-            "link": bed.link,
-            "heard": bed.heard_ms or None,
-            "classes": classes,
-            "clock": _clock(beat),
-            "hours_left": beat.hours_left if beat else None,
-            "certificate_days": beat.certificate_days if beat else None,
-            "firmware": beat.firmware if beat else "",
-            "counters": beat.counters if beat else {},
-            "devices": self._devices(bed, trends) + _radio_devices(bed),
-            "account": bed.account,
-        }
-
-    def _devices(self, bed: _Bed, trends: bool) -> list[dict[str, Any]]:
-        states = dict(bed.beat.lines) if bed.beat else {}
-        found = []
-        for device in sorted(bed.devices.values(), key=lambda device: (device.cls, device.name)):
-            offset = bed.offset(device.boot)
-            values = [
-                [label, text, state, unit, None if offset is None else offset + mono_ms]
-                for label, (text, state, unit, mono_ms) in device.values.items()
-            ]
-            entry: dict[str, Any] = {
-                "name": device.name,
-                "protocol": device.protocol,
-                "cls": CLASSES[device.cls],
-                "state": states.pop(device.name, "unknown"),
-                "at": None if offset is None else offset + device.mono_ms,
-                "values": values,
-                "alarms": [
-                    [PRIORITIES[min(priority, 3)], text]
-                    for priority, text in sorted(device.alarms.values(), reverse=True)
-                ],
-            }
-            if trends:
-                entry["trends"] = {name: list(past) for name, past in device.trends.items()}
-            found.append(entry)
-        for name, state in states.items():
-            # Configured and never heard: it must not be missing from the page.
-            found.append({"name": name, "cls": None, "state": state, "at": None, "values": []})
-        return found
+    def bed(self, gateway: bytes) -> Bed:
+        """Return what is known of a gateway's bed; it is the ward's, to be read only."""
+        return self._beds[gateway]
 
     def set_account(self, gateway: bytes, account: dict[str, Any]) -> None:
         self._beds[gateway].account = account
@@ -393,36 +360,3 @@ class Ward:
         """Return (last heartbeat, link is up, anchor) for the account."""
         bed = self._beds[gateway]
         return bed.beat, bed.link == "up", bed.anchor
-
-
-def _radio_devices(bed: _Bed) -> list[dict[str, Any]]:
-    """Return last values and alarms that came by radio, a device an entry of its own."""
-    row = bed.radio
-    if row is None or row["at_ms"] <= bed.heard_ms:
-        return []
-    content = json.loads(row["content"])
-    found: dict[str, dict[str, Any]] = {}
-
-    def device(name: str) -> dict[str, Any]:
-        empty = {"name": f"{name}, by radio", "protocol": f"{row['rssi']} dBm", "cls": "A"}
-        return found.setdefault(
-            name, empty | {"state": "radio", "at": None, "values": [], "alarms": []}
-        )
-
-    for name, label, text, state, unit, at_ms in content["values"]:
-        entry = device(name)
-        entry["values"].append([label, text, state, unit, at_ms])
-        entry["at"] = max(entry["at"] or 0, at_ms)
-    for name, _, _, priority, _, text, at_ms in content["alarms"]:
-        entry = device(name)
-        entry["alarms"].append([PRIORITIES[min(priority, 3)], text])
-        entry["at"] = max(entry["at"] or 0, at_ms)
-    return [found[name] for name in sorted(found)]
-
-
-def _clock(beat: Heartbeat | None) -> str:
-    """Return where a gateway's clock is from and how far it may be off, in words."""
-    if beat is None:
-        return _CLOCK_NAMES[0]
-    name = _CLOCK_NAMES[beat.clock]
-    return name if beat.clock_error_ms is None else f"{name}, to {beat.clock_error_ms} ms"

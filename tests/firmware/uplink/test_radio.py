@@ -15,6 +15,7 @@ from hil.link import LinkProxy
 from tests.support.processes import free_port
 from tests.support.radio import RADIO, STATION_ID, base_station, plug_driver, radio_bed
 from tests.support.site_client import GATEWAY, LOG_ID, ROOT, SITE, Bed
+from vitalkeep.hub.cards import card
 from vitalkeep.hub.consume import Address, Consumer
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.store import Store
@@ -38,7 +39,7 @@ class Scene:
 
     def shown(self) -> list[dict]:
         """Return the devices that the page shows by radio."""
-        bed = self.ward.bed(GATEWAY, trends=False)
+        bed = card(self.ward.bed(GATEWAY))
         return [device for device in bed["devices"] if device["state"] == "radio"]
 
     def values(self) -> dict[str, str]:
@@ -127,7 +128,7 @@ def test_alarm_and_last_values_arrive_with_loss_and_collisions(tmp_path: Path) -
     async def story() -> None:
         async with scene(tmp_path, seed=3) as (made, store):
             made.bed.say(97)
-            await made.until(lambda: made.ward.bed(GATEWAY, False)["devices"][0]["values"])
+            await made.until(lambda: card(made.ward.bed(GATEWAY))["devices"][0]["values"])
             assert not made.air.sent and not made.shown()
             made.cut()
             say_alarm(made.bed, 84)

@@ -8,6 +8,7 @@ from bridge.core import radio_wire as wire
 from bridge.core.events import NO_VALUE, VALID
 from bridge.core.journal import records
 from tests.support.hub import DEVICES, FakeGateway, WritePath
+from vitalkeep.hub.cards import card
 from vitalkeep.keys import derive
 from vitalkeep.keys.cipher import Aes256
 
@@ -58,7 +59,7 @@ def send(path: WritePath, data: bytes) -> list[bytes]:
 
 
 def shown(ward, gateway: FakeGateway) -> list[dict[str, Any]]:
-    return [d for d in ward.bed(gateway.id, trends=False)["devices"] if d["state"] == "radio"]
+    return [d for d in card(ward.bed(gateway.id))["devices"] if d["state"] == "radio"]
 
 
 def test_a_frame_is_stored_shown_and_answered(path, store, gateway, air) -> None:

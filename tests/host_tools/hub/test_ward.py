@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.hub import FakeGateway, Table
+from vitalkeep.hub.cards import card
 from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
 from vitalkeep.hub.values import decimal
 from vitalkeep.hub.ward import LINK_DOWN_MS, Ward
@@ -26,9 +27,12 @@ def hear(ward, gateway, now_ms, **changes):
     ward.hear(beat, now_ms)
 
 
+def shown(ward, gateway):
+    return card(ward.bed(gateway.id))
+
+
 def values(ward, gateway, device="vent"):
-    bed = ward.bed(gateway.id, trends=True)
-    found = next(entry for entry in bed["devices"] if entry["name"] == device)
+    found = next(entry for entry in shown(ward, gateway)["devices"] if entry["name"] == device)
     return found, {value[0]: value[1] for value in found["values"]}
 
 
@@ -90,9 +94,9 @@ def test_each_value_of_a_device_has_its_own_age(ward, gateway):
 def test_link_goes_down_and_comes_back_with_a_reason(ward, gateway):
     hear(ward, gateway, NOW)
     ward.tick(NOW + LINK_DOWN_MS, True)
-    assert ward.bed(gateway.id, False)["link"] == "up"
+    assert shown(ward, gateway)["link"] == "up"
     ward.tick(NOW + LINK_DOWN_MS + 1, True)
-    assert ward.bed(gateway.id, False)["link"] == "down"
+    assert shown(ward, gateway)["link"] == "down"
     hear(ward, gateway, NOW + 47_000)
     assert "47 s: the network was cut" in ward.story[-1]["text"]
     ward.tick(NOW + 60_000, True)
@@ -104,11 +108,11 @@ def test_link_goes_down_and_comes_back_with_a_reason(ward, gateway):
 def test_deaf_hub_blames_nobody(ward, gateway):
     hear(ward, gateway, NOW)
     ward.tick(NOW + 60_000, False)
-    assert ward.bed(gateway.id, False)["link"] == "unknown"
+    assert shown(ward, gateway)["link"] == "unknown"
     ward.tick(NOW + 61_000, True)
-    assert ward.bed(gateway.id, False)["link"] == "up"
+    assert shown(ward, gateway)["link"] == "up"
     ward.tick(NOW + 68_000, True)
-    assert ward.bed(gateway.id, False)["link"] == "down"
+    assert shown(ward, gateway)["link"] == "down"
 
 
 def test_alarms_come_and_go(ward, gateway):
@@ -126,7 +130,7 @@ def test_backlog_that_shrinks_has_an_end(ward, gateway):
     for second in range(10):
         backlog = {"A": 100_000 - 5000 * second, "B": 0, "C": 0}
         hear(ward, gateway, NOW + 1000 * second, backlog=backlog)
-    found = ward.bed(gateway.id, False)["classes"]
+    found = shown(ward, gateway)["classes"]
     assert found["A"]["backlog"] == 55_000
     assert 9 < found["A"]["eta_s"] < 14
     assert found["B"] == {"backlog": 0, "eta_s": None}
@@ -134,7 +138,7 @@ def test_backlog_that_shrinks_has_an_end(ward, gateway):
 
 def test_configured_device_that_was_never_heard_is_shown(ward, gateway):
     hear(ward, gateway, NOW)
-    bed = ward.bed(gateway.id, False)
+    bed = shown(ward, gateway)
     assert [device["name"] for device in bed["devices"]] == ["vent", "oximeter"]
     assert bed["hours_left"] == 26.5
 
@@ -177,7 +181,7 @@ def test_certificate_that_is_about_to_end_is_said_weeks_ahead_once_a_day(ward, g
         "The gateway's certificate ends in 27 days: renew it",
         "The gateway's certificate has ended: renew it",
     ]
-    assert ward.bed(gateway.id, trends=False)["certificate_days"] == -1
+    assert shown(ward, gateway)["certificate_days"] == -1
 
 
 def test_a_gateway_s_clock_is_shown_with_its_source_and_its_error(ward, gateway):
@@ -189,4 +193,4 @@ def test_a_gateway_s_clock_is_shown_with_its_source_and_its_error(ward, gateway)
     ):
         gateway.clock.now_ms += 1000
         hear(ward, gateway, NOW, **changes)
-        assert ward.bed(gateway.id, trends=False)["clock"] == words
+        assert shown(ward, gateway)["clock"] == words

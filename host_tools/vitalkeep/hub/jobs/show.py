@@ -27,10 +27,11 @@ async def run(hub: Context) -> None:
         refresh = not len(feed) or monotonic() >= due or not hub.sheds("page")
         if refresh:
             due = monotonic() + _SHED_S
-            dirty, ward.dirty = ward.dirty, set()
-            if dirty and len(feed):
-                beds = [ward.bed(gateway, trends=False) for gateway in dirty]
-                feed.publish("beds", {"now": utc_now_ms(), "beds": beds})
+            if len(feed):
+                async for beds in hub.cards.news():
+                    feed.send("beds", beds)
+            else:
+                hub.cards.forget()
         news, ward.story_news = ward.story_news, []
         if news:
             feed.publish("story", news)

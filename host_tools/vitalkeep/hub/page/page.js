@@ -2,327 +2,114 @@
 // The live page: one snapshot, then changes, by server-sent events. It only ever reads.
 // Everything that came over the wire is set as text, never as markup.
 
-const SVG = "http://www.w3.org/2000/svg";
-const TREND_MAX = 90;
-const BAR_MIN_MS = 120000;
-const UNITS = { Cel: "\u00B0C", "mm[Hg]": "mmHg", "mbar.s/L": "mbar/(L/s)", 1: "" }; // UCUM as people write it
 const STORY_MAX = 200;
-const LINKS = {
-  up: ["good", "\u25CF link up"],
-  down: ["bad", "\u2716 link down"],
-  unknown: ["warn", "? link not known"],
-  never: ["warn", "\u25CB not heard yet"],
-};
+const TRENDS_MAX = 32; // beds whose trends are asked for at once
+const AGAIN_MS = 5000; // until a question that was not answered is put again
+const SPARE_MS = 4; // of a frame, for cards that nobody looks at
 const MARKS = { good: "\u2713", info: "\u2022", warn: "!", bad: "\u2716" };
-const STATES = ["", "no value", "questionable", "over range", "under range"];
 
-const $ = (id) => document.getElementById(id);
 const cards = new Map(); // gateway id -> card
-let offset = 0; // the hub's clock minus ours, in ms
-let stale = { A: [5, 10], B: [30, 60], C: [150, 300] };
-let accountMinutes = 60;
+let order = []; // the cards by the beds' names
+let turn = 0; // index of the card off screen that was painted last
 let story = [];
 let health = null;
 let connected = false;
+let isDue = false; // a frame is asked for
+let isAsking = false; // for trends, or it is too early to ask again
+const names = new Intl.Collator(undefined, { numeric: true });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "numeric", second: "numeric" });
 
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
+// --- beds: a ward may have a thousand, of which a screen shows ten ---
 
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function setClass(element, name) {
-  if (element.className !== name) element.className = name;
-}
-
-const now = () => Date.now() + offset;
-
-function duration(seconds) {
-  const s = Math.max(0, Math.round(seconds));
-  if (s < 120) return `${s} s`;
-  if (s < 7200) return `${Math.round(s / 60)} min`;
-  if (s < 172800) return `${Math.round(s / 3600)} h`;
-  return `${Math.round(s / 86400)} d`;
-}
-
-function bytes(count) {
-  if (count < 1000) return `${count} B`;
-  if (count < 1e6) return `${(count / 1000).toFixed(1)} kB`;
-  return `${(count / 1e6).toFixed(1)} MB`;
-}
-
-function say(text) {
-  $("live").textContent = text;
-}
-
-// --- a bed ---
-
-class Card {
-  constructor(bed) {
-    this.trends = new Map(); // device and label -> numbers
-    this.seen = new Map(); // device and label -> time of the last number in the trend
-    this.devices = new Map(); // device -> its elements
-    this.root = make("article", "card");
-    const head = make("div", "card-head");
-    this.name = make("h2");
-    this.link = make("span", "badge");
-    head.append(this.name, this.link);
-    this.list = make("div", "devices");
-    this.accounts = make("div", "accounts");
-    this.facts = make("dl", "facts");
-    this.root.append(head, this.list, this.accounts, this.facts);
-    this.update(bed);
+const watcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const card = cards.get(target.dataset.gateway);
+    if (card && card.isSeen !== isIntersecting) card.see(isIntersecting);
   }
-
-  update(bed) {
-    const before = this.bed;
-    this.bed = bed;
-    put(this.name, bed.bed);
-    this.root.setAttribute("aria-label", bed.bed);
-    const [tone, words] = LINKS[bed.link] || LINKS.unknown;
-    setClass(this.link, `badge ${tone}`);
-    put(this.link, words);
-    setClass(this.root, `card link-${bed.link}`);
-    if (before && before.link !== bed.link) say(`${bed.bed}: ${words.slice(2)}`);
-    this.updateDevices(bed.devices);
-    this.updateAccounts(bed.account);
-    this.updateFacts(bed);
-    this.tick();
-  }
-
-  updateDevices(devices) {
-    const wanted = new Set(devices.map((device) => device.name));
-    for (const [name, parts] of this.devices) {
-      if (!wanted.has(name)) {
-        parts.root.remove();
-        this.devices.delete(name);
-      }
-    }
-    devices.forEach((device, index) => {
-      let parts = this.devices.get(device.name);
-      if (!parts) {
-        parts = this.makeDevice();
-        this.devices.set(device.name, parts);
-      }
-      if (this.list.children[index] !== parts.root) {
-        this.list.insertBefore(parts.root, this.list.children[index] || null);
-      }
-      this.updateDevice(parts, device);
-    });
-  }
-
-  makeDevice() {
-    const parts = { root: make("section", "device"), values: new Map() };
-    const head = make("div", "device-head");
-    parts.cls = make("span", "class");
-    parts.name = make("h3");
-    parts.protocol = make("span", "quiet");
-    parts.age = make("span", "age");
-    head.append(parts.cls, parts.name, parts.protocol, parts.age);
-    parts.list = make("dl", "values");
-    parts.alarms = make("ul", "alarms");
-    parts.root.append(head, parts.list, parts.alarms);
-    return parts;
-  }
-
-  updateDevice(parts, device) {
-    parts.device = device;
-    put(parts.name, device.name);
-    put(parts.protocol, device.protocol || "never heard");
-    parts.cls.hidden = !device.cls;
-    setClass(parts.cls, `class class-${device.cls}`);
-    put(parts.cls, device.cls || "");
-    parts.cls.setAttribute("aria-label", `class ${device.cls}`);
-    for (const [label, text, state, unit, at] of device.values) {
-      let value = parts.values.get(label);
-      if (!value) {
-        value = this.makeValue(label);
-        parts.values.set(label, value);
-        parts.list.append(value.root);
-      }
-      value.at = at;
-      put(value.number, text === null ? "--" : text);
-      put(value.unit, UNITS[unit] ?? unit ?? "");
-      put(value.state, STATES[state] || "");
-      this.trend(`${device.name}\n${label}`, device, label, text, at, value);
-    }
-    for (const [label, value] of parts.values) {
-      if (!device.values.some((entry) => entry[0] === label)) {
-        value.root.remove();
-        parts.values.delete(label);
-      }
-    }
-    const alarms = (device.alarms || []).map(([priority, text]) => {
-      const tone = priority === "high" || priority === "medium" ? "bad" : "warn";
-      return make("li", tone, `\u25B2 ${priority} alarm: ${text}`);
-    });
-    const words = alarms.map((item) => item.textContent).join("; ");
-    if (parts.words !== words) {
-      parts.words = words;
-      parts.alarms.replaceChildren(...alarms);
-      if (words) say(`${this.bed.bed}, ${device.name}: ${words}`);
-    }
-  }
-
-  makeValue(label) {
-    const value = { root: make("div", "value") };
-    value.number = make("span", "number");
-    value.unit = make("span", "unit");
-    value.state = make("span", "state");
-    const data = make("dd");
-    data.append(value.number, value.unit, value.state);
-    value.spark = document.createElementNS(SVG, "svg");
-    value.spark.setAttribute("class", "spark");
-    value.spark.setAttribute("viewBox", "0 0 100 20");
-    value.spark.setAttribute("preserveAspectRatio", "none");
-    value.spark.setAttribute("aria-hidden", "true");
-    value.line = document.createElementNS(SVG, "polyline");
-    value.spark.append(value.line);
-    value.root.append(make("dt", "", label), data, value.spark);
-    return value;
-  }
-
-  trend(key, device, label, text, at, value) {
-    if (device.trends && device.trends[label]) {
-      this.trends.set(key, device.trends[label].slice());
-    } else if (text !== null && this.seen.get(key) !== at) {
-      const past = this.trends.get(key) || [];
-      past.push(Number(text));
-      this.trends.set(key, past.slice(-TREND_MAX));
-    } else {
-      return;
-    }
-    this.seen.set(key, at);
-    const past = this.trends.get(key);
-    const low = Math.min(...past);
-    const span = Math.max(...past) - low || 1;
-    const points = past.map((number, index) => {
-      const x = past.length > 1 ? (index * 100) / (past.length - 1) : 100;
-      return `${x.toFixed(1)},${(18 - ((number - low) / span) * 16).toFixed(1)}`;
-    });
-    value.line.setAttribute("points", points.join(" "));
-  }
-
-  updateAccounts(account) {
-    const text = JSON.stringify(account || {});
-    if (text === this.accountText) return;
-    this.accountText = text;
-    const end = now();
-    const lines = Object.entries(account || {}).map(([name, found]) => {
-      // A bed that is new today fills its bar from its first value on.
-      const first = found.segments.length ? found.segments[0][0] : end;
-      const start = Math.max(end - accountMinutes * 60000, Math.min(first, end - BAR_MIN_MS));
-      const line = make("div", "account-line");
-      const bar = make("div", "bar");
-      let at = start;
-      const add = (upTo, kind) => {
-        const width = ((Math.min(upTo, end) - Math.max(at, start)) / (end - start)) * 100;
-        if (width > 0) {
-          const part = make("i", kind);
-          // A gap of seconds must not vanish in an hour's bar.
-          part.style.width = `${kind === "gap" ? Math.max(width, 0.6) : width}%`;
-          if (kind === "stored") part.style.flexShrink = "1";
-          bar.append(part);
-        }
-        at = Math.max(at, upTo);
-      };
-      for (const [from, to, kind] of found.segments) {
-        add(from, "");
-        add(to, kind === "on its way" ? "coming" : kind);
-      }
-      const causes = Object.entries(found.causes).map(([why, s]) => `${why} ${duration(s)}`);
-      const words = [`stored ${duration(found.stored_s)}`];
-      if (found.coming_s >= 1) words.push(`on its way ${duration(found.coming_s)}`);
-      words.push(causes.length ? `gap ${duration(found.gap_s)} (${causes.join(", ")})` : "no gap");
-      if (found.undated) words.push(`${found.undated} values whose time is not known`);
-      const badge = make("span", `class class-${name}`, name);
-      badge.setAttribute("aria-label", `class ${name}`);
-      line.append(badge, bar, make("p", "", words.join(" \u00B7 ")));
-      return line;
-    });
-    this.accounts.replaceChildren(...lines);
-    this.accounts.hidden = !lines.length;
-  }
-
-  updateFacts(bed) {
-    const waiting = Object.entries(bed.classes).filter(([, found]) => found.backlog > 0);
-    const backlog = waiting.map(([name, found]) => {
-      const eta = found.eta_s === null ? "" : `, about ${duration(found.eta_s)}`;
-      return `${name} ${bytes(found.backlog)}${eta}`;
-    });
-    const facts = [
-      ["Backlog", backlog.join("; ") || "none"],
-      ["Gateway clock", bed.clock],
-      ["Log full in", bed.hours_left === null ? "not said" : duration(bed.hours_left * 3600)],
-      ["Gateway", bed.id],
-    ];
-    if (bed.certificate_days !== null) {
-      const days = bed.certificate_days;
-      facts.push(["Certificate", days < 0 ? "has ended" : `good for ${days} days`]);
-    }
-    const text = JSON.stringify(facts);
-    if (text === this.factsText) return;
-    this.factsText = text;
-    this.facts.replaceChildren(
-      ...facts.map(([name, value]) => {
-        const row = make("div");
-        row.append(make("dt", "", name), make("dd", "", value));
-        return row;
-      }),
-    );
-  }
-
-  // Ages go on by themselves: silence must look like silence.
-  tick() {
-    for (const parts of this.devices.values()) {
-      const device = parts.device;
-      const [late, lost] = stale[device.cls] || stale.C;
-      const silent = device.state === "silent";
-      if (device.at === null) {
-        const known = device.values.length ? "time not known" : "no values yet";
-        setClass(parts.age, "age warn");
-        put(parts.age, silent ? `silent \u00B7 ${known}` : known);
-      } else {
-        const age = (now() - device.at) / 1000;
-        const tone = age > lost ? "bad" : age > late || silent ? "warn" : "";
-        const word = silent ? "silent \u00B7 " : age > lost ? "old \u00B7 " : age > late ? "late \u00B7 " : "";
-        setClass(parts.age, `age ${tone}`);
-        put(parts.age, word + duration(age));
-      }
-      for (const value of parts.values.values()) {
-        const old = value.at === null || (now() - value.at) / 1000 > lost;
-        setClass(value.root, old ? "value old" : "value");
-      }
-    }
-  }
-}
-
-// --- the page ---
+  paintSoon();
+}, { rootMargin: "25% 0px" });
 
 function showBeds(beds) {
+  let isMoved = false;
   for (const bed of beds) {
-    const card = cards.get(bed.id);
-    if (card) card.update(bed);
-    else cards.set(bed.id, new Card(bed));
+    let card = cards.get(bed.id);
+    isMoved ||= !card || (bed.bed !== undefined && bed.bed !== card.bed.bed);
+    if (card) card.take(bed);
+    else {
+      card = new Card(bed);
+      card.root.dataset.gateway = bed.id;
+      cards.set(bed.id, card);
+      watcher.observe(card.root);
+    }
   }
-  const sorted = [...cards.values()].sort((a, b) =>
-    a.bed.bed.localeCompare(b.bed.bed, undefined, { numeric: true }),
-  );
-  sorted.forEach((card, index) => {
+  if (isMoved) putInOrder();
+  const down = order.filter((card) => card.bed.link !== "up").length;
+  chip("chip-beds", down ? "warn" : "good", `Beds: ${order.length - down} of ${order.length} heard`);
+  paintSoon();
+}
+
+function keepOnly(beds) {
+  const ids = new Set(beds.map((bed) => bed.id));
+  for (const [id, card] of cards) {
+    card.forget();
+    if (ids.has(id)) continue;
+    watcher.unobserve(card.root);
+    card.root.remove();
+    cards.delete(id);
+  }
+  putInOrder();
+}
+
+function putInOrder() {
+  order = [...cards.values()].sort((a, b) => names.compare(a.bed.bed, b.bed.bed));
+  order.forEach((card, index) => {
     if ($("beds").children[index] !== card.root) {
       $("beds").insertBefore(card.root, $("beds").children[index] || null);
     }
   });
   $("empty").hidden = cards.size > 0;
-  const down = sorted.filter((card) => card.bed.link !== "up").length;
-  chip("chip-beds", down ? "warn" : "good", `Beds: ${sorted.length - down} of ${sorted.length} heard`);
-  showCounters();
 }
+
+function paintSoon() {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(paint);
+}
+
+// What is on screen is as new as what was heard. The rest has its turn in spare time, for whoever
+// searches the page or has it read aloud.
+function paint() {
+  isDue = false;
+  for (const card of order) if (card.isSeen) card.paint();
+  const until = performance.now() + SPARE_MS;
+  for (let left = order.length; left > 0 && performance.now() < until; left -= 1) {
+    turn = (turn + 1) % order.length;
+    if (!order[turn].isSeen) order[turn].paint();
+  }
+}
+
+async function askForTrends() {
+  if (isAsking) return;
+  const wanted = order.filter((card) => card.isSeen && !card.hasPast).slice(0, TRENDS_MAX);
+  if (!wanted.length) return;
+  isAsking = true;
+  for (const card of wanted) card.hasPast = true;
+  let pause_ms = 0;
+  try {
+    const ids = wanted.map((card) => card.bed.id);
+    const answer = await fetch(`api/ward/trends?gateway=${ids}`, { cache: "no-store" });
+    if (!answer.ok) throw new Error(answer.statusText);
+    const found = await answer.json();
+    for (const card of wanted) if (card.isSeen) card.takePasts(found[card.bed.id] || {});
+    paintSoon();
+  } catch {
+    for (const card of wanted) card.hasPast = false;
+    pause_ms = AGAIN_MS;
+  }
+  setTimeout(() => { isAsking = false; }, pause_ms);
+}
+
+// --- the hub ---
 
 function chip(id, tone, text) {
   setClass($(id), `chip ${tone}`);
@@ -341,7 +128,6 @@ function showHealth(found) {
   if (found.shedding) chip("chip-load", "warn", "! Under load: refreshed every few seconds");
   showAttained(found.attained);
   showBanner();
-  showCounters();
 }
 
 function showSites(sites) {
@@ -413,24 +199,28 @@ function showBanner() {
   $("banner").hidden = !text;
 }
 
+// Many beds have many counters: they are shown while somebody looks.
 function showCounters() {
-  const rows = [];
-  const add = (name, value) => {
-    const row = make("div");
-    row.append(make("span", "quiet", name), make("span", "", String(value)));
-    rows.push(row);
+  if (!$("counters").closest("details").open) return;
+  const found = [];
+  const add = (who, counters) => {
+    for (const [name, value] of Object.entries(counters).sort()) {
+      found.push([`${who}: ${name.replaceAll("_", " ")}`, String(value)]);
+    }
   };
-  if (health) {
-    for (const [name, value] of Object.entries(health.counters).sort()) {
-      add(`hub: ${name.replaceAll("_", " ")}`, value);
-    }
+  if (health) add("hub", health.counters);
+  for (const { bed } of order) add(bed.bed, bed.counters);
+  const rows = $("counters").children;
+  if (rows.length !== found.length || found.some(([name], at) => rows[at].firstChild.textContent !== name)) {
+    $("counters").replaceChildren(
+      ...found.map(([name]) => {
+        const row = make("div");
+        row.append(make("span", "quiet", name), make("span"));
+        return row;
+      }),
+    );
   }
-  for (const { bed } of cards.values()) {
-    for (const [name, value] of Object.entries(bed.counters).sort()) {
-      add(`${bed.bed}: ${name.replaceAll("_", " ")}`, value);
-    }
-  }
-  $("counters").replaceChildren(...rows);
+  found.forEach(([, value], at) => put(rows[at].lastChild, value));
 }
 
 function showStory(lines, fresh) {
@@ -441,7 +231,7 @@ function showStory(lines, fresh) {
   $("story").replaceChildren(
     ...story.map((line) => {
       const item = make("li");
-      const when = line.at === null ? "time ?" : new Date(line.at).toLocaleTimeString();
+      const when = line.at === null ? "time ?" : clock.format(line.at);
       item.append(
         make("span", "quiet", when),
         make("span", "", line.bed || "Hub"),
@@ -457,25 +247,19 @@ function listen() {
   source.addEventListener("snapshot", (event) => {
     const data = JSON.parse(event.data);
     connected = true;
-    offset = data.now - Date.now();
-    stale = data.stale_s;
-    accountMinutes = data.account_minutes;
+    hub.offset = data.now - Date.now();
+    hub.stale = data.stale_s;
+    hub.accountMinutes = data.account_minutes;
     put($("site"), data.site);
-    put($("window"), `Bars: the last ${accountMinutes} minutes, or since the first value`);
-    const ids = new Set(data.beds.map((bed) => bed.id));
-    for (const [id, card] of cards) {
-      if (!ids.has(id)) {
-        card.root.remove();
-        cards.delete(id);
-      }
-    }
+    put($("window"), `Bars: the last ${hub.accountMinutes} minutes, or since the first value`);
+    keepOnly(data.beds);
     showHealth(data.health);
     showBeds(data.beds);
     showStory(data.story, true);
   });
   source.addEventListener("beds", (event) => {
     const data = JSON.parse(event.data);
-    offset = data.now - Date.now();
+    hub.offset = data.now - Date.now();
     showBeds(data.beds);
   });
   source.addEventListener("story", (event) => showStory(JSON.parse(event.data), false));
@@ -492,8 +276,12 @@ function listen() {
   };
 }
 
+// Ages go on by themselves: silence must look like silence.
 setInterval(() => {
-  for (const card of cards.values()) card.tick();
-  put($("clock"), new Date(now()).toLocaleTimeString());
+  paintSoon();
+  askForTrends();
+  put($("clock"), clock.format(now()));
 }, 250);
+setInterval(showCounters, 1000);
+$("counters").closest("details").addEventListener("toggle", showCounters);
 listen();

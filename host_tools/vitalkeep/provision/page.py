@@ -76,7 +76,8 @@ def make_app(guide: Guide, moves: Moves) -> Starlette:
     """Return the ASGI application; a Door belongs before it."""
     own = files("vitalkeep.provision") / "page"
     contents = {name: (own / name).read_bytes() for name in ("index.html", "page.js", "page.css")}
-    contents["style.css"] = (files("vitalkeep.hub") / "page" / "style.css").read_bytes()
+    shared = files("vitalkeep.hub") / "page"
+    contents |= {name: (shared / name).read_bytes() for name in ("style.css", "dom.js")}
 
     async def state(request: Request) -> Response:
         """Answer when there is more than was seen, or after POLL_S."""

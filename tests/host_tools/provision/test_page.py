@@ -129,7 +129,7 @@ def test_who_has_no_token_or_comes_from_elsewhere_begins_nothing(bedside: Bedsid
     def story(technician: Technician) -> None:
         ask, token, origin = technician.ask, technician.token, technician.origin
         host = origin.removeprefix("http://")
-        for path in ("/", "/page.js", "/page.css", "/style.css"):
+        for path in ("/", "/page.js", "/dom.js", "/page.css", "/style.css"):
             shown = ask("GET", path)
             assert shown.status_code == 200
             assert "default-src 'self'" in shown.headers["content-security-policy"]

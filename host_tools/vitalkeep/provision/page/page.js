@@ -11,7 +11,6 @@ const STATES = {
 };
 const LASTS = { provisioned: "begun", accepted: "accepted", drained: "drained", retired: "retired" };
 
-const $ = (id) => document.getElementById(id);
 const token = takeToken();
 const cards = new Map(); // bed -> card
 let seen = 0;
@@ -28,17 +27,6 @@ function takeToken() {
 
 function ask(path, more = {}) {
   return fetch(path, { cache: "no-store", ...more, headers: { "x-vitalkeep-token": token } });
-}
-
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }
 
 function say(text) {

@@ -69,6 +69,15 @@ def die_with_the_rig() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def as_user(user: str | None) -> dict[str, Any]:
+    """Return how a process is started as another user, in that one's group; None: as ours."""
+    if user is None:
+        return {}
+    import pwd  # not on Windows, where nobody asks for another
+
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
 @dataclass
 class Line:
     """One UART's pseudo-terminal; it lives as long as the rig, whatever the board does.

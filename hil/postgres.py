@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hil.board import die_with_the_rig
+from hil.board import as_user, die_with_the_rig
 from hil.errors import RigError
 
 ROLE = "vitalkeep"
@@ -74,8 +74,7 @@ class PostgresServer:
             initdb,
             check=True,
             cwd="/",
-            user=self._user,
-            extra_groups=[] if self._user else None,
+            **as_user(self._user),
             stdout=subprocess.DEVNULL,
         )
 
@@ -107,9 +106,7 @@ class PostgresServer:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                user=self._user,
-                group=self._user and _group_of(self._user),
-                extra_groups=[] if self._user else None,
+                **as_user(self._user),
                 preexec_fn=die_with_the_rig,
             )
         until = time.monotonic() + _READY_S
@@ -159,9 +156,3 @@ class PostgresServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _group_of(user: str) -> int:
-    import pwd
-
-    return pwd.getpwnam(user).pw_gid

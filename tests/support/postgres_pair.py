@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hil.board import as_user
 from hil.postgres import ROLE, other_user
 from tests.support.needs import find_postgres
 from tests.support.processes import running
@@ -39,11 +40,9 @@ class Pair:
 
 
 def _run(command: list[str]) -> None:
-    user = other_user()
     done = subprocess.run(
-        command, cwd="/", user=user, extra_groups=[] if user else None, capture_output=True,
-        check=False, text=True,
-    )  # fmt: skip
+        command, cwd="/", **as_user(other_user()), capture_output=True, check=False, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

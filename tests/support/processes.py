@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hil.board import die_with_the_rig
+from hil.board import as_user, die_with_the_rig
 
 _READY_S = 30
 _STOP_S = 10
@@ -50,9 +50,7 @@ def running(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",
-            user=user,
-            group=user and _group_of(user),
-            extra_groups=[] if user else None,
+            **as_user(user),
             preexec_fn=die_with_the_rig,
         )
     try:
@@ -70,9 +68,3 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _group_of(user: str) -> int:
-    import pwd  # not on Windows, where the tests that need no server run as well
-
-    return pwd.getpwnam(user).pw_gid

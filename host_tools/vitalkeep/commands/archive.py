@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from vitalkeep.errors import ToolError
 if TYPE_CHECKING:
     from vitalkeep.archive.bucket import Bucket
     from vitalkeep.hub.config.load import Config
-    from vitalkeep.hub.store import Store
+    from vitalkeep.hub.store import Store, StoreError
     from vitalkeep.keys.vault import Vault
 
 _FOLDER = click.Path(path_type=Path)
@@ -77,7 +78,7 @@ def open_parts(
     from vitalkeep.archive.sources import existing_store
     from vitalkeep.hub.config.chosen import data_folder, database_url, vault_folder
     from vitalkeep.hub.config.load import Config, load
-    from vitalkeep.hub.store import Store, StoreError
+    from vitalkeep.hub.store import Store
     from vitalkeep.keys.vault import Vault
 
     config = load(config_path) if config_path else Config()
@@ -85,15 +86,55 @@ def open_parts(
     vault = Vault.open(vault_folder(config, vault_dir, data))
     url = database_url(config, database, data)
     store = Store(url) if make else existing_store(url)
+    open_store(stack, store)
+    return Parts(vault, store, config)
+
+
+def open_store(stack: ExitStack, store: Store) -> None:
+    """Open a store until the stack ends; raises ToolError."""
+    from vitalkeep.hub.store import StoreError
+
     stack.callback(store.close)
     try:
         store.open()
     except StoreError as error:
         raise ToolError(
             f"the store {store.address} does not open: {error}",
-            "Start the database, or name another: --database URL.",
+            "Start the database, free some space, or name another: --database URL.",
         ) from None
-    return Parts(vault, store, config)
+
+
+def with_parts(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a hub's store, and as its `parts` what they name."""
+
+    @vault_option
+    @database_option
+    @functools.wraps(command)
+    def opened(
+        config_path: Path | None,
+        vault_dir: Path | None,
+        database: str | None,
+        data_dir: Path | None,
+        **rest: Any,
+    ) -> None:
+        from vitalkeep.hub.store import StoreError
+
+        with ExitStack() as stack:
+            parts = open_parts(stack, config_path, vault_dir, database, data_dir)
+            try:
+                command(parts=parts, **rest)
+            except StoreError as error:
+                raise refused_by_store(parts.store.address, error) from None
+
+    return opened
+
+
+def refused_by_store(address: str, error: StoreError) -> ToolError:
+    """Return what people are told of a store that does not do it."""
+    return ToolError(
+        f"the store {address} refused: {error}",
+        "Make room or start the database, then run the same command: it goes on.",
+    )
 
 
 @click.group()
@@ -102,24 +143,15 @@ def archive() -> None:
 
 
 @archive.command()
-@vault_option
-@database_option
+@with_parts
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def status(
-    config_path: Path | None,
-    vault_dir: Path | None,
-    database: str | None,
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
+def status(parts: Parts, as_json: bool) -> None:
     """Tell the last good backups, how many succeed, and what is warm and cold."""
     from vitalkeep.archive.backup import summary
     from vitalkeep.hub.store import utc_now_ms
 
-    with ExitStack() as stack:
-        parts = open_parts(stack, config_path, vault_dir, database, data_dir)
-        found: dict[str, Any] = summary(parts.store, utc_now_ms())
-        tiers = parts.store.tier_sizes()
+    found: dict[str, Any] = summary(parts.store, utc_now_ms())
+    tiers = parts.store.tier_sizes()
     if as_json:
         click.echo(json.dumps({"backups": found, "tiers": tiers}))
         return
@@ -143,18 +175,10 @@ def _when(at_ms: int | None) -> str:
 
 
 @archive.command()
-@vault_option
-@database_option
+@with_parts
 @click.option("--full", is_flag=True, help="Of all, not only of what is new.")
 @click.option("--class", "names", multiple=True, type=click.Choice(list("ABC")), help="Only this.")
-def backup(
-    config_path: Path | None,
-    vault_dir: Path | None,
-    database: str | None,
-    data_dir: Path | None,
-    full: bool,
-    names: tuple[str, ...],
-) -> None:
+def backup(parts: Parts, full: bool, names: tuple[str, ...]) -> None:
     """Make a backup now, and test it by restoring it; ends with 1 when one failed."""
     from bridge.core.journal.layout import CLASSES
     from vitalkeep.archive.backup import Backups
@@ -162,19 +186,17 @@ def backup(
     from vitalkeep.archive.manifest import FULL, INCREMENTAL
     from vitalkeep.hub.store import utc_now_ms
 
+    bucket = parts.bucket()
+    if bucket is None:
+        raise ToolError("hub.toml names no archive", "Set address in its section [archive].")
     failed = False
-    with ExitStack() as stack:
-        parts = open_parts(stack, config_path, vault_dir, database, data_dir)
-        bucket = parts.bucket()
-        if bucket is None:
-            raise ToolError("hub.toml names no archive", "Set address in its section [archive].")
-        keys = ArchiveKeys(parts.vault.gateways())
-        made = Backups(parts.store, bucket, keys, parts.vault.site_id, utc_now_ms)
-        for name in names or tuple(CLASSES):
-            row = made.run(CLASSES.index(name), FULL if full else INCREMENTAL)
-            failed |= not row["ok"]
-            size = f"{row['sectors']} sectors, {row['size']} bytes, restored and compared"
-            click.echo(f"class {name}: {size if row['ok'] else 'FAILED: ' + row['why']}")
+    keys = ArchiveKeys(parts.vault.gateways())
+    made = Backups(parts.store, bucket, keys, parts.vault.site_id, utc_now_ms)
+    for name in names or tuple(CLASSES):
+        row = made.run(CLASSES.index(name), FULL if full else INCREMENTAL)
+        failed |= not row["ok"]
+        size = f"{row['sectors']} sectors, {row['size']} bytes, restored and compared"
+        click.echo(f"class {name}: {size if row['ok'] else 'FAILED: ' + row['why']}")
     raise SystemExit(1 if failed else 0)
 
 

@@ -16,7 +16,7 @@ import click
 
 from bridge.core.config import TIME_PORT
 from vitalkeep.cli import LazyGroup
-from vitalkeep.errors import ToolError
+from vitalkeep.commands.archive import open_store
 from vitalkeep.hub.config.basics import TIME_HOST
 from vitalkeep.hub.config.chosen import (
     broker_address,
@@ -128,7 +128,7 @@ def hub(
     from vitalkeep.hub.config.load import Config, load
     from vitalkeep.hub.consume import Address
     from vitalkeep.hub.logs import LogSettings, set_up
-    from vitalkeep.hub.store import Store, StoreError
+    from vitalkeep.hub.store import Store
 
     gc.set_threshold(*_GC_THRESHOLDS)
     # What the hub writes is about patients: for its own user alone.
@@ -162,14 +162,7 @@ def hub(
         if ready_file:
             stack.callback(ready_file.unlink, missing_ok=True)
         store = Store(database_url(config, database, data))
-        stack.callback(store.close)
-        try:
-            store.open()
-        except StoreError as error:
-            raise ToolError(
-                f"the store {store.address} does not open: {error}",
-                "Start the database, free some space, or name another: --database URL.",
-            ) from None
+        open_store(stack, store)
         if named is None:
             port = config[BrokerSettings].port if broker_port is None else broker_port
             named = [Address.parse(stack.enter_context(EmbeddedBroker(port)).url)]

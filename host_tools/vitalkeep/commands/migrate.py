@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
-from vitalkeep.commands.archive import database_option, open_parts, vault_option
-from vitalkeep.commands.migrate_compare import (
-    check,
-    compare,
-    hub,
-    json_option,
-    mapping_option,
+from vitalkeep.commands.archive import (
+    Parts,
+    database_option,
+    open_parts,
     refused_by_store,
+    vault_option,
+    with_parts,
 )
+from vitalkeep.commands.migrate_compare import check, compare, hub, json_option, mapping_option
 from vitalkeep.commands.verify import time_of
 from vitalkeep.errors import ToolError
 
@@ -103,26 +103,13 @@ def files(
 
 
 @migrate.command()
-@vault_option
-@database_option
+@with_parts
 @json_option
-def status(
-    config_path: Path | None,
-    vault_dir: Path | None,
-    database: str | None,
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
+def status(parts: Parts, as_json: bool) -> None:
     """Tell what came from which system, how far its files are read, and what was refused."""
-    from vitalkeep.hub.store import StoreError
     from vitalkeep.migrate.listing import summary
 
-    with ExitStack() as stack:
-        parts = open_parts(stack, config_path, vault_dir, database, data_dir)
-        try:
-            content = summary(parts.store)
-        except StoreError as error:
-            raise refused_by_store(parts.store.address, error) from None
+    content = summary(parts.store)
     if as_json:
         click.echo(json.dumps(content))
         return
@@ -151,78 +138,51 @@ def status(
 @click.option("--until", callback=time_of, metavar="TIME", help="UTC.")
 @click.option("--buckets", type=click.IntRange(1, 100_000), metavar="COUNT", help="A trend: least"
               " and greatest value of each part of the span.")  # fmt: skip
-@vault_option
-@database_option
+@with_parts
 def values(
+    parts: Parts,
     bed: str,
     parameter: str | None,
     system: str | None,
     since: int | None,
     until: int | None,
     buckets: int | None,
-    config_path: Path | None,
-    vault_dir: Path | None,
-    database: str | None,
-    data_dir: Path | None,
 ) -> None:
     """Write a bed's values of other systems as CSV, each with the file and line it came from."""
-    from vitalkeep.hub.store import StoreError
     from vitalkeep.migrate.listing import write_trends, write_values
 
-    with ExitStack() as stack:
-        parts = open_parts(stack, config_path, vault_dir, database, data_dir)
-        store = parts.store
-        try:
-            series = [
-                row
-                for row in store.foreign_series(system, bed)
-                if parameter in (None, row["label"], row["mdc"])
-            ]
-            if not series:
-                beds = ", ".join(sorted({row["bed"] for row in store.foreign_series(system)}))
-                raise ToolError(
-                    f"{bed}: no such values of another system",
-                    f"There are beds: {beds or 'none'}.",
-                )
-            span = (since or 0, _FOREVER if until is None else until)
-            if buckets is None:
-                write_values(store, series, span, sys.stdout)
-            else:
-                write_trends(store, series, span, buckets, sys.stdout)
-        except StoreError as error:
-            raise refused_by_store(store.address, error) from None
+    store = parts.store
+    series = [
+        row
+        for row in store.foreign_series(system, bed)
+        if parameter in (None, row["label"], row["mdc"])
+    ]
+    if not series:
+        beds = ", ".join(sorted({row["bed"] for row in store.foreign_series(system)}))
+        raise ToolError(
+            f"{bed}: no such values of another system", f"There are beds: {beds or 'none'}."
+        )
+    span = (since or 0, _FOREVER if until is None else until)
+    if buckets is None:
+        write_values(store, series, span, sys.stdout)
+    else:
+        write_trends(store, series, span, buckets, sys.stdout)
 
 
 @migrate.command()
 @click.argument("system")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@vault_option
-@database_option
-def forget(
-    system: str,
-    yes: bool,
-    config_path: Path | None,
-    vault_dir: Path | None,
-    database: str | None,
-    data_dir: Path | None,
-) -> None:
+@with_parts
+def forget(parts: Parts, system: str, yes: bool) -> None:
     """Delete all that came from a system, to import it anew; what gateways sealed stays."""
-    from vitalkeep.hub.store import StoreError
-
-    with ExitStack() as stack:
-        parts = open_parts(stack, config_path, vault_dir, database, data_dir)
-        try:
-            known = {row["system"] for row in parts.store.foreign_files()}
-            if system not in known:
-                raise ToolError(
-                    f"{system}: nothing came from it",
-                    f"There is: {', '.join(known) or 'nothing'}.",
-                )
-            if not yes:
-                click.confirm(f"Delete all values of {system}?", abort=True)
-            gone = parts.store.foreign_forget(system)
-        except StoreError as error:
-            raise refused_by_store(parts.store.address, error) from None
+    known = {row["system"] for row in parts.store.foreign_files()}
+    if system not in known:
+        raise ToolError(
+            f"{system}: nothing came from it", f"There is: {', '.join(known) or 'nothing'}."
+        )
+    if not yes:
+        click.confirm(f"Delete all values of {system}?", abort=True)
+    gone = parts.store.foreign_forget(system)
     click.echo(f"{gone} values of {system} are deleted")
 
 

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from vitalkeep.commands.archive import database_option, open_parts, vault_option
+from vitalkeep.commands.archive import (
+    database_option,
+    open_parts,
+    refused_by_store,
+    vault_option,
+)
 from vitalkeep.commands.verify import time_of
 from vitalkeep.errors import ToolError
 
 if TYPE_CHECKING:
     from vitalkeep.commands.archive import Parts
-    from vitalkeep.hub.store import StoreError
 
 _SHOWN = 20
 
@@ -26,14 +30,6 @@ mapping_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False), help="mapping.toml of the other system.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
-
-
-def refused_by_store(address: str, error: StoreError) -> ToolError:
-    """Return what people are told of a store that does not do it."""
-    return ToolError(
-        f"the store {address} refused: {error}",
-        "Make room or start the database, then run the same command: it goes on.",
-    )
 
 
 _SAMPLE_OPTIONS = (

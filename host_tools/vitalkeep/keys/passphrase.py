@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vitalkeep.errors import ToolError
-from vitalkeep.keys.private_files import check_private
+from vitalkeep.keys.private_files import read_secret_file
 
 PASSPHRASE_MIN = 12  # characters
 
@@ -40,10 +40,7 @@ def read_secret(
     if file is None and (named := os.environ.get(f"{variable}_FILE")):
         file = Path(named)
     if file is not None:
-        if not file.is_file():
-            raise ToolError(f"{file}: there is no such file", f"Write the {content} in it.")
-        check_private(file, 0o600, f"the {content}")
-        return file.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
+        return read_secret_file(file, f"the {content}")
     if found := os.environ.get(variable):
         return found.encode()
     if not sys.stdin.isatty():

@@ -26,6 +26,20 @@ def check_private(path: Path, mode: int, content: str) -> None:
         )
 
 
+def read_secret_file(path: Path, content: str) -> bytes:
+    """Return the first line of a file, where a secret is alone; raises ToolError.
+
+    content  what it is, for the message
+    """
+    try:
+        check_private(path, 0o600, content)
+        return path.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
+    except OSError as error:
+        raise ToolError(
+            f"{path}: {error.strerror or error}", f"Write {content} in it, alone."
+        ) from None
+
+
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file under another name, then rename it: a cut leaves the old one or the new.
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vitalkeep.errors import ToolError
-from vitalkeep.keys.private_files import check_private
+from vitalkeep.keys.private_files import read_secret_file
 
 _META = "setting"
 _SECRET_HINT = 'name it: "env:VARIABLE" or "file:/path", never the secret itself'
@@ -97,21 +97,16 @@ class Secret:
         return cls(text)
 
     def read(self) -> str:
-        """Return the secret, without the end of its line; raises ToolError."""
+        """Return the secret; of a file the first line, without its end; raises ToolError."""
         kind, _, name = self.place.partition(":")
         if kind == "env":
             if name not in os.environ:
                 raise ToolError(f"{self.place}: there is no such variable", "Set it, or name it.")
             return os.environ[name]
-        path = Path(name)
         try:
-            check_private(path, 0o600, "a secret")
-            return path.read_text().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ToolError(
-                f"{path}: {getattr(error, 'strerror', None) or error}",
-                "Want a file with the secret alone, readable for the hub's user.",
-            ) from None
+            return read_secret_file(Path(name), "the secret").decode()
+        except UnicodeDecodeError as error:
+            raise ToolError(f"{name}: {error.reason}", "Write the secret in UTF-8.") from None
 
     def __str__(self) -> str:
         return self.place

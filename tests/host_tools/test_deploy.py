@@ -30,7 +30,7 @@ def test_image_copies_what_there_is_and_runs_as_nobody_special():
     for names in re.findall(r"^COPY (?!--from)(.+) /", text, re.M):
         for name in names.split():
             assert (ROOT / name).exists(), name
-    assert re.search(r"^USER [1-9]\d+$", text, re.M)
+    assert re.search(r"^USER ([1-9]\d+):\1$", text, re.M)
     # An image's name without a registry: whoever builds it chooses where from.
     assert all("/" not in name for name in re.findall(r"^FROM (\S+)", text, re.M))
 

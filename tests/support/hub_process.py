@@ -111,9 +111,12 @@ class HubProcess:
         self.folder = folder
         self._arguments = arguments
 
+    def program(self) -> list[str]:
+        """Return what starts a hub, with its data in the folder."""
+        return [sys.executable, "-m", "vitalkeep", "hub", "--data", str(self.folder)]
+
     def __enter__(self) -> HubProcess:
-        command = [sys.executable, "-m", "vitalkeep", "hub", "--json", "--data", str(self.folder)]
-        command += ["--http", "127.0.0.1:0", "--broker-port", "0"]
+        command = [*self.program(), "--json", "--http", "127.0.0.1:0", "--broker-port", "0"]
         command += ["--time", "127.0.0.1:0", *self._arguments]
         self.errors = (self.folder / "hub.err").open("a+")
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors)

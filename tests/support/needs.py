@@ -6,13 +6,17 @@ need ("mosquitto postgres browser"), it fails instead, so that no build passes b
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hil.postgres import find_postgres
 from tests.run_micropython import WASM32
+
+_RECIPE = Path(__file__).resolve().parents[2] / "host_tools" / "deploy" / "Containerfile"
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,24 @@ def find_s3() -> str | None:
     return found[1].origin if all(found) and found[1] else None
 
 
+def find_podman() -> str | None:
+    """Return podman, when it has the image that the hub's begins with, and may shut a hub in."""
+    program = find_program("podman")
+    if program is None or find_program("runc", "crun") is None or os.geteuid() != 0:
+        return None
+    (base,) = set(re.findall(r"^FROM (\S+)", _RECIPE.read_text(), re.M))
+    there = subprocess.run([program, "image", "exists", base], capture_output=True, timeout=60)
+    return program if there.returncode == 0 else None
+
+
 NEEDS = {
     "mosquitto": Need(lambda: find_program("mosquitto"), "apt-get install mosquitto"),
     "nats": Need(lambda: find_program("nats-server"), "apt-get install nats-server"),
     "postgres": Need(find_postgres, "apt-get install postgresql"),
+    "podman": Need(
+        find_podman,
+        "as root, apt-get install podman runc, and see docs/guides/image.md for the base image",
+    ),
     "s3": Need(find_s3, "pip install -e '.[test-s3]'"),
     "softhsm": Need(find_softhsm, "apt-get install softhsm2"),
     "micropython32": Need(find_micropython32, "install Node 18 or newer with npm, and make test"),

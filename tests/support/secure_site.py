@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import serialization as form
 from tests.support.needs import find_program
 from tests.support.processes import answers, free_port, running
 from vitalkeep.keys import pkcs8
-from vitalkeep.keys.ca import Authority, Bundle, Issued, Signer
+from vitalkeep.keys.ca import Authority, Bundle, Issued
+from vitalkeep.keys.certificates import Signer
 from vitalkeep.site.config import write_config
 
 PASSPHRASE = b"correct horse battery"

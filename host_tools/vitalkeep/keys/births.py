@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from filelock import FileLock, Timeout
 
 from vitalkeep.errors import ToolError
-from vitalkeep.keys.ca import Authority, Signer
+from vitalkeep.keys.ca import Authority
+from vitalkeep.keys.certificates import Signer
 
 PROVISIONED, ACCEPTED, RENEWED = "provisioned", "accepted", "renewed"
 DRAINED, RETIRED = "drained", "retired"

@@ -5,75 +5,42 @@
          issued/<serial>.pem   every certificate it ever issued
          revoked/<serial>      when that one was revoked; crl.pem: the list of these for brokers
 
-Files are added and never changed, so that two people at once lose nothing. What a certificate is
-for stands in itself: its role in OU, and its holder's name in CN. Keys of holders are made here,
-handed over once and not kept.
+Files are added and never changed, so that two people at once lose nothing. Keys of holders are
+made here, handed over once and not kept.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 from filelock import FileLock, Timeout
 
 from vitalkeep.errors import ToolError
 from vitalkeep.keys import token
+from vitalkeep.keys.certificates import (
+    ROLES,
+    Signer,
+    common_name_of,
+    for_holder,
+    revocation_list,
+    self_signed,
+)
 from vitalkeep.keys.passphrase import check_passphrase
 from vitalkeep.keys.pkcs8 import decrypt_key, encrypt_key
 from vitalkeep.keys.private_files import check_private, write_file
 
-# What signs: sign() and public_key() are all that is asked of it, which a key in a token has too.
-Signer = ec.EllipticCurvePrivateKey
-
 CA_DAYS = 3650
 _LOCK_S = 30
-_BACKDATED = dt.timedelta(days=1)  # for holders whose clocks are a little behind
-_CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 _PEM = serialization.Encoding.PEM
 _DER = serialization.Encoding.DER
-
-
-@dataclass(frozen=True)
-class Role:
-    """What a certificate is for, and for how many days it is good.
-
-    prefix  of its CN: so no other role's name can look like a gateway's
-    by_id   its holder's name is an id of 16 hex digits
-    may_serve  others may connect to its holder, too: with the host names that they do it by
-    """
-
-    usage: tuple[x509.ObjectIdentifier, ...]
-    days: int
-    prefix: str = ""
-    by_id: bool = False
-    may_serve: bool = False
-
-    @property
-    def has_hosts(self) -> bool:
-        """Say whether others connect to its holder, by the names in the certificate."""
-        return _SERVER in self.usage
-
-
-ROLES = {
-    "gateway": Role((_CLIENT,), 730, by_id=True),
-    "site": Role((_SERVER,), 397, "site-"),
-    "node": Role((_SERVER, _CLIENT), 397, "node-"),  # of a broker's cluster: they call each other
-    "hub": Role((_CLIENT,), 397, "hub-", may_serve=True),
-    "relay": Role((_CLIENT,), 730, "relay-", by_id=True),
-}
-
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-_ID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -206,7 +173,7 @@ class Authority:
             key = token.make_key(at, secret)
             write_file(folder / "ca.token", f"{at}\n".encode())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = cls(folder, _self_signed(subject, key, now, days))
+        made = cls(folder, self_signed(subject, key, now, days))
         write_file(folder / "ca.pem", made.certificate.public_bytes(_PEM), 0o644)
         made.write_crl(key, now)
         return made
@@ -288,7 +255,7 @@ class Authority:
                a hub: those that hubs of other sites reach it by, if there are other sites
         days   how long it is good, at most as long as the authority; by role when None
         """
-        common_name = _common_name(role, name)
+        common_name = common_name_of(role, name)
         if ROLES[role].has_hosts != bool(hosts) and not ROLES[role].may_serve:
             raise ToolError(
                 f"{role} {name}: {'no host name or address' if not hosts else 'has no host name'}",
@@ -302,28 +269,9 @@ class Authority:
                 "the certificate authority itself has come to its end",
                 "Renew it first: vitalkeep ca renew --authority.",
             )
-        usage = [*ROLES[role].usage, *([_SERVER] if hosts and ROLES[role].may_serve else [])]
         key = ec.generate_private_key(ec.SECP256R1())
-        serial = x509.random_serial_number()
-        subject = x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role),
-                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            ]
-        )
-        user = f"urn:vitalkeep:{role}:{common_name}:{serial:x}"
-        names = [*map(_host, hosts), x509.UniformResourceIdentifier(user)]
-        builder = (
-            _builder(subject, self.certificate.subject, key, serial)
-            .not_valid_before(now - _BACKDATED)
-            .not_valid_after(until)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(_authority_id(self.certificate.public_key()), critical=False)
-        )
-        issued = Issued(builder.sign(signer, hashes.SHA256()))
+        made = for_holder(self.certificate, signer, key, role, common_name, hosts, (now, until))
+        issued = Issued(made)
         path = self._folder("issued") / f"{issued.serial}.pem"
         write_file(path, issued.certificate.public_bytes(_PEM), 0o644)
         return Bundle(issued, key, self.certificate)
@@ -334,7 +282,7 @@ class Authority:
 
     def renew_authority(self, signer: Signer, now: dt.datetime, days: int = CA_DAYS) -> None:
         """Date the authority anew, under the same key and name: what it issued stays good."""
-        self.certificate = _self_signed(self.certificate.subject, signer, now, days)
+        self.certificate = self_signed(self.certificate.subject, signer, now, days)
         write_file(self.folder / "ca.pem", self.certificate.public_bytes(_PEM), 0o644)
         self.write_crl(signer, now)
 
@@ -365,22 +313,11 @@ class Authority:
             ) from None
 
     def _write_crl(self, signer: Signer, now: dt.datetime) -> None:
-        builder = (
-            x509.CertificateRevocationListBuilder()
-            .issuer_name(self.certificate.subject)
-            .last_update(now - _BACKDATED)
-            .next_update(self.certificate.not_valid_after_utc)
-            .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
-            .add_extension(_authority_id(self.certificate.public_key()), critical=False)
-        )
-        for issued in self.issued():
-            if issued.revoked is not None:
-                entry = x509.RevokedCertificateBuilder()
-                entry = entry.serial_number(issued.certificate.serial_number)
-                builder = builder.add_revoked_certificate(
-                    entry.revocation_date(issued.revoked).build()
-                )
-        crl = builder.sign(signer, hashes.SHA256())
+        revoked = [
+            (issued.certificate.serial_number, issued.revoked)
+            for issued in self.issued() if issued.revoked is not None
+        ]  # fmt: skip
+        crl = revocation_list(self.certificate, signer, revoked, now)
         write_file(self.folder / "crl.pem", crl.public_bytes(_PEM), 0o644)
 
     def _revoked(self, serial: str) -> dt.datetime | None:
@@ -396,27 +333,6 @@ class Authority:
         return path
 
 
-def _common_name(role: str, name: str) -> str:
-    by_id = ROLES[role].by_id
-    if not (_ID if by_id else _NAME).fullmatch(name):
-        want = "16 hex digits" if by_id else "lower-case letters, digits and hyphens"
-        raise ToolError(f"{role} {name!r}: want {want}", "vitalkeep ca issue --help says more.")
-    return ROLES[role].prefix + name
-
-
-def _host(text: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(text))
-    except ValueError:
-        pass  # then it is a name
-    try:
-        return x509.DNSName(text)
-    except ValueError:
-        raise ToolError(
-            f"host {text!r}: want a name in ASCII or an address", "For example 10.0.0.5."
-        ) from None
-
-
 def _addresses(names: x509.SubjectAlternativeName) -> list[object]:
     return list(names.get_values_for_type(x509.IPAddress))
 
@@ -424,51 +340,6 @@ def _addresses(names: x509.SubjectAlternativeName) -> list[object]:
 def _attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
     found = certificate.subject.get_attributes_for_oid(oid)
     return str(found[0].value) if found else ""
-
-
-def _key_usage(digital_signature: bool = False, authority: bool = False) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: Signer, serial: int
-) -> x509.CertificateBuilder:
-    public = key.public_key()
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(serial)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
-
-
-def _self_signed(subject: x509.Name, key: Signer, now: dt.datetime, days: int) -> x509.Certificate:
-    return (
-        _builder(subject, subject, key, x509.random_serial_number())
-        .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + dt.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(authority=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _authority_id(public: object) -> x509.AuthorityKeyIdentifier:
-    # The key alone, no serial number: it holds for every dating of the authority.
-    assert isinstance(public, ec.EllipticCurvePublicKey)
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
 
 
 def _plain(key: ec.EllipticCurvePrivateKey, encoding: serialization.Encoding) -> bytes:

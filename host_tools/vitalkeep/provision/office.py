@@ -10,7 +10,8 @@ from functools import cached_property
 from cryptography.hazmat.primitives import serialization as form
 
 from vitalkeep.keys.births import Register
-from vitalkeep.keys.ca import Authority, Bundle, Issued, Signer
+from vitalkeep.keys.ca import Authority, Bundle, Issued
+from vitalkeep.keys.certificates import Signer
 from vitalkeep.provision.board import GatewayBoard, digest
 from vitalkeep.provision.sites import Sites
 

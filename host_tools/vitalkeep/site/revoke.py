@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitalkeep.errors import ToolError
-from vitalkeep.keys.ca import Authority, Bundle, Signer
+from vitalkeep.keys.ca import Authority, Bundle
+from vitalkeep.keys.certificates import Signer
 from vitalkeep.keys.vault import Vault
 from vitalkeep.site.knock import Unreachable, is_let_in
 from vitalkeep.site.known import Known, Listener, alone

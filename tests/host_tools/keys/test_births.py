@@ -14,7 +14,7 @@ import pytest
 from tests.support.secure_site import make_authority
 from vitalkeep.errors import ToolError
 from vitalkeep.keys.births import ACCEPTED, PROVISIONED, Register
-from vitalkeep.keys.ca import Signer
+from vitalkeep.keys.certificates import Signer
 from vitalkeep.keys.private_files import write_file
 
 NOW = dt.datetime(2026, 3, 14, 9, 26, 53, tzinfo=dt.timezone.utc)

@@ -18,7 +18,8 @@ from bridge.core.x509 import validity
 from tests.support.needs import find_program
 from vitalkeep.errors import ToolError
 from vitalkeep.keys import pkcs8
-from vitalkeep.keys.ca import ROLES, Authority, Signer
+from vitalkeep.keys.ca import Authority
+from vitalkeep.keys.certificates import ROLES, Signer
 
 PASSPHRASE = b"correct horse battery"
 NOW = dt.datetime(2026, 3, 14, 9, 26, 53, tzinfo=dt.timezone.utc)

@@ -1,4 +1,4 @@
-"""The wiring: builds every part, then runs a table of named jobs under one supervisor."""
+"""One gateway: builds every part, then runs a table of named jobs under one supervisor."""
 
 import asyncio
 import os
@@ -10,29 +10,23 @@ from cryptolib import aes
 from micropython import const
 
 from bridge.core.copies import Copies
-from bridge.core.errors import ConfigError, MediumError
+from bridge.core.errors import MediumError
 from bridge.core.journal import records
 from bridge.core.journal.keyring import KeyRing
 from bridge.core.journal.layout import CLASSES
 from bridge.core.journal.ring import Journal
 from bridge.core.policy import SESSIONS_MAX, Policy
-from bridge.core.protocols import make_decoder
 from bridge.core.recorder import Recorder
 from bridge.core.rings import check_rings
+from bridge.forget import forget
 from bridge.health import trial
 from bridge.health.clock import Clock
 from bridge.health.console import Console
 from bridge.health.counters import Counters
 from bridge.health.report import Report
 from bridge.health.watchdog import Watchdog
-from bridge.links.rs485 import Rs485Line
-from bridge.links.uart import UartLine, open_uart
 from bridge.release import RELEASED, VERSION
 from bridge.storage.medium import open_medium
-from bridge.uplink.forward import Forwarder, Site
-from bridge.uplink.network import Links, make_route, open_links
-from bridge.uplink.probe import ConnectProbe
-from bridge.uplink.prober import Prober
 from bridge.uplink.timekeeper import Timekeeper
 from bridge.uplink.tls_room import TlsRoom
 
@@ -85,11 +79,13 @@ class App:
         self.firmware_said = ""
         self._update = None  # a new firmware, while one comes or is on trial
         self.reset_cause = _reset_cause()
+        from bridge import parts  # for the time of this alone
+
         sessions = min(sum(site["tls"] for site in config.sites), SESSIONS_MAX)
         check_rings(wiring, config.lines, sessions)
         # First of all what takes large pieces of memory: no hole may be large enough later.
         self.tls_room = TlsRoom(getattr(wiring, "TLS_ROOM", 0), sessions)
-        ports = [self._port(line, wiring) for line in config.lines]
+        ports = [parts.open_port(line, wiring) for line in config.lines]
         self.counters = Counters()
         self.clock = Clock(int.from_bytes(os.urandom(4), "little"), RELEASED)
         keys = KeyRing(open_medium(wiring.KEYS))
@@ -122,13 +118,15 @@ class App:
         button = getattr(wiring, "CONSOLE_BUTTON", None)
         self.console = Console(self, config.console, config.console_open_min, button)
         self.lines = [
-            self._line(number, line, ports[number], wiring)
+            parts.open_line(number, line, ports[number], wiring, self)
             for number, line in enumerate(config.lines)
         ]
-        self.links = self._links(wiring)
+        self.links = parts.open_links(wiring, self)
         self.timekeeper = Timekeeper(config.ntp, self)
-        self.forwarders = [self._forwarder(*numbered) for numbered in enumerate(config.sites)]
-        self._measure(config.sites)
+        self.forwarders = [
+            parts.open_site(number, site, self) for number, site in enumerate(config.sites)
+        ]
+        parts.measure(self)
         self.copies = Copies(self.journal, [forwarder.sender for forwarder in self.forwarders])
         self._assign()
         # name, job, how long it may be silent
@@ -151,81 +149,11 @@ class App:
         if config.radio is not None:
             from bridge.uplink import radio
 
-            parts = (wiring, config.radio, self, _cipher, config.radio_grace_ms)
-            self.jobs.append(("radio", radio.open_radio(*parts).run, radio.SILENT_MS))
+            opened = radio.open_radio(wiring, config.radio, self, _cipher, config.radio_grace_ms)
+            self.jobs.append(("radio", opened.run, radio.SILENT_MS))
         # What was built holds all it needs: the rest of the file goes, some 4 KB.
         config.lines = config.sites = config.parameters = None
-
-    def _links(self, wiring):
-        config, settings = self.config, self.config.links
-        used = {line["uart"] for line in config.lines if "tcp" not in line}
-        for row in wiring.LINKS:
-            if row["kind"] in settings and row.get("uart") in used:
-                text = "lines: uart %d is the modem's on this board"
-                raise ConfigError(text % row["uart"])
-        links = open_links(wiring.LINKS, settings)
-        if not links:
-            raise ConfigError("links: want one of those of this board")
-        hosts = []
-        for site in config.sites:
-            hosts += [host for host in (site["host"], site["server_name"]) if host not in hosts]
-        route = make_route(links, config)
-        return Links(
-            links, route, self.clock, self.counters, self.notice_link, hosts, config.probe_ms,
-            config.link_hold_ms, settings.get("dns", ()),
-        )  # fmt: skip
-
-    def _measure(self, sites):
-        """Have the links measured: by what the sites' clocks take to answer, or their brokers."""
-        probes = list(self.timekeeper.sites)
-        if probes or len(self.links.links) > 1:
-            # A connection is dearer than a datagram; but that a firewall may swallow.
-            lookup = self.links.address_of
-            probes += [ConnectProbe(site["host"], site["port"], lookup) for site in sites]
-            self.links.prober = Prober(probes)
-
-    def _line(self, number, line, port, wiring):
-        try:
-            decoder = make_decoder(line["protocol"], line["options"])
-        except KeyError:
-            raise ConfigError("lines: no protocol %r in this firmware" % line["protocol"])
-        parts = (number, port, decoder, self.recorder.take, self.clock)
-        if not line["rs485"]:
-            return UartLine(*parts)
-        pin = wiring.RS485_ENABLE.get(line["uart"])
-        enable = None if pin is None else machine.Pin(pin, machine.Pin.OUT, value=0)
-        return Rs485Line(*parts, enable)
-
-    def _port(self, line, wiring):
-        """Return the UART of a line, its connection, or the pin of a contact."""
-        number = line["uart"]
-        if "tcp" in line:
-            from bridge.links.tcp import TcpPort
-
-            try:
-                return TcpPort(line["tcp"])
-            except (ValueError, OSError):
-                raise ConfigError("lines: tcp %r, want host:port in numbers" % line["tcp"])
-        if line["protocol"] == "nurse_call" and number in getattr(wiring, "CONTACTS", ()):
-            from bridge.links.contact import ContactPin
-
-            pin = machine.Pin(wiring.CONTACTS[number], machine.Pin.IN, machine.Pin.PULL_UP)
-            return ContactPin(pin)
-        if number not in wiring.UARTS:
-            raise ConfigError("lines: this board has no uart %d" % number)
-        return open_uart(line, wiring.UARTS[number])
-
-    def _forwarder(self, number, site):
-        id = bytes.fromhex(site["id"])
-        keys = [key for known, key in self.identity.sites if known == id]
-        if not keys:
-            raise ConfigError("sites: %s: this gateway has no receipt key for it" % site["name"])
-        if site["time_port"]:
-            address = (site["host"], site["time_port"])
-            self.timekeeper.add_site(number, site["name"], address, id, keys[0])
-        server_name = site["server_name"] if site["tls"] else None
-        place = Site(number, site["name"], site["host"], site["port"], id, keys[0], server_name)
-        return Forwarder(place, self.config, self)
+        forget("parts")
 
     # --- running ---
 

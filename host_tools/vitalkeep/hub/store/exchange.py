@@ -13,6 +13,7 @@ from vitalkeep.hub.decode import Row
 from vitalkeep.hub.sectors import OPEN, PROVEN, Place, Stored, Stream
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
+from vitalkeep.hub.store.exchange_tables import copies, days, sites, witnesses
 from vitalkeep.hub.store.prefixes import LOAD_CHUNK, load_into
 from vitalkeep.hub.store.tables import PLACE, at_places, in_stream, place_of
 from vitalkeep.hub.tags import TaggedSpan, parse_tags
@@ -47,7 +48,7 @@ class Exchanges(Database):
 
     def unsealed(self) -> list[tuple[Place, int, int]]:
         """Return (place, length, state) of all sectors that have no seal that fits."""
-        return self._parts(tables.sectors.c.state != PROVEN)
+        return self._parts(tables.NOT_PROVEN)
 
     def changed_since(self, gateways: Sequence[bytes], ms: int) -> list[tuple[Place, int, int]]:
         """Return (place, length, state) of sectors that grew after `ms`, whoever stored them."""
@@ -58,13 +59,14 @@ class Exchanges(Database):
         """Return (place, length, state) of open sectors that have not grown since `since_ms`, of
         gateways of which no site has heard since.
         """
-        table, heads, witnesses = tables.sectors, tables.heads, tables.witnesses
+        table, heads = tables.sectors, tables.heads
         heard = sa.union(
             sa.select(heads.c.gateway).where(heads.c.at_ms >= since_ms),
             sa.select(witnesses.c.gateway).where(witnesses.c.at_ms >= since_ms),
         )
         return self._parts(
             sa.and_(
+                tables.NOT_PROVEN,
                 table.c.state == OPEN,
                 table.c.stored_ms < since_ms,
                 table.c.gateway.not_in(heard),
@@ -121,15 +123,15 @@ class Exchanges(Database):
 
     def other_sites(self) -> dict[bytes, Row]:
         """Return {site: its row} of the sites that ever held a copy."""
-        return {bytes(row["site"]): row for row in self.read(sa.select(tables.sites))}
+        return {bytes(row["site"]): row for row in self.read(sa.select(sites))}
 
     def set_site(self, site: bytes, epoch: bytes, name: str) -> None:
         """Note the epoch of another site's store; with a new one, what it proved is void."""
-        table = tables.sites
+        table = sites
         with self.writing() as connection:
             known = connection.execute(sa.select(table.c.epoch).where(table.c.site == site))
             if known.scalar() != epoch:
-                connection.execute(sa.delete(tables.copies).where(tables.copies.c.site == site))
+                connection.execute(sa.delete(copies).where(copies.c.site == site))
             connection.execute(sa.delete(table).where(table.c.site == site))
             connection.execute(sa.insert(table), {"site": site, "epoch": epoch, "name": name})
 
@@ -142,12 +144,12 @@ class Exchanges(Database):
                 row["first"],
                 row["last"],
             )
-            for row in self.read(sa.select(tables.copies))
+            for row in self.read(sa.select(copies))
         ]
 
     def set_copies(self, site: bytes, pairs: Mapping[Stream, Sequence[tuple[int, int]]]) -> None:
         """Put what a site proved of some logs in the place of what it had."""
-        table = tables.copies
+        table = copies
         with self.writing() as connection:
             for stream, ranges in pairs.items():
                 of_log = dict(zip(_STREAM, stream, strict=True)) | {"site": site}
@@ -171,7 +173,7 @@ class Exchanges(Database):
 
     def set_witnesses(self, site: bytes, rows: Iterable[Row]) -> None:
         """Keep the last heartbeats that another site heard."""
-        table = tables.witnesses
+        table = witnesses
         with self.writing() as connection:
             for row in rows:
                 where = [table.c.site == site, table.c.gateway == row["gateway"]]
@@ -180,7 +182,7 @@ class Exchanges(Database):
 
     def witnesses(self) -> list[Row]:
         """Return what other sites heard: site, gateway, at_ms, payload."""
-        return self.read(sa.select(tables.witnesses))
+        return self.read(sa.select(witnesses))
 
     # --- days ---
 
@@ -189,7 +191,7 @@ class Exchanges(Database):
 
         A statement that is stored is never changed: another document for its day is left out.
         """
-        table = tables.days
+        table = days
         named = {"site": site, "day": day}
         with self.writing() as connection:
             row = named | {"document": document, "signatures": json.dumps(signatures)}
@@ -198,10 +200,14 @@ class Exchanges(Database):
                 values = {"signatures": row["signatures"]}
                 connection.execute(sa.update(table).where(*where).values(**values))
 
-    def days(self, site: bytes | None = None) -> list[Row]:
-        """Return the statements of one site, or all, by day; signatures are parsed."""
-        table = tables.days
-        query = sa.select(table).order_by(table.c.day, table.c.site)
+    def days(self, site: bytes | None = None, since: str = "") -> list[Row]:
+        """Return the statements of one site, or all, by day; signatures are parsed.
+
+        since  the first day
+        """
+        table = days
+        query = sa.select(table).where(table.c.day >= since)
+        query = query.order_by(table.c.day, table.c.site)
         if site is not None:
             query = query.where(table.c.site == site)
         return [row | {"signatures": json.loads(row["signatures"])} for row in self.read(query)]

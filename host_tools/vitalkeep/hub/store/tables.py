@@ -20,10 +20,11 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    literal_column,
     or_,
 )
 
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import PROVEN, Place
 
 metadata = MetaData()
 
@@ -85,6 +86,14 @@ Index(
     sectors.c.stored_ms,
     sqlite_where=_NOT_DECODED,
     postgresql_where=_NOT_DECODED,
+)
+NOT_PROVEN = sectors.c.state != literal_column(str(PROVEN))
+# A few of years of sectors. Its key stays as they grow, so that commits have no work with it.
+Index(
+    "sectors_unproven",
+    sectors.c.gateway,
+    sqlite_where=NOT_PROVEN,
+    postgresql_where=NOT_PROVEN,
 )
 
 # What a sector came in, until its seal is proven; tags: those of the runs, see hub/tags.py
@@ -225,50 +234,6 @@ radio = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("rssi", Integer, nullable=False),
     Column("content", Text, nullable=False),
-)
-
-# The other sites that hold copies; epoch: of the store in which they were proved.
-sites = Table(
-    "sites",
-    metadata,
-    Column("site", LargeBinary(8), primary_key=True),
-    Column("epoch", LargeBinary(8), nullable=False),
-    Column("name", Text, nullable=False),
-)
-
-# Sealed sectors of which another site proved that it can read them back.
-copies = Table(
-    "copies",
-    metadata,
-    Column("site", LargeBinary(8), nullable=False),
-    Column("gateway", LargeBinary(8), nullable=False),
-    Column("log", LargeBinary(8), nullable=False),
-    Column("cls", Integer, nullable=False),
-    Column("first", BigInteger, nullable=False),
-    Column("last", BigInteger, nullable=False),
-    PrimaryKeyConstraint("site", "gateway", "log", "cls", "first"),
-)
-
-# Heartbeats that other sites heard, as the gateways sent them.
-witnesses = Table(
-    "witnesses",
-    metadata,
-    Column("site", LargeBinary(8), nullable=False),
-    Column("gateway", LargeBinary(8), nullable=False),
-    Column("at_ms", BigInteger, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
-    PrimaryKeyConstraint("site", "gateway"),
-)
-
-# What a site stated of a day's seals, and who signed that; signatures: JSON.
-days = Table(
-    "days",
-    metadata,
-    Column("site", LargeBinary(8), nullable=False),
-    Column("day", Text, nullable=False),
-    Column("document", LargeBinary, nullable=False),
-    Column("signatures", Text, nullable=False),
-    PrimaryKeyConstraint("site", "day"),
 )
 
 # What the hub itself noticed: links, its own starts, refusals.

@@ -1,9 +1,11 @@
 """What the exchange asks of the store, on both engines."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
+import sqlalchemy as sa
 
 from bridge.core import wire
 from bridge.core.journal import layout
@@ -15,6 +17,15 @@ from vitalkeep.hub.store import Late, utc_now_ms
 from vitalkeep.hub.tags import payloads
 
 DAY = "2026-11-24"
+
+
+@contextlib.contextmanager
+def listening(engine, listener):
+    sa.event.listen(engine, "before_cursor_execute", listener)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", listener)
 
 
 def filled(path):
@@ -138,6 +149,27 @@ def test_heartbeats_are_kept_as_they_came(path, store):
         heard = [{"gateway": gateway.id, "at_ms": at_ms, "payload": b"said"}]
         store.set_witnesses(b"site---2", heard)
     assert [row["at_ms"] for row in store.witnesses()] == [2]
+
+
+def test_what_has_no_proof_is_found_without_a_look_at_years_of_sectors(store):
+    if store.kind != "sqlite":
+        pytest.skip("with so few rows PostgreSQL looks at all of them, and is right")
+    plans = []
+
+    def explain(connection, cursor, statement, parameters, context, many):
+        if not statement.startswith("SELECT"):
+            return
+        other = connection.connection.driver_connection.cursor()
+        plans.append(
+            [row[3] for row in other.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        )
+
+    with listening(store.readers, explain):
+        store.unsealed()
+        store.silent(2**60)
+    assert len(plans) == 2
+    for plan in plans:
+        assert any("sectors_unproven" in step for step in plan), plan
 
 
 def test_silent_gateways_open_sectors_are_found_and_closed(path, store):

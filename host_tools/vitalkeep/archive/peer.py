@@ -104,7 +104,10 @@ class PeerHub:
                     "wait_ms": 0,
                 }
                 summary = self._try(lambda q=question: self._summary(q))  # type: ignore[misc]
-                view.take(summary)
+                try:
+                    view.take(summary)
+                except PeerError as error:
+                    raise ToolError(f"{self.address}: {error}", _HINT) from None
                 if view.version == summary.version and not summary.more:
                     break
             else:

@@ -7,5 +7,6 @@ proof, heads, days     pure: what one site vouches for to another
 wire                   pure: every message between two hubs (docs/formats/exchange.md)
 tls, server, client    the two ends of a connection
 desk, calendar         what others ask this hub; days that are stated and signed
+errand                 what fetching and proving have in common
 link, exchange         the conversation with one peer; all of them, wired
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _BURST_S = 2.0
+_PIECE_S = 2.0  # several may wait for each other, and whoever asked hangs up after 15
 
 
 class Bucket:
@@ -29,6 +30,10 @@ class Bucket:
             return None
         self._fill(now_s)
         return max(0, int(self._level))
+
+    def piece(self, most: int) -> int:
+        """Return how many bytes, `most` or less, go in so short a time that nobody gives up."""
+        return min(most, max(1, int(self.rate * _PIECE_S))) if self.rate else most
 
     def take(self, count: int, now_s: float) -> float:
         """Note that `count` bytes went; returns for how many seconds to wait before more go."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from vitalkeep.hub.exchange import days
 from vitalkeep.hub.exchange.client import Client
-from vitalkeep.hub.exchange.days import Day, Signature
+from vitalkeep.hub.exchange.days import Day, Signature, Span
 from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.wire import PeerError
 from vitalkeep.hub.sectors import Stream
@@ -21,10 +21,9 @@ from vitalkeep.hub.sectors import Stream
 if TYPE_CHECKING:
     from vitalkeep.hub.exchange.exchange import Exchange
 
-log = logging.getLogger(__name__)
-
 _OFFERED_DAYS = 31  # how long a day that a site could not sign is offered to it again
 _SHOWN_DAYS = 7
+_CLOCK_DAYS = 1  # by which another site's clock may differ
 
 
 class Calendar:
@@ -59,31 +58,34 @@ class Calendar:
 
     def _state(self, day: str, held: dict[Stream, Ranges]) -> None:
         store, site = self._exchange.store, self._exchange.me.site
-        rows = store.days(site)
-        self._show(rows)
-        if any(row["day"] >= day for row in rows):
-            return
-        past = days.covered(bytes(row["document"]) for row in rows)
-        fresh = [(stream, all_.minus(past.get(stream, Ranges()))) for stream, all_ in held.items()]
-        midnight = dt.datetime.fromisoformat(day).replace(tzinfo=dt.timezone.utc)
-        until_ms = int((midnight + dt.timedelta(days=1)).timestamp() * 1000)
-        document = days.state_day(site, day, fresh, partial(store.seals, until_ms=until_ms))
-        store.set_day(site, day, document, [self._sign(document)])
-        self._show(store.days(site))
+        if not any(row["day"] == day for row in store.days(site, day)):
+            # Days to come are of a clock that was ahead for a while, and are none before this one.
+            past = [bytes(row["document"]) for row in store.days(site) if row["day"] < day]
+            said = days.covered(past)
+            fresh = [
+                (stream, all_.minus(said.get(stream, Ranges()))) for stream, all_ in held.items()
+            ]
+            midnight = dt.datetime.fromisoformat(day).replace(tzinfo=dt.timezone.utc)
+            until_ms = int((midnight + dt.timedelta(days=1)).timestamp() * 1000)
+            document = days.state_day(site, day, fresh, partial(store.seals, until_ms=until_ms))
+            store.set_day(site, day, document, [self._sign(document)])
+        self._show()
 
-    def _show(self, rows: list[dict[str, Any]]) -> None:
+    def _show(self) -> None:
+        rows = self._exchange.store.days(self._exchange.me.site, _ago(_SHOWN_DAYS))
         self.state = {
             row["day"]: sorted(signature["name"] for signature in row["signatures"])
-            for row in rows[-_SHOWN_DAYS:]
+            for row in rows
         }
 
     async def offer(self, client: Client, name: str, say: Any) -> None:
         """Have a peer sign the days of this site that it has not."""
         exchange = self._exchange
-        rows = await exchange.read(lambda: exchange.store.days(exchange.me.site))
-        for row in rows[-_OFFERED_DAYS:]:
+        since = _ago(_OFFERED_DAYS)
+        rows = await exchange.read(lambda: exchange.store.days(exchange.me.site, since))
+        for row in rows:
             signatures = row["signatures"]
-            if any(signature["name"] == name for signature in signatures):
+            if row["day"] > _ago(0) or any(one["name"] == name for one in signatures):
                 continue
             document, day = bytes(row["document"]), row["day"]
             answer = await client.ask("day", days.pack_offer(document, self._sign(document)))
@@ -99,7 +101,7 @@ class Calendar:
             merged = [*signatures, signature]
             job = partial(exchange.store.set_day, exchange.me.site, day, document, merged)
             await exchange.read(job)
-        await exchange.read(lambda: self._show(exchange.store.days(exchange.me.site)))
+        await exchange.read(self._show)
 
     async def answer(self, name: str, body: bytes) -> bytes:
         """Sign a peer's day if this site's own store has exactly these seals."""
@@ -110,6 +112,8 @@ class Calendar:
             raise PeerError("a day that somebody else signed")
         if exchange.site_of(name) != day.site:
             raise PeerError("a day of another site, or of one that was never asked")
+        if not _ago(_OFFERED_DAYS + _CLOCK_DAYS) <= day.day <= _ago(-_CLOCK_DAYS):
+            raise PeerError(f"{day.day}, want a day that ended not long ago")
         held = exchange.held()
         return await exchange.read(lambda: self._judge(name, day, document, signature, held))
 
@@ -122,19 +126,32 @@ class Calendar:
         held: dict[Stream, Ranges],
     ) -> bytes:
         store = self._exchange.store
+        before = [row for row in store.days(day.site, day.day) if row["day"] == day.day]
+        if any(bytes(row["document"]) != document for row in before):
+            # What was in the first one may be what it would like to be without.
+            self._tell_once(name, day, day.spans[:1], "stated {} otherwise before")
+            return days.pack_verdict(0, 1, None)
         missing, differing = days.compare(
             day, lambda stream: held.get(stream, Ranges()), store.seals
         )
-        if differing and (name, day.day) not in self._told:
-            self._told.add((name, day.day))
-            text = f"{name} stated other seals for {day.day} than are stored here"
-            self._exchange.say_soon(differing[0].stream[0], "bad", text)
+        if differing:
+            self._tell_once(name, day, differing, "stated other seals for {} than are stored here")
         if missing or differing:
             return days.pack_verdict(missing, len(differing), None)
         ours = self._sign(document)
         store.set_day(day.site, day.day, document, [signature, ours])
         return days.pack_verdict(0, 0, ours)
 
+    def _tell_once(self, name: str, day: Day, spans: Sequence[Span], what: str) -> None:
+        if (name, day.day) not in self._told:
+            self._told.add((name, day.day))
+            gateway = spans[0].stream[0] if spans else None
+            self._exchange.say_soon(gateway, "bad", f"{name} {what.format(day.day)}")
+
 
 def today() -> dt.date:
     return dt.datetime.now(dt.timezone.utc).date()
+
+
+def _ago(count: int) -> str:
+    return (today() - dt.timedelta(days=count)).isoformat()

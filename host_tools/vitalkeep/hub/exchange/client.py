@@ -18,7 +18,7 @@ import httpx
 from vitalkeep.hub.exchange import wire
 from vitalkeep.hub.exchange.settings import Peer
 from vitalkeep.hub.exchange.tls import Doorkeeper
-from vitalkeep.hub.exchange.wire import Frames, Item, PeerError
+from vitalkeep.hub.exchange.wire import Frames, Item, PeerError, RefusedError
 
 _CONNECT_S = 5.0
 _SILENT_S = 15.0
@@ -52,7 +52,7 @@ class Client:
         await self._http.aclose()
 
     async def ask(self, path: str, body: bytes, most: int = wire.ANSWER_MAX) -> bytes:
-        """Return the answer's body; raises PeerError."""
+        """Return the answer's body; raises PeerError, RefusedError."""
         answer = bytearray()
 
         async def read() -> None:
@@ -106,5 +106,5 @@ class Client:
                     if len(words) > _REASON_MAX:
                         break
                 text = words[:_REASON_MAX].decode(errors="replace")
-                raise PeerError(f"{response.status_code}: {text}")
+                raise RefusedError(f"{response.status_code}: {text}")
             yield response

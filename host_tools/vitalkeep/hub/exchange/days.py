@@ -83,13 +83,16 @@ def parse_day(document: bytes) -> Day:
         day = dt.date.fromisoformat(str(fields.get("day"))).isoformat()
     except ValueError:
         raise PeerError("a day that is no date") from None
-    spans = []
+    spans: list[Span] = []
     for item in wire.rows(fields.get("logs"), _LOGS_MAX):
         values = wire.row(item, 6)
         first = wire.whole(values[3], 0, wire.SECTOR_MAX)
         last = wire.whole(values[4], first, wire.SECTOR_MAX)
         digest = wire.octets(values[5], _DIGEST)
-        spans.append(Span(wire.stream_of(values), first, last, digest))
+        span = Span(wire.stream_of(values), first, last, digest)
+        if spans and (span.stream, first) <= (spans[-1].stream, spans[-1].last):
+            raise PeerError("a day that is out of order, or names a sector twice")
+        spans.append(span)
     return Day(wire.octets(fields.get("site"), 8), day, spans)
 
 
@@ -163,10 +166,11 @@ def check_day(
     authority: x509.Certificate,
     held: Callable[[Stream], Ranges],
     seals: Seals,
+    least: int = 2,
 ) -> list[str]:
     """Return everything that is wrong with a day's statement, in words; nothing when it holds.
 
-    signatures  at least two sites must have signed
+    signatures  at least `least` sites must have signed
     held, seals what the store that is checked has
     """
     problems = []
@@ -180,7 +184,7 @@ def check_day(
             signers.add(signer_of(document, signature, authority, day.day))
         except PeerError as error:
             problems.append(f"{day.day}: {error}")
-    if len(signers) < 2:
+    if len(signers) < least:
         problems.append(f"{day.day}: signed by {', '.join(sorted(signers)) or 'nobody'} alone")
     missing, differing = compare(day, held, seals)
     if missing:
@@ -204,7 +208,11 @@ def parse_offer(body: bytes) -> tuple[bytes, Signature]:
     document, signature = fields.get("document"), fields.get("signature")
     if not isinstance(document, str) or not isinstance(signature, dict):
         raise PeerError("no document with a signature")
-    return document.encode(), {str(name): str(text) for name, text in signature.items()}
+    try:
+        encoded = document.encode()
+    except UnicodeEncodeError:
+        raise PeerError("a document that is no text") from None
+    return encoded, {str(name): str(text) for name, text in signature.items()}
 
 
 def pack_verdict(missing: int, differing: int, signature: Signature | None) -> bytes:

@@ -26,6 +26,7 @@ _WAIT_MAX_MS = 10_000
 _COLD_FETCH_S = 2.0
 _COLD_PROVE_S = 8.0
 _SUMMARY_ROOM = 1024 * 1024
+_HEAD_COST = 1024  # bytes of a heartbeat, about
 
 
 class Desk:
@@ -74,9 +75,8 @@ class Desk:
                 await asyncio.wait_for(self._news.wait(), left)
             except asyncio.TimeoutError:
                 break
-        answer = wire.pack_summary(
-            holdings.since(self._me, instance, version, names, _SUMMARY_ROOM)
-        )
+        room = self._bucket.piece(_SUMMARY_ROOM)
+        answer = wire.pack_summary(holdings.since(self._me, instance, version, names, room))
         await self._pay(len(answer))
         return answer
 
@@ -89,7 +89,7 @@ class Desk:
         # Of a sector before, no more than the seal is asked for, and that is in the database.
         wanted = {place: stored[place] for place in places}
         filled = stored | await self._cold.fill(wanted, _COLD_FETCH_S)
-        items = _items(asked, filled, tags)
+        items = _items(asked, filled, tags, self._bucket.piece(wire.ANSWER_MAX // 2))
         answer = b"".join(map(wire.pack_item, items))
         await self._pay(len(answer))
         return answer
@@ -105,7 +105,8 @@ class Desk:
     async def heads(self, name: str, body: bytes) -> bytes:
         """The last heartbeats, as they came."""
         since_ms = wire.whole(wire.parse(body).get("since"), 0, 1 << 62)
-        rows = await self._read(lambda: self._store.heard_since(since_ms, wire.HEADS_MAX))
+        count = -(-self._bucket.piece(wire.HEADS_MAX * _HEAD_COST) // _HEAD_COST)
+        rows = await self._read(lambda: self._store.heard_since(since_ms, count))
         heard = [(bytes(r["gateway"]), r["at_ms"], bytes(r["payload"])) for r in rows]
         answer = wire.pack_heads(heard)
         await self._pay(len(answer))
@@ -130,7 +131,9 @@ def _items(
     asked: Sequence[Asked],
     stored: Mapping[Place, Stored | None],
     tags: Mapping[Place, list[TaggedSpan]],
+    most: int,
 ) -> list[Item]:
+    """Return what is given of sectors, the first of them, in about `most` bytes."""
     found: list[Item] = []
     size = 0
     for item in asked:
@@ -149,7 +152,7 @@ def _items(
                 place = item.place
                 made = [Tagged(place.gateway, place.cls, payload) for payload in runs]
         size += sum(len(wire.pack_item(part)) for part in made)
-        if found and size > wire.ANSWER_MAX // 2:
+        if found and size > most:
             break  # the rest is asked for again
         found += made
     return found

@@ -108,8 +108,7 @@ class Exchange:
                 jobs.append(self._serve(self.settings.listen.host, self.settings.listen.port))
             jobs += [link.run() for link in self.links]
             jobs += [self._keep_house(), self._follow_others()]
-            for job in jobs:
-                self.later(job)
+            self._tasks = {asyncio.create_task(job) for job in jobs}
             while self._tasks:
                 done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -122,10 +121,6 @@ class Exchange:
             self.intake.on_commit.remove(self._committed)
             self.cold.close()
             self._threads.shutdown(wait=True, cancel_futures=True)
-
-    def later(self, job: Coroutine[Any, Any, None]) -> None:
-        """Run something beside everything else."""
-        self._tasks.add(asyncio.create_task(job))
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run what waits for the store on a thread of its own; raises what `work` raises."""
@@ -163,9 +158,10 @@ class Exchange:
             self.sites[site] = bytes(row["epoch"])
             self._names[row["name"]] = site
         rows = [row | {"site": self.me.site} for row in own] + theirs
+        known = {gateway.id: gateway for gateway in self.vault.gateways()}
         for row in rows:
             try:
-                beat = heads.verify(self.vault, bytes(row["gateway"]), bytes(row["payload"]))
+                beat = heads.verify(known, bytes(row["gateway"]), bytes(row["payload"]))
             except heads.REFUSED:
                 continue
             self.heads.hear(bytes(row["site"]), beat, row["at_ms"])
@@ -268,10 +264,6 @@ class Exchange:
         """Say whether something new is taken from a gateway."""
         return self.intake.ingest.payloads.admits(gateway)
 
-    def is_spared(self, place: Place) -> bool:
-        """Say whether a sector is another link's right now, or its gateway another worker's."""
-        return place in self.claimed or not self.intake.serves(place.gateway)
-
     def held(self) -> dict[Stream, Ranges]:
         """Return copies of what is sealed here, by log."""
         return {stream: self.holdings[stream].sealed.copy() for stream in self.holdings.streams()}
@@ -307,7 +299,7 @@ class Exchange:
         pairs = self.copies.add(site, places)
         await self.read(lambda: self.store.set_copies(site, pairs))
 
-    async def withdraw(self, site: bytes, places: Sequence[Place]) -> None:
+    async def withdraw(self, site: bytes, places: Iterable[Place]) -> None:
         """Note that a site no longer has what it proved."""
         pairs = self.copies.withdraw(site, places)
         await self.read(lambda: self.store.set_copies(site, pairs))

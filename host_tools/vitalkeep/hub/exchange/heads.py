@@ -6,6 +6,8 @@ far it had written, and the other sites kept its words. What lies behind what th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bridge.core import wire as uplink
 from bridge.core.errors import FormatError, TagError
 from bridge.core.journal.layout import CLASSES
@@ -13,14 +15,17 @@ from vitalkeep.hub.exchange.holdings import Holdings
 from vitalkeep.hub.heartbeat import Heartbeat, parse_heartbeat
 from vitalkeep.hub.sectors import Stream
 from vitalkeep.keys import derive
-from vitalkeep.keys.vault import Vault
+from vitalkeep.keys.vault import Gateway
 
 REFUSED = (FormatError, TagError)  # what `verify` raises
 
 
-def verify(vault: Vault, gateway: bytes, payload: bytes) -> Heartbeat:
-    """Return a heartbeat that another site heard; raises FormatError or TagError."""
-    known = next((one for one in vault.gateways() if one.id == gateway), None)
+def verify(gateways: Mapping[bytes, Gateway], gateway: bytes, payload: bytes) -> Heartbeat:
+    """Return a heartbeat that another site heard; raises FormatError or TagError.
+
+    gateways  of the vault, by id
+    """
+    known = gateways.get(gateway)
     if known is None:
         raise FormatError(f"gateway {gateway.hex()} is not in the vault")
     key = derive.uplink_key(known.root, gateway)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from vitalkeep.hub.exchange.plan import Holding
-from vitalkeep.hub.exchange.wire import Speaker, Summary
+from vitalkeep.hub.exchange.wire import LOGS_MAX, RANGES_MAX, PeerError, Speaker, Summary
 from vitalkeep.hub.sectors import Place, Stream
 
 _COST_LOG, _COST_PAIR, _COST_PART = 40, 20, 16  # bytes in a summary, about
@@ -102,9 +102,13 @@ class View:
         self.version = 0
         self.names: list[Stream] = []
         self.held: dict[Stream, Holding] = {}
+        self._ranges = 0
 
     def take(self, summary: Summary) -> list[Stream]:
-        """Take a summary and return the logs that changed; what is inconsistent starts anew."""
+        """Take a summary and return the logs that changed; what is inconsistent starts anew.
+
+        Raises  PeerError when that is more than any site has; then it starts anew, too
+        """
         if summary.instance != self.instance or summary.first != len(self.names):
             if summary.first:
                 self.forget()
@@ -116,10 +120,18 @@ class View:
         for number, holding in summary.holdings.items():
             if number < len(self.names):
                 stream = self.names[number]
+                self._ranges += _ranges(holding) - _ranges(self.held.get(stream))
                 self.held[stream] = holding
                 changed.append(stream)
+        if len(self.names) > LOGS_MAX or self._ranges > RANGES_MAX:
+            self.forget()
+            raise PeerError(f"says that it has more than {LOGS_MAX} logs or {RANGES_MAX} ranges")
         self.version = summary.version
         return changed
 
     def forget(self) -> None:
         self.__init__()  # type: ignore[misc]
+
+
+def _ranges(holding: Holding | None) -> int:
+    return len(holding.sealed.pairs()) + len(holding.parts) if holding else 0

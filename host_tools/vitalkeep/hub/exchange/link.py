@@ -7,7 +7,7 @@ import logging
 import random
 import ssl
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,13 @@ from vitalkeep.hub.exchange.fetching import Fetcher
 from vitalkeep.hub.exchange.holdings import View
 from vitalkeep.hub.exchange.plan import Holding, lack, unproved
 from vitalkeep.hub.exchange.proving import Prover
+from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.schedule import Schedule
 from vitalkeep.hub.exchange.settings import Peer
 from vitalkeep.hub.exchange.waiting import Waiting
-from vitalkeep.hub.exchange.wire import PeerError, Speaker
+from vitalkeep.hub.exchange.wire import PeerError, RefusedError, Speaker
 from vitalkeep.hub.sectors import Place, Stream
-from vitalkeep.hub.store import StoreError
+from vitalkeep.hub.store import StoreError, utc_now_ms
 
 if TYPE_CHECKING:
     from vitalkeep.hub.exchange.exchange import Exchange
@@ -34,8 +35,9 @@ log = logging.getLogger(__name__)
 _PACE_S = 1.0  # between two looks at a peer that always has news
 _WAIT_MS = 2000  # for how long a peer may hold a question for news
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.5, 5.0
-_LOST_MAX = 64  # sectors withdrawn at once
-_HEADS_S, _DAYS_S, _SAMPLE_S = 60.0, 600.0, 300.0
+_AGAIN_S = 10.0  # after a question of these was refused, twice as long each time
+_PAGES_MAX = 100  # of heartbeats at once: 50,000 gateways
+_HEADS_S, _DAYS_S, _SAMPLE_S, _STRANGE_S = 60.0, 600.0, 300.0, 60.0
 _DOWN_S = 10.0  # before people are told
 _LATE_S = {"A": 60.0, "B": 3900.0, "C": 3900.0}  # what waits longer is told
 
@@ -66,9 +68,10 @@ class Link:
         self._down_s: float | None = time.monotonic()
         self._told_down = False
         self._told_late: set[str] = set()
-        self._due = dict.fromkeys(("heads", "days", "sample"), 0.0)
+        self._due: defaultdict[str, float] = defaultdict(float)
+        self._again_s: dict[str, float] = {}  # of what was refused
         self._heads_ms = 0
-        self._strange = 0  # logs of the peer that our vault does not know
+        self._strange: set[Stream] = set()  # of the peer, and our vault does not know them
 
     def touch(self, streams: Iterable[Stream]) -> None:
         """Hear that this site's holdings of some logs changed."""
@@ -94,12 +97,13 @@ class Link:
     async def _round(self, client: Client) -> None:
         started = time.monotonic()
         await self._look(client)
-        self._refresh()
+        await self._refresh()
         busy = self.exchange.intake.busy
         waiting = self._is_waiting((1, 2))
         classes = self._schedule.classes(time.monotonic(), not busy, waiting)
+        assert self.speaker is not None
         moved = await self._fetcher.fetch(client, classes)
-        moved = await self._prove(client, classes) or moved
+        moved = await self._prover.prove(client, self.speaker, classes) or moved
         await self._now_and_then(client)
         self._answered()
         if not moved:
@@ -108,7 +112,7 @@ class Link:
 
     def _is_waiting(self, classes: tuple[int, ...]) -> bool:
         """Say whether anything of some classes is missing here, or not proved there."""
-        return self._fetcher.missing.any_of(classes) or self._prover.unproved.any_of(classes)
+        return self._fetcher.waiting.any_of(classes) or self._prover.waiting.any_of(classes)
 
     # --- what it has ---
 
@@ -149,35 +153,45 @@ class Link:
         self._view.forget()
         for part in (self._fetcher, self._prover, self._owed):
             part.clear()
+        self._strange.clear()
         self._dirty.update(exchange.holdings.streams())
 
-    def _refresh(self) -> None:
+    async def _refresh(self) -> None:
         """Bring what is missing, unproved and owed up to date for the logs that changed."""
         assert self.speaker is not None
         exchange, now_s = self.exchange, time.monotonic()
         dirty, self._dirty = self._dirty, set()
+        lost = {}
         for stream in dirty:
             if not exchange.knows(stream):
-                self._strange += stream in self._view.held
+                if stream in self._view.held:
+                    self._strange.add(stream)
                 continue
+            self._strange.discard(stream)
             mine = exchange.holdings[stream]
             theirs = self._view.held.get(stream) or Holding()
             proved = exchange.copies.proved(self.speaker.site, stream)
             found = lack(mine, theirs)
-            self._fetcher.missing.set(stream, found, found.sectors, now_s)
+            self._fetcher.waiting.set(stream, found, found.sectors, now_s)
             left = unproved(mine, theirs, proved)
-            self._prover.unproved.set(stream, left, len(left), now_s)
+            self._prover.waiting.set(stream, left, len(left), now_s)
             owed = len(mine.sealed.minus(theirs.sealed))
             self._owed.set(stream, owed, owed, now_s)
-            if stream in self._view.held and (lost := proved.minus(theirs.sealed)):
-                exchange.later(self._lost([Place(*stream, n) for n in lost.head(_LOST_MAX)]))
+            if stream in self._view.held and (gone := proved.minus(theirs.sealed)):
+                lost[stream] = gone
+        try:
+            for stream, gone in lost.items():
+                await self._withdraw(self.speaker.site, stream, gone)
+        except StoreError:
+            self.touch(lost)
+            raise
 
-    async def _lost(self, places: list[Place]) -> None:
-        """What it once proved it no longer claims to have."""
-        assert self.speaker is not None
-        self.counters["lost"] += len(places)
-        self.say("bad", f"no longer has {len(places)} sectors that it had, {places[0]} and on")
-        await self.exchange.withdraw(self.speaker.site, places)
+    async def _withdraw(self, site: bytes, stream: Stream, gone: Ranges) -> None:
+        """Take back what a site once proved of a log and no longer claims to have."""
+        self.counters["lost"] += len(gone)
+        first = Place(*stream, gone.head(1)[0])
+        self.say("bad", f"no longer has {len(gone)} sectors that it had, {first} and on")
+        await self.exchange.withdraw(site, (Place(*stream, number) for number in gone))
 
     # --- heads and days ---
 
@@ -187,29 +201,42 @@ class Link:
             ("heads", _HEADS_S, self._hear),
             ("days", _DAYS_S, self._countersign),
             ("sample", _SAMPLE_S, self._sample),
+            ("strange", _STRANGE_S, self._look_again),
         ):
             if now_s >= self._due[name]:
-                await job(client)
-                self._due[name] = time.monotonic() + every_s
+                self._due[name] = now_s + every_s
+                try:
+                    await job(client)
+                    self._again_s.pop(name, None)
+                except RefusedError as error:
+                    # It may not have met us yet. All else goes on with it.
+                    log.warning("%s: %s: %s", self.peer.name, name, error)
+                    self.counters[f"refuses_{name}"] += 1
+                    again_s = min(self._again_s.get(name, _AGAIN_S), every_s)
+                    self._due[name] = now_s + again_s
+                    self._again_s[name] = 2 * again_s
 
     async def _hear(self, client: Client) -> None:
         """Keep the heartbeats that the peer heard: it cannot take back what they say."""
         assert self.speaker is not None
-        exchange, site = self.exchange, self.speaker.site
-        heard = []
-        while True:
-            question = wire.dump({"since": self._heads_ms})
+        newest = self._heads_ms
+        for _ in range(_PAGES_MAX):
+            question = wire.dump({"since": newest})
             some = wire.parse_heads(await client.ask("heads", question))
-            heard += some
-            newest = max((at_ms for _, at_ms, _ in some), default=self._heads_ms)
-            if len(some) < wire.HEADS_MAX or newest <= self._heads_ms:
+            await self._keep_heads(self.speaker.site, some)
+            before, newest = newest, max((at_ms for _, at_ms, _ in some), default=newest)
+            if len(some) < wire.HEADS_MAX or newest <= before:
                 break
-            self._heads_ms = newest
-        self._heads_ms = max(self._heads_ms, newest)
+        # Should its clock have been ahead for a while: what it hears after that counts as well.
+        self._heads_ms = min(newest, utc_now_ms())
+
+    async def _keep_heads(self, site: bytes, heard: list[tuple[bytes, int, bytes]]) -> None:
+        exchange = self.exchange
+        known = {one.id: one for one in exchange.vault.gateways()}
         rows: list[dict[str, Any]] = []
         for gateway, at_ms, payload in heard:
             try:
-                beat = heads.verify(exchange.vault, gateway, payload)
+                beat = heads.verify(known, gateway, payload)
             except heads.REFUSED:
                 self.counters["refused_heartbeat"] += 1
                 continue
@@ -218,16 +245,16 @@ class Link:
         if rows:
             await exchange.read(lambda: exchange.store.set_witnesses(site, rows))
 
-    async def _prove(self, client: Client, classes: tuple[int, ...]) -> bool:
-        assert self.speaker is not None
-        return await self._prover.prove(client, self.speaker, classes)
-
     async def _sample(self, client: Client) -> None:
         assert self.speaker is not None
         await self._prover.sample(client, self.speaker)
 
     async def _countersign(self, client: Client) -> None:
         await self.exchange.calendar.offer(client, self.peer.name, self.say)
+
+    async def _look_again(self, client: Client) -> None:
+        """See whether somebody has brought our vault up to date."""
+        self.touch([stream for stream in self._strange if self.exchange.knows(stream)])
 
     # --- what people are told ---
 
@@ -254,7 +281,7 @@ class Link:
             self._told_down = False
             self.say("good", "answers again")
         now_s = time.monotonic()
-        missing, owed = self._fetcher.missing.by_class(now_s), self._owed.by_class(now_s)
+        missing, owed = self._fetcher.waiting.by_class(now_s), self._owed.by_class(now_s)
         for name, most_s in _LATE_S.items():
             waited = max(missing[name][1], owed[name][1])
             if waited > most_s and name not in self._told_late:
@@ -272,8 +299,8 @@ class Link:
     def state(self) -> dict[str, Any]:
         """Return what the page and the API show."""
         now_s = time.monotonic()
-        missing, owed = self._fetcher.missing.by_class(now_s), self._owed.by_class(now_s)
-        unproved_ = self._prover.unproved.by_class(now_s)
+        missing, owed = self._fetcher.waiting.by_class(now_s), self._owed.by_class(now_s)
+        unproved_ = self._prover.waiting.by_class(now_s)
         site = self.speaker.site if self.speaker else b""
         proved = self.exchange.copies.by_class(site)
         return {
@@ -282,7 +309,7 @@ class Link:
             "up": self.up,
             "down_s": 0 if self._down_s is None else round(now_s - self._down_s, 1),
             "last_error": self.last_error,
-            "unknown_logs": self._strange,
+            "unknown_logs": len(self._strange),
             "classes": {
                 name: {
                     "missing": missing[name][0],

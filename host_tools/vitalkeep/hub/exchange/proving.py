@@ -2,72 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from itertools import islice
 
 from vitalkeep.hub.exchange import proof, wire
 from vitalkeep.hub.exchange.client import Client
-from vitalkeep.hub.exchange.fetching import Say
+from vitalkeep.hub.exchange.errand import Errand
 from vitalkeep.hub.exchange.ranges import Ranges
-from vitalkeep.hub.exchange.vain import Vain
-from vitalkeep.hub.exchange.waiting import Waiting
 from vitalkeep.hub.exchange.wire import PeerError, Speaker
-from vitalkeep.hub.sectors import Place, Stream
-
-if TYPE_CHECKING:
-    from vitalkeep.hub.exchange.exchange import Exchange
+from vitalkeep.hub.sectors import Place
 
 _PROVE_COUNT = 64
 _SAMPLE_COUNT = 16
 
 
-class Prover:
-    """One link's way of knowing what its peer really has.
-
-    unproved  sectors by log
-    touch     is told of the logs of which something was proved
-    """
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        counters: Counter[str],
-        say: Say,
-        touch: Callable[[Iterable[Stream]], None],
-    ) -> None:
-        self.unproved: Waiting[Ranges] = Waiting()
-        self._exchange = exchange
-        self._counters = counters
-        self._say = say
-        self._touch = touch
-        self._vain = Vain()
-
-    def clear(self) -> None:
-        """Begin anew with another store of the peer."""
-        self.unproved.clear()
-        self._vain.clear()
+class Prover(Errand[Ranges]):
+    """One link's way of knowing what its peer really has."""
 
     async def prove(self, client: Client, speaker: Speaker, classes: tuple[int, ...]) -> bool:
-        """Have what is due of some classes proved; returns whether there was anything."""
-        exchange, now_s = self._exchange, time.monotonic()
-        places: list[Place] = []
-        for cls in classes:
-            for stream, ranges in self.unproved.items():
-                if stream[2] != cls or len(places) >= _PROVE_COUNT:
-                    continue
-                for number in ranges.head(_PROVE_COUNT):
-                    place = Place(*stream, number)
-                    spared = exchange.is_spared(place) or self._vain.holds(place, now_s)
-                    if len(places) < _PROVE_COUNT and not spared:
-                        places.append(place)
-        if not places:
-            return False
-        await self._challenge(client, speaker, places)
-        return True
+        """Have what is due of some classes proved; returns whether any of it was."""
+        due = list(self._due(math.inf))
+        # All of a log, not its oldest alone: what nobody can read back is in no newer one's way.
+        unproved = (
+            Place(*stream, number)
+            for cls in classes
+            for stream, ranges in due
+            if stream[2] == cls
+            for number in ranges
+        )
+        spared = self._is_spared
+        places = list(islice((p for p in unproved if not spared(p)), _PROVE_COUNT))
+        return bool(places) and await self._challenge(client, speaker, places)
 
     async def sample(self, client: Client, speaker: Speaker) -> None:
         """Have some of what was proved proved again: disks forget."""
@@ -81,7 +49,8 @@ class Prover:
         if places:
             await self._challenge(client, speaker, places)
 
-    async def _challenge(self, client: Client, speaker: Speaker, places: list[Place]) -> None:
+    async def _challenge(self, client: Client, speaker: Speaker, places: list[Place]) -> bool:
+        """Have sectors read back; returns whether any of them was."""
         exchange, site = self._exchange, speaker.site
         stored = await exchange.sectors(places)
         claims = [
@@ -92,7 +61,7 @@ class Prover:
         for place in set(places).difference(place for place, _ in claims):
             self._vain.note(place, time.monotonic())  # it cannot be read here, so not be compared
         if not claims:
-            return
+            return False
         nonce = secrets.token_bytes(wire.NONCE_SIZE)
         answer = await client.ask("prove", wire.pack_challenge(nonce, claims), wire.REQUEST_MAX)
         answers, digests = wire.parse_proof(answer, len(claims))
@@ -102,11 +71,12 @@ class Prover:
         now_s = time.monotonic()
         for place in (*absent, *wrong):
             self._vain.note(place, now_s)
-        if absent or wrong:
+        first = next(iter((*absent, *wrong)), None)
+        what = "cannot read back" if absent else "has other bytes of"
+        self._judge_peer(f"{what} {first}" if first else "", first)
+        if first:
             self._counters["proof_absent"] += len(absent)
             self._counters["proof_wrong"] += len(wrong)
-            what = "cannot read back" if absent else "has other bytes of"
-            self._say("bad", f"{what} {(absent or wrong)[0]}", (absent or wrong)[0])
             await exchange.withdraw(site, [*absent, *wrong])
         self._counters["proved"] += len(proved)
         known = {place: exchange.copies.count(place) for place in proved}
@@ -117,4 +87,5 @@ class Prover:
             if (found := stored[place]) and exchange.copies.count(place) > known[place]
         }
         exchange.tell_copies(fresh)
-        self._touch({place[:3] for place in places})
+        self.touch({place[:3] for place in places})
+        return bool(proved)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,24 +26,33 @@ from vitalkeep.hub.store import StoreError
 log = logging.getLogger(__name__)
 
 _STOP_S = 2
+_CONNECTIONS_MAX = 8  # of one peer, which needs two
 _BINARY = "application/octet-stream"
 
 Answer = Callable[[str, bytes], Awaitable[bytes]]  # (peer's name, body) to the answer's body
 
 
 def _protocol(door: Doorkeeper, refused: Callable[[str], None]) -> type[H11Protocol]:
+    open_: defaultdict[str, list[Any]] = defaultdict(list)
+
     class KnownPeers(H11Protocol):
         """HTTP for connections whose certificate is let in; others are cut at once."""
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             shown = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            self.app_state = dict(self.app_state, shown=shown)
             try:
-                door.name(shown)
+                name = door.name(shown)
             except PeerError as error:
                 refused(str(error))
                 transport.abort()
-            self.app_state = dict(self.app_state, shown=shown)
+                return
+            of_peer = open_[name] = [one for one in open_[name] if not one.is_closing()]
+            of_peer.append(transport)
+            # The oldest may be what is left of a power cut over there: it is no reason to refuse.
+            for oldest in of_peer[:-_CONNECTIONS_MAX]:
+                oldest.abort()
 
     return KnownPeers
 

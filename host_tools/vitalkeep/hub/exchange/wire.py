@@ -26,6 +26,8 @@ VERSION = 1
 ASK_MAX = 64  # sectors in one question
 PROVE_MAX = 256  # sectors in one challenge
 HEADS_MAX = 500
+LOGS_MAX = 1 << 18  # classes of logs that a site has something of
+RANGES_MAX = 1 << 20  # pairs and parts in all that it says of them
 REQUEST_MAX = 4 * 1024 * 1024
 ANSWER_MAX = 8 * 1024 * 1024  # whoever sends more is hung up on
 FRAME_MAX = 8192
@@ -50,6 +52,10 @@ class PeerError(Exception):
     """A peer did not answer, or said what makes no sense; the message says so in a few words."""
 
 
+class RefusedError(PeerError):
+    """A peer answered, and refused one question."""
+
+
 # --- JSON, checked ---
 
 
@@ -70,7 +76,7 @@ def parse(body: bytes) -> dict[str, Any]:
 
 def whole(value: Any, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise PeerError(f"{str(value)[:20]}, want {low} to {high}")
+        raise PeerError(f"{value!r:.20}, want {low} to {high}")
     return value
 
 
@@ -93,7 +99,7 @@ def octets(value: Any, size: int) -> bytes:
     except (TypeError, ValueError):
         found = b""
     if len(found) != size:
-        raise PeerError(f"{str(value)[:40]!r}, want {2 * size} hex digits")
+        raise PeerError(f"{value!r:.40}, want {2 * size} hex digits")
     return found
 
 
@@ -170,13 +176,13 @@ def parse_summary(body: bytes) -> Summary:
     holdings = {}
     for item in rows(fields.get("held")):
         number, pairs, parts = row(item, 3)
-        holdings[whole(number, 0, 1 << 24)] = _holding(rows(pairs), rows(parts))
+        holdings[whole(number, 0, LOGS_MAX)] = _holding(rows(pairs), rows(parts))
     return Summary(
         Speaker.parse(fields),
         octets(fields.get("instance"), _ID),
         whole(fields.get("version"), 0, 1 << 62),
         fields.get("more") is True,
-        whole(fields.get("first"), 0, 1 << 24),
+        whole(fields.get("first"), 0, LOGS_MAX),
         [stream_of(row(item, 3)) for item in rows(fields.get("names"))],
         holdings,
     )
@@ -186,7 +192,8 @@ def _holding(pairs: list[Any], parts: list[Any]) -> Holding:
     sealed = Ranges()
     for pair in pairs:
         first, last = row(pair, 2)
-        sealed.add(whole(first, 0, SECTOR_MAX), whole(last, first, SECTOR_MAX))
+        # In order, as every hub says them: else each one in front moves all that are behind it.
+        sealed.add(whole(first, sealed.newest + 1, SECTOR_MAX), whole(last, first, SECTOR_MAX))
     made = Holding(sealed)
     for item in parts:
         sector, length, state = row(item, 3)

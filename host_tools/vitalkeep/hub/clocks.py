@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 _ANCHORS_MAX = 30
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def best_offsets(rows: Iterable[Any]) -> dict[int, tuple[int, int, int]]:
@@ -25,6 +27,14 @@ def best_offsets(rows: Iterable[Any]) -> dict[int, tuple[int, int, int]]:
         boot: (row["utc_ms"] - row["mono_ms"], row["quality"], row["error_ms"])
         for boot, row in best.items()
     }
+
+
+def utc_of(mono_ms: int, offset_ms: int) -> datetime | None:
+    """Return when something was; None for a time that no calendar has, by a clock gone wrong."""
+    try:
+        return _EPOCH + timedelta(milliseconds=mono_ms + offset_ms)
+    except OverflowError:
+        return None
 
 
 class Anchor:

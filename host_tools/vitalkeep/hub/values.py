@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,8 @@ from bridge.core import codes
 
 Readings = dict[str, list[Any]]  # {label: [decimal string or None, state, unit]}
 
+_CALCULATED = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that is calculated
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _KNOWN = {entry[0]: (entry[1], entry[4]) for entry in codes.PARAMETERS}
 
 
@@ -20,6 +23,13 @@ def decimal(value: int | None, decimals: int) -> str | None:
     sign = "-" if value < 0 else ""
     digits = str(abs(value)).rjust(decimals + 1, "0")
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
+
+
+def cell(value: Any) -> Any:
+    """Return what stands in a cell of CSV: no text that a spreadsheet would calculate."""
+    if isinstance(value, str) and value.startswith(_CALCULATED) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
 
 
 def name_of(value: Any) -> tuple[str, str]:

@@ -11,7 +11,6 @@ import json
 import pickle
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,9 +18,9 @@ from bridge.core import codes
 from bridge.core.journal import records
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.clocks import best_offsets
+from vitalkeep.hub.clocks import best_offsets, utc_of
 from vitalkeep.hub.sectors import Place
-from vitalkeep.hub.values import decimal
+from vitalkeep.hub.values import cell, decimal
 from vitalkeep.journal.chain import Proof
 from vitalkeep.journal.survey import Sector
 
@@ -29,7 +28,6 @@ Row = dict[str, Any]
 
 STATES = ("valid", "no-value", "questionable", "over-range", "under-range")
 QUALITIES = ("unknown", "estimated", "site")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PARAMETERS = {entry[0]: entry for entry in codes.PARAMETERS}
 _ROWS_AT_ONCE = 20000
 
@@ -76,11 +74,8 @@ def clock_row(record: Any) -> dict[str, int]:
 
 def _common(place: Place, proof: str, record: Any, boots: dict[int, tuple[int, int, int]]) -> Row:
     known = boots.get(record.boot)
-    utc = None
-    if known is not None:
-        utc = _EPOCH + timedelta(milliseconds=record.mono_ms + known[0])
     return {
-        "utc": utc,
+        "utc": utc_of(record.mono_ms, known[0]) if known else None,
         "utc_quality": QUALITIES[known[1]] if known else QUALITIES[0],
         "gateway": place.gateway.hex(),
         "log": place.log.hex(),
@@ -135,7 +130,7 @@ def write_csv(path: Path, rows: Iterator[Row]) -> int:
         writer.writeheader()
         count = 0
         for row in rows:
-            writer.writerow(_text(row))
+            writer.writerow({name: cell(value) for name, value in _text(row).items()})
             count += 1
         return count
 

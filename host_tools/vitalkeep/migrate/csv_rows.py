@@ -56,12 +56,15 @@ class CsvRows:
         if not columns:
             return
         fixed = {BED: self._mapping.bed.fixed(name), DEVICE: self._mapping.device.fixed(name)}
+        before = 0
         for number, end, raw in lines:
+            goes_on, before = number == before, number
             if end <= start[0]:
                 continue
-            if raw[-1:] != b"\n" and not is_whole:
+            if raw[-1:] != b"\n" and end == size and not is_whole:
                 return
-            yield self._row(number, end, raw, columns, fixed)
+            # The rest of a line that was refused for its length is no row of its own.
+            yield Row(number, end, "") if goes_on else self._row(number, end, raw, columns, fixed)
 
     def _columns(
         self, lines: Iterator[tuple[int, int, bytes]], name: str, is_whole: bool
@@ -76,6 +79,8 @@ class CsvRows:
             line, raw = number, data.removeprefix(_BOM) if number == 1 else data
             if number > mapping.csv.skip_lines:
                 break
+        if len(raw) >= _LINE_MAX:
+            raise ToolError(f"{name}:{line}: a line of {_LINE_MAX} bytes or more", "Is it CSV?")
         if raw[-1:] != b"\n" and not is_whole:
             return {}
         if line <= mapping.csv.skip_lines:
@@ -183,11 +188,11 @@ class CsvRows:
 
 def _lines(file: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes]]:
     """Yield (number from 1, where it ends, the line); one without end comes in pieces."""
-    at = number = 0
+    at, number, raw = 0, 0, b"\n"
     while at < size:
+        number += raw[-1:] == b"\n"
         raw = file.readline(min(_LINE_MAX, size - at))
         if not raw:
             return
         at += len(raw)
-        number += 1
         yield number, at, raw

@@ -35,7 +35,8 @@ from vitalkeep.migrate.times import Times
 
 _PIECE = 1 << 16
 _SEGMENT_MAX = 1 << 20
-_MESSAGE_MAX = 50_000  # segments
+_SEGMENTS_MAX = 50_000  # of a message
+_MESSAGE_MAX = 1 << 24  # bytes
 _RAW_MAX = 2000
 _BED, _DEVICE = "PV1-3.3", "MSH-3.1"
 _ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
@@ -68,18 +69,19 @@ class Hl7Rows:
         A message that nothing ends yet may go on: what it has is told, and is_open of those rows.
         """
         message: list[_Segment] = []
+        length = 0
         for segment in _segments(file, size, start, is_whole):
             kind = segment.data[:3]
             if kind == b"MSH" or kind in _ENVELOPE or segment.data == b"\x1c":
                 yield from self._message(message, name, False)
-                message = []
+                message, length = [], 0
             if kind == b"MSH" or (message and segment.data != b"\x1c" and kind not in _ENVELOPE):
                 message.append(segment)
-                if len(message) > _MESSAGE_MAX:
-                    yield self._refuse(
-                        segment, "", MALFORMED, f"more than {_MESSAGE_MAX} segments"
-                    )
-                    message = []
+                length += len(segment.data)
+                if len(message) > _SEGMENTS_MAX or length > _MESSAGE_MAX:
+                    text = f"more than {_SEGMENTS_MAX} segments or {_MESSAGE_MAX} bytes"
+                    yield self._refuse(segment, "", MALFORMED, text)
+                    message, length = [], 0
             elif kind in _ENVELOPE or segment.data == b"\x1c":
                 yield Row(segment.line, segment.end, "")
             else:

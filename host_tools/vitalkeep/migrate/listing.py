@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.store import Store
-from vitalkeep.hub.values import decimal
+from vitalkeep.hub.values import cell, decimal
 
 # `origin` says in words what these are not; `file`, `sha256` and `line` say where they stand.
 _OF_VALUES = (
@@ -63,7 +63,7 @@ def write_values(store: Store, series: Sequence[Row], span: tuple[int, int], fil
     for one in store.foreign_values([row["id"] for row in series], *span):
         value = (utc(one.at_ms), decimal(one.value, one.decimals), one.unit, one.label, one.mdc)
         whence = (origin(one.system), one.file, one.digest.hex(), one.line)
-        out.writerow((*value, one.bed, one.device, *whence))
+        out.writerow(map(cell, (*value, one.bed, one.device, *whence)))
 
 
 def write_trends(
@@ -79,4 +79,5 @@ def write_trends(
         window = (max(span[0], whole[0]), min(span[1], whole[1] + 1), buckets)
         what = [row[name] for name in ("unit", "label", "mdc", "bed", "device")]
         for at_ms, low, high, count in store.foreign_trend(row["id"], window):
-            out.writerow((utc(at_ms), low, high, count, *what, origin(row["system"])))
+            cells = (utc(at_ms), low, high, count, *what, origin(row["system"]))
+            out.writerow(map(cell, cells))

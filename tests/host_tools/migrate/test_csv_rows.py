@@ -63,6 +63,20 @@ def test_stray_quote_spoils_its_line_alone():
     assert [row.line for row in found if row.readings] == [3, 5]
 
 
+def test_rest_of_a_line_that_is_too_long_is_no_row():
+    """Cut off at the right place it would look like one."""
+    tail = b"4000,97,98.6,a"
+    long = b"1000,97,98.6," + b"x" * ((1 << 20) - 13) + tail
+    text = HEAD + long + b"\n5000,96,98.6,b\n"
+    for whole in (True, False):
+        found = rows(WIDE, text, whole=whole)
+        assert reasons(found) == [(2, "", MALFORMED)]
+        assert [(r.line, r.readings[0].at_ms) for r in found if r.readings] == [(3, 5000)]
+        assert found[-1].end == len(text)
+    with pytest.raises(ToolError, match="bytes or more"):
+        rows(WIDE, b"time," * (1 << 18) + b"x\n1,2\n")
+
+
 def test_bytes_that_are_no_text_are_named_and_kept():
     found = rows(WIDE, HEAD + b"1000,97,99,M\xfcller\n2000,97,99,b\n")
     assert reasons(found) == [(2, "", ENCODING)]

@@ -116,6 +116,17 @@ def test_message_that_nothing_ends_may_go_on():
     assert [row.is_open for row in rows(ORU, ended, whole=False)] == [False]
 
 
+def test_a_message_without_end_is_refused_before_it_fills_the_memory():
+    wanted = readings(rows(ORU, oru(SPO2)))
+    endless = b"OBX|1|NM|" + b"x" * (1 << 20) * 18
+    found = rows(ORU, oru(SPO2) + b"MSH|^~\\&\r" + endless + b"\r" + oru(SPO2))
+    assert readings(found) == wanted * 2
+    refused = [r for row in found for r in row.refusals]
+    assert any("segments or" in r.text for r in refused)
+    assert {r.reason for r in refused} == {MALFORMED}
+    assert max(len(row.raw) for row in found) < 10_000
+
+
 def test_segments_of_no_message_are_named():
     found = rows(ORU, b"OBX|1|NM\r" + oru(SPO2))
     assert told(found)[0] == (1, [], [("", MALFORMED)])

@@ -12,13 +12,14 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from bridge.core import codes
 from bridge.core.events import NO_VALUE
 from bridge.core.journal.layout import CLASSES
+from vitalkeep.hub.clocks import utc_of
 from vitalkeep.hub.decode import Row
+from vitalkeep.hub.values import cell
 from vitalkeep.journal.export import COLUMNS, QUALITIES, STATES
 
 MDC = "urn:iso:std:iso:11073:10101"
@@ -29,7 +30,6 @@ CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 POSITION = "urn:vitalkeep:position"
 DEVICE = "urn:vitalkeep:device"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _BY_LABEL = {entry[1]: entry for entry in codes.PARAMETERS}
 _OFF_SCALE = {"over-range": ">", "under-range": "<"}
 _VITAL_SIGNS = [{"coding": [{"system": CATEGORY, "code": "vital-signs"}]}]
@@ -65,16 +65,14 @@ def rows(found: Iterable[Exported]) -> tuple[bytes, int]:
     count = 0
     for one in found:
         for made in _rows(one):
-            writer.writerow(made)
+            writer.writerow({name: cell(value) for name, value in made.items()})
             count += 1
     return file.getvalue().encode(), count
 
 
 def _utc(one: Exported) -> str | None:
-    if one.clock is None:
-        return None
-    utc = _EPOCH + timedelta(milliseconds=one.row["mono_ms"] + one.clock[0])
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = utc_of(one.row["mono_ms"], one.clock[0]) if one.clock else None
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z") if utc else None
 
 
 def _position(row: Row) -> str:

@@ -65,6 +65,27 @@ def test_a_boot_whose_time_is_not_known_has_no_time_and_no_guess():
     assert (row["utc"], row["utc_quality"], row["mono_ms"]) == ("", "unknown", "1500")
 
 
+def test_a_time_that_no_calendar_has_is_none_and_stops_nothing():
+    for offset in (2**62, -(2**62), 2**48):
+        data, count = lines.fhir([made(clock=(offset, 2, 20))])
+        assert count == 4
+        assert b"effectiveDateTime" not in data
+        assert lines.rows([made(clock=(offset, 2, 20))])[1] == 4
+
+
+def test_nothing_in_a_cell_is_calculated():
+    readings = {"=1+2": ["-3.5", VALID, "@x"], "-a": ["+7", VALID, ""]}
+    data, _ = lines.rows([made(device="=HYPERLINK(1)", readings=readings)])
+    first, second = csv.DictReader(data.decode().splitlines())
+    assert (first["device"], first["parameter"], first["ucum"]) == (
+        "'=HYPERLINK(1)",
+        "'=1+2",
+        "'@x",
+    )
+    assert second["parameter"] == "'-a"
+    assert (first["value"], second["value"]) == ("-3.5", "+7")
+
+
 def test_csv_has_a_header_and_a_value_a_line():
     data, count = lines.rows([made()])
     found = list(csv.DictReader(data.decode().splitlines()))

@@ -181,21 +181,23 @@ class DutyDesk:
         return None
 
     async def _take(self, before: Duty, for_ms: int) -> str | None:
+        now_ms = await _ask(self.book.clock_ms)
         asked_s = time.monotonic()
         found = await _ask(partial(self.book.take, self.duty, self.name, for_ms))
         if found is None:
             return None
         self.term, self.holder = found.term, self.name
         self._until_s = asked_s + self._settings.term_s
-        self.progress_ms = found.progress_ms
+        # The holder before may have had a clock that was ahead: nothing is told before it is.
+        self.progress_ms = min(found.progress_ms, now_ms)
         overlap_ms = int(self._settings.overlap_s * 1000)
         if found.term == 1:
             # Nobody ever told anything: what is long past is no alarm any more.
-            self.since_ms = await _ask(self.book.clock_ms) - overlap_ms
+            self.since_ms = now_ms - overlap_ms
         elif self._settings.witness is None:
             self.since_ms = 0  # this database knows of each alarm whether it was told
         else:
-            self.since_ms = found.progress_ms - overlap_ms
+            self.since_ms = self.progress_ms - overlap_ms
         return "taken"
 
     async def leave(self) -> None:

@@ -95,6 +95,19 @@ def test_it_goes_from_one_that_is_cut_off_to_another_and_back(store: Store) -> N
     assert primary.term == 3
 
 
+def test_alarms_are_told_after_a_holder_whose_clock_was_ahead(store: Store) -> None:
+    found = store.take("alarms", "a", LONG_MS)
+    assert found is not None
+    now_ms = store.clock_ms()
+    store.keep("alarms", "a", found.term, LONG_MS, now_ms + 10**11)
+    store.give("alarms", "a", found.term)
+    settings = DutySettings(witness="postgresql://witness.example/a", overlap_s=60.0)
+    successor = DutyDesk("alarms", "b", store, settings)
+    assert asyncio.run(successor.beat(True)) == "taken"
+    assert successor.since_ms <= store.clock_ms() - 60_000
+    assert successor.progress_ms <= store.clock_ms()
+
+
 def test_a_holder_that_does_not_reach_the_database_stops_by_itself(store: Store) -> None:
     holder = desk(store, "a", 0, term_s=2.0)
 

@@ -62,7 +62,10 @@ async def run(hub: Context) -> None:
 async def _purge(hub: Context) -> None:
     while True:
         await asyncio.sleep(_PURGE_S)
-        await _ask(partial(hub.store.forget_notices, _KEPT_MS))
+        try:
+            await _ask(partial(hub.store.forget_notices, _KEPT_MS))
+        except StoreError as error:
+            log.warning("alarms: %s", error)  # it is no reason to leave the duty
 
 
 class _Teller:

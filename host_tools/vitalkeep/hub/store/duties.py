@@ -92,10 +92,9 @@ class Duty:
 
 def note_alarms(database: Database, connection: Connection, rows: Sequence[Row]) -> None:
     """Note alarms that are being stored, in the same transaction, for whoever tells of them."""
-    stored_ms = now_ms(database.kind)
+    stored_ms = connection.scalar(sa.select(now_ms(database.kind)))
     wanted = [
-        {name: row[name] for name in POSITION}
-        | {"content": _content(row), "stored_ms": connection.scalar(sa.select(stored_ms))}
+        {name: row[name] for name in POSITION} | {"content": _content(row), "stored_ms": stored_ms}
         for row in rows
     ]
     database.insert(connection, notices, wanted)

@@ -7,134 +7,53 @@ records; numbers that are missing are asked for; and every copy is held against 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby, islice
-from typing import Any, NamedTuple
+from typing import Any
+
+from cryptography import x509
 
 from bridge.core.errors import FormatError
 from bridge.core.journal import layout
 from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
+from vitalkeep.archive.findings import (
+    ABSENT,
+    ARCHIVE,
+    DAY,
+    ROWS,
+    SEAL,
+    STATE,
+    UNREADABLE,
+    Report,
+    Scope,
+)
 from vitalkeep.archive.keys import ArchiveKeys
-from vitalkeep.archive.others import LACKS, SITES, Other
+from vitalkeep.archive.others import SITES, Other
 from vitalkeep.archive.shelf import Shelf, ShelfError
 from vitalkeep.hub import sectors, spans
 from vitalkeep.hub.clocks import best_offsets
-from vitalkeep.hub.decode import Row, row_of
+from vitalkeep.hub.decode import DECODED, Row, row_of
+from vitalkeep.hub.exchange import days
+from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.sectors import Place, Stored, Stream
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.store.archive import COLD, Known
 from vitalkeep.journal import chain
 from vitalkeep.journal.chain import ClassChain, Proof
 from vitalkeep.journal.survey import survey
-from vitalkeep.sampling import at_most
 
-# What may be wrong, by what it is about
-SEAL = "seal"  # its bytes are not those that were sealed, or not where they were
-STATE = "state"  # the store says something else of it than its bytes
-ROWS = "rows"  # its decoded rows are not those of its records
-UNREADABLE = "unreadable"  # its bytes cannot be got
-ABSENT = "absent"  # no sector with this number, and no gap record says why
-ARCHIVE = "archive"  # the archive has other bytes
-_FINDINGS_MAX = 1000
 _AT_ONCE = 500
 _COMPARED_AT_ONCE = 100
+_STRAYS_MAX = 100  # of a gateway, in words
 _OF_TIME = {"stored_ms"}  # when a row was stored is the store's own
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong."""
-
-    code: str
-    where: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What to look at.
-
-    since_ms, until_ms  UTC; a sector whose time nobody knows is always looked at
-    gateways, classes   None for all
-    percent             of the sectors, chosen by `seed`; 100 for each of them
-    deep                fetch from the archive what is there, too, and compare
-    """
-
-    since_ms: int = 0
-    until_ms: int = 2**62
-    gateways: frozenset[bytes] | None = None
-    classes: tuple[int, ...] = (0, 1, 2)
-    percent: float = 100.0
-    seed: int = 0
-    deep: bool = False
-
-
-@dataclass
-class Report:
-    """What was looked at and what was wrong.
-
-    sectors   in the scope; checked: of these, read and proven again
-    states    of the checked, by what their bytes say
-    gaps      numbers that a gap record explains
-    wrong     by code; findings: the first of them, in words
-    """
-
-    sectors: int = 0
-    checked: int = 0
-    bytes: int = 0
-    observations: int = 0
-    archived: int = 0
-    compared: int = 0
-    gaps: int = 0
-    states: Counter[str] = field(default_factory=Counter)
-    wrong: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-
-    def find(self, code: str, where: object, text: str, count: int = 1) -> None:
-        self.wrong[code] += count
-        if len(self.findings) < _FINDINGS_MAX:
-            self.findings.append(Finding(code, str(where), text))
-
-    @property
-    def good(self) -> bool:
-        return not any(count for code, count in self.wrong.items() if code != LACKS)
-
-    @property
-    def error_rate(self) -> float:
-        """Return wrong things a sector that was checked, 0 without any."""
-        wrong = self._wrong()
-        return wrong / self.checked if self.checked else float(bool(wrong))
-
-    def at_most(self, confidence: float) -> float:
-        """Return the error rate that all sectors have at most, as a sample of them shows it."""
-        return at_most(self._wrong(), self.checked, confidence)
-
-    def _wrong(self) -> int:
-        return sum(count for code, count in self.wrong.items() if code != LACKS)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "good": self.good,
-            "sectors": self.sectors,
-            "checked": self.checked,
-            "bytes": self.bytes,
-            "observations": self.observations,
-            "archived": self.archived,
-            "compared": self.compared,
-            "gaps": self.gaps,
-            "states": dict(self.states),
-            "wrong": dict(self.wrong),
-            "error_rate": self.error_rate,
-            "findings": [finding._asdict() for finding in self.findings],
-        }
 
 
 class Verification:
     """Looks at one store.
 
-    shelf  reads what is cold from the archive
-    other  another site, None for none
+    shelf      reads what is cold from the archive
+    other      another site, None for none
+    authority  the ward's, for what sites signed of each day; None looks at no day
     """
 
     def __init__(
@@ -144,8 +63,10 @@ class Verification:
         shelf: Shelf,
         scope: Scope,
         other: Other | None = None,
+        authority: x509.Certificate | None = None,
     ) -> None:
         self.report = Report()
+        self._authority = authority
         self._store = store
         self._keys = keys
         self.shelf = shelf
@@ -171,7 +92,27 @@ class Verification:
             if self._scope.gateways is None or gateway in self._scope.gateways:
                 self._gateway(gateway, tell)
         self._compare()
+        if self._authority is not None and self._scope.is_whole:
+            self._check_days(self._authority)
         return self.report
+
+    def _check_days(self, authority: x509.Certificate) -> None:
+        """Hold what is here against what sites signed: the end of a log cannot go unnoticed."""
+        held: dict[Stream, Ranges] = {}
+        for stream, first, last in self._store.sealed_ranges():
+            held.setdefault(stream, Ranges()).add(first, last)
+        for row in self._store.days():
+            self.report.days += 1
+            document = bytes(row["document"])
+            for problem in days.check_day(
+                document,
+                row["signatures"],
+                authority,
+                lambda stream: held.get(stream, Ranges()),
+                self._store.seals,
+                least=1,  # a site that does not answer has not signed yet
+            ):
+                self.report.find(DAY, row["day"], problem)
 
     def _gateway(self, gateway: bytes, tell: Callable[[int], None]) -> None:
         known = self._keys.gateways.get(gateway)
@@ -186,7 +127,12 @@ class Verification:
                 tell(1)
                 if entry.place.cls in self._scope.classes and self._within(text, offsets):
                     line.see(entry, tier)
+                else:
+                    line.skip()
             line.end()
+        for table, place, count in self._store.strays(gateway, _STRAYS_MAX):
+            if place.cls in self._scope.classes:
+                self.report.find(ROWS, place, f"{count} {table} are of a sector that is not here")
         if self._other is not None:
             self._absent_here(gateway, self._other)
 
@@ -200,7 +146,7 @@ class Verification:
     def _within(self, text: str, offsets: dict[int, int]) -> bool:
         """Say whether a sector has values in the scope's time, or nobody knows its time."""
         scope = self._scope
-        if scope.since_ms <= 0 and scope.until_ms >= 2**62:
+        if scope.of_all_times:
             return True
         dated = False
         for found in spans.load(text).values():
@@ -212,6 +158,11 @@ class Verification:
                 if first + offset < scope.until_ms and last + offset >= scope.since_ms:
                     return True
         return not dated
+
+    @property
+    def first(self) -> int:
+        """Return with which number each log begins, -1 where anyone may be the first."""
+        return 0 if self._scope.of_all_times else -1
 
     def sampled(self) -> bool:
         return self._scope.percent >= 100 or self._dice.random() * 100 < self._scope.percent
@@ -226,21 +177,34 @@ class Verification:
             self.report.find(UNREADABLE, place, f"{error.code}: {error}")
             return None
 
-    def check_rows(self, place: Place, records: Sequence[Any]) -> None:
-        """Compare the rows that the store has of a sector with those of its records."""
-        wanted = []
+    def check_rows(self, place: Place, records: Sequence[Any], cold: bool) -> None:
+        """Compare the rows that the store has of a sector with those of its records.
+
+        cold  its observations are not in the store, all else is
+        """
+        wanted: dict[str, list[Row]] = {table: [] for table in DECODED}
         for record in records:
             made = row_of(record, place, 0)
-            if made is not None and made[0] == "observations":
-                wanted.append(_comparable(made[1]))
-        found = [_comparable(row) for row in self._store.rows_of(place)]
-        self.report.observations += len(wanted)
-        if found != wanted:
-            text = f"{len(found)} rows are stored, {len(wanted)} are in its records"
-            if len(found) == len(wanted):
-                wrong = sum(a != b for a, b in zip(found, wanted, strict=True))
-                text = f"{wrong} of {len(wanted)} rows are not those of its records"
-            self.report.find(ROWS, place, text)
+            if made is not None and made[0] in wanted:
+                wanted[made[0]].append(made[1])
+        found = self._store.told_rows(place)
+        if cold:
+            del wanted["observations"]
+        else:
+            found["observations"] = self._store.rows_of(place)
+            self.report.observations += len(wanted["observations"])
+        for table, rows in wanted.items():
+            self._check_table(place, table, found[table], rows)
+
+    def _check_table(self, place: Place, table: str, found: list[Row], wanted: list[Row]) -> None:
+        here, there = [_comparable(row) for row in found], [_comparable(row) for row in wanted]
+        if here == there:
+            return
+        text = f"{len(here)} rows are stored, {len(there)} are in its records: {table}"
+        if len(here) == len(there):
+            wrong = sum(a != b for a, b in zip(here, there, strict=True))
+            text = f"{wrong} of {len(there)} {table} are not those of its records"
+        self.report.find(ROWS, place, text)
 
     def check_copies(self, place: Place, stored: Stored) -> None:
         """Hold a sector against the archive's copy, and the other site's."""
@@ -289,9 +253,13 @@ class _Line:
         self.stream = stream
         self._check = check
         self._chain = ClassChain(root, *stream)
-        self._expected = -1
+        self._expected = check.first
         self._missing: list[tuple[int, int]] = []
         self._last: tuple[Place, bytes] | None = None
+
+    def skip(self) -> None:
+        """Go past a sector that is not in the scope."""
+        self._expected = -1
 
     def see(self, entry: Known, tier: str) -> None:
         """Look at the next sector that is in the scope."""
@@ -319,10 +287,10 @@ class _Line:
             return
         report.states[proof.state] += 1
         self._judge(place, stored, proof)
-        if tier != COLD:
-            # Rows of what came last may still be on their way: a hub decodes what it has stored.
-            records = [record for record in proof.records if record.offset < stored.decoded]
-            check.check_rows(place, records)
+        # Rows of what came last may still be on their way: a hub decodes what it has stored.
+        decoded = SECTOR_SIZE if tier == COLD else stored.decoded
+        records = [record for record in proof.records if record.offset < decoded]
+        check.check_rows(place, records, tier == COLD)
         check.check_copies(place, stored)
 
     def _prove(self, place: Place, stored: Stored) -> Proof:

@@ -40,11 +40,12 @@ def restore(
     proven. Ends with 0 when all that the source promised is here and proven, with 1 when something
     is missing or damaged.
     """
+    from vitalkeep.archive.findings import Scope
     from vitalkeep.archive.keys import ArchiveKeys
     from vitalkeep.archive.restore import Restore
     from vitalkeep.archive.shelf import Shelf
     from vitalkeep.archive.sources import make_source
-    from vitalkeep.archive.verify import Scope, Verification
+    from vitalkeep.archive.verify import Verification
     from vitalkeep.errors import ToolError
     from vitalkeep.hub.store import StoreError, utc_now_ms
 

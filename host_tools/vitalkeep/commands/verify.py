@@ -7,9 +7,10 @@ import sys
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from cryptography import x509
 
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.commands.archive import (
@@ -19,6 +20,9 @@ from vitalkeep.commands.archive import (
     vault_option,
 )
 from vitalkeep.errors import ToolError
+
+if TYPE_CHECKING:
+    from vitalkeep.hub.config.load import Config
 
 _SHOWN = 20
 _CANNOT = 3  # exit code: it could not be looked at
@@ -88,10 +92,11 @@ def verify(
     Ends with 0 when nothing is wrong, with 1 when something is, with 3 when it could not be looked
     at. What another site merely does not have yet is told and is not wrong.
     """
+    from vitalkeep.archive.findings import Scope
     from vitalkeep.archive.keys import ArchiveKeys
     from vitalkeep.archive.shelf import Shelf
     from vitalkeep.archive.sources import make_other
-    from vitalkeep.archive.verify import Scope, Verification
+    from vitalkeep.archive.verify import Verification
     from vitalkeep.hub.store import StoreError
     from vitalkeep.sampling import sample_size
 
@@ -116,7 +121,7 @@ def verify(
             )
             keys = ArchiveKeys(parts.vault.gateways())
             shelf = Shelf(parts.store, keys, parts.bucket())
-            check = Verification(parts.store, keys, shelf, scope, other)
+            check = Verification(parts.store, keys, shelf, scope, other, _authority(parts.config))
             length = check.total()
             with click.progressbar(length=length, label="Verifying", file=sys.stderr) as bar:
                 report = check.run(bar.update)
@@ -136,6 +141,20 @@ def verify(
     raise SystemExit(0 if report.good else 1)
 
 
+def _authority(config: Config) -> x509.Certificate | None:
+    """Return the ward's authority, None where hub.toml names none."""
+    from vitalkeep.hub.config.basics import BrokerSettings
+    from vitalkeep.hub.exchange.settings import ExchangeSettings
+
+    path = config[ExchangeSettings].ca or config[BrokerSettings].ca
+    if path is None:
+        return None
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ToolError(f"{path}: {error}", "Name the ward's ca.pem in hub.toml.") from None
+
+
 def _lines(report: Any) -> list[str]:
     states = ", ".join(f"{count} {state}" for state, count in report.states.items())
     lines = [
@@ -144,6 +163,8 @@ def _lines(report: Any) -> list[str]:
     ]
     if report.archived:
         lines.append(f"Compared with the archive: {report.archived}")
+    if report.days:
+        lines.append(f"Compared with what sites signed: {report.days} days")
     if report.compared:
         lines.append(f"Compared with the other site: {report.compared}")
     if report.wrong:

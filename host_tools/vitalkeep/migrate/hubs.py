@@ -11,12 +11,13 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 from vitalkeep.archive.bucket import Bucket
+from vitalkeep.archive.findings import Scope
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.others import SITES
 from vitalkeep.archive.restore import Restore, Restored
 from vitalkeep.archive.shelf import Shelf
 from vitalkeep.archive.sources import make_other, make_source
-from vitalkeep.archive.verify import Scope, Verification
+from vitalkeep.archive.verify import Verification
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.store import Store, utc_now_ms

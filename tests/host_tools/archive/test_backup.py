@@ -9,13 +9,14 @@ from tests.host_tools.archive.test_bucket import S3_OPTIONS, s3_bucket
 from tests.support.archive import DAY_MS, content
 from vitalkeep.archive import bucket as module
 from vitalkeep.archive.bucket import Bucket, BucketError
+from vitalkeep.archive.findings import Scope
 from vitalkeep.archive.manifest import FULL, INCREMENTAL
 from vitalkeep.archive.restore import Restore
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.shelf import Shelf
 from vitalkeep.archive.sources import ArchiveSource
 from vitalkeep.archive.tiers import Tiers
-from vitalkeep.archive.verify import Scope, Verification
+from vitalkeep.archive.verify import Verification
 from vitalkeep.hub.store import Store
 
 

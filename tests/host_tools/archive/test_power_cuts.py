@@ -14,13 +14,14 @@ from tests.support.archive import DAY_MS, content
 from tests.support.kill import run_cut
 from vitalkeep.archive.backup import Backups
 from vitalkeep.archive.bucket import Bucket
+from vitalkeep.archive.findings import Scope
 from vitalkeep.archive.manifest import FULL
 from vitalkeep.archive.restore import Restore
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.shelf import Shelf
 from vitalkeep.archive.sources import ArchiveSource
 from vitalkeep.archive.tiers import Tiers
-from vitalkeep.archive.verify import Scope, Verification
+from vitalkeep.archive.verify import Verification
 from vitalkeep.hub.store import Store
 
 _CUTS = 7  # of an action, spread over it

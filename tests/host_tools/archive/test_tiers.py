@@ -8,11 +8,12 @@ from tests.support.archive import DAY_MS, content
 from tests.support.hub import converse, place
 from vitalkeep.archive import rows
 from vitalkeep.archive.bucket import BucketError
+from vitalkeep.archive.findings import Scope
 from vitalkeep.archive.manifest import FULL
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.shelf import Shelf, ShelfError
 from vitalkeep.archive.tiers import Tiers
-from vitalkeep.archive.verify import Scope, Verification
+from vitalkeep.archive.verify import Verification
 from vitalkeep.hub import sectors
 
 

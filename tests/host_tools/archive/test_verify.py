@@ -7,12 +7,16 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from tests.support.epochs import lose_slots
-from tests.support.hub import WritePath, converse, place
+from tests.support.hub import SITE_ID, WritePath, converse, place
+from tests.support.secure_site import make_authority, now
+from vitalkeep.archive.findings import Scope
 from vitalkeep.archive.manifest import FULL
 from vitalkeep.archive.others import OtherStore
 from vitalkeep.archive.shelf import Shelf
-from vitalkeep.archive.verify import Scope, Verification
+from vitalkeep.archive.verify import Verification
 from vitalkeep.commands.verify import verify
+from vitalkeep.hub.exchange import days
+from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.store import Store, tables
 
 
@@ -213,3 +217,82 @@ def test_command_ends_with_a_code_that_scripts_can_use(bench, database, vault):
     assert "the vault has" in result.exception.hint.lower()
     result = run("--vault", vault.folder, "--database", "sqlite:////nowhere/hub.db")
     assert result.exception.exit_code == 3
+
+
+def drop(bench, *numbers):
+    with bench.store.writing() as connection:
+        for number in numbers:
+            where = place(bench.gateway, number)
+            for table in (tables.sectors, tables.observations, tables.events):
+                connection.execute(sa.delete(table).where(*tables.at_place(table, where)))
+
+
+def test_log_whose_beginning_is_missing_is_found(bench):
+    drop(bench, 0)
+    report = check(bench)
+    assert report.wrong["absent"] == 1
+    assert any("sectors 0 to 0" in finding.text for finding in report.findings)
+
+
+def test_end_of_a_log_that_sites_signed_is_missed(bench, tmp_path, vault, database):
+    authority, signer = make_authority(tmp_path / "ca")
+    bundle = authority.issue(signer, "hub", "east", now(), ())
+    stream = place(bench.gateway, 0)[:3]
+    sealed = [(stream, Ranges([(0, 3)]))]
+    document = days.state_day(SITE_ID, "2026-11-25", sealed, bench.store.seals)
+    key, certificate = bundle.key, bundle.issued.certificate
+    bench.store.set_day(SITE_ID, "2026-11-25", document, [days.sign(document, key, certificate)])
+
+    def run(**scope):
+        shelf = Shelf(bench.store, bench.keys, bench.bucket)
+        made = (bench.store, bench.keys, shelf, Scope(**scope), None, authority.certificate)
+        return Verification(*made).run()
+
+    report = run()
+    assert (report.good, report.days) == (True, 1), report.findings
+    drop(bench, 3, 4)
+    assert check(bench).good, "the bytes alone do not say that there were more"
+    assert run().wrong == {"day": 1}
+    assert run(classes=(1,)).good
+    vault._write()
+    bundle.write(tmp_path / "tls")
+    names = ("ca", "certificate", "key")
+    lines = [f'{name} = "{tmp_path}/tls/{name}.pem"' for name in names]
+    (tmp_path / "hub.toml").write_text("\n".join(["[exchange]", *lines]))
+    options = ("--config", tmp_path / "hub.toml", "--vault", vault.folder, "--database", database)
+    result = CliRunner().invoke(verify, [*map(str, options), "--json"])
+    assert json.loads(result.stdout)["wrong"] == {"day": 1}, result.output
+
+
+def test_rows_of_a_sector_that_is_not_here_are_found(bench):
+    o = tables.observations
+    change(bench.store, o, sa.and_(o.c.sector == 1, o.c.cls == 0), sector=77)
+    report = check(bench)
+    assert report.wrong["rows"] >= 2
+    assert any("sector 77" in f.where and "not here" in f.text for f in report.findings)
+
+
+def test_changed_added_and_dropped_alarms_and_events_are_found(bench):
+    bench.gateway.alarm("rang")
+    bench.fill(6)
+    assert check(bench).good
+    a, e = tables.alarms, tables.events
+    change(bench.store, a, a.c.text == "rang", text="never rang")
+    report = check(bench)
+    assert report.wrong == {"rows": 1}
+    assert "1 of 1 alarms" in report.findings[0].text
+    with bench.store.writing() as connection:
+        connection.execute(sa.delete(a))
+        connection.execute(sa.delete(e).where(e.c.sector == 0, e.c.cls == 0, e.c.event != 0))
+    assert check(bench).wrong == {"rows": 2}
+
+
+def test_sector_that_is_not_of_the_time_is_not_missing(bench):
+    """Clocks are set: a sector between two others may be of another time."""
+    bench.gateway.set_clock(1_790_000_000_000)
+    bench.fill(8)
+    spans = {"vent": [[bench.gateway.clock.boot, -(10**12), 10 - 10**12, 0]]}
+    change(bench.store, tables.sectors, sector(6), spans=json.dumps(spans))
+    report = check(bench, classes=(0,), since_ms=1_790_000_000_000)
+    assert report.sectors >= 3
+    assert "absent" not in report.wrong

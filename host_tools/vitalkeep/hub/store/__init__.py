@@ -17,6 +17,7 @@ from vitalkeep.hub.store.history import History
 from vitalkeep.hub.store.leases import FencedError, Leases, SupersededError
 from vitalkeep.hub.store.partitions import Partitions
 from vitalkeep.hub.store.prefixes import Prefixes
+from vitalkeep.hub.store.proofs import Proofs
 from vitalkeep.hub.store.pulse import Pulse
 from vitalkeep.hub.store.usage import Usage
 from vitalkeep.hub.store.views import Views
@@ -37,6 +38,7 @@ class Store(
     Commits,
     History,
     Prefixes,
+    Proofs,
     Pulse,
     Usage,
     Views,
@@ -55,6 +57,7 @@ class Store(
     Commits   the write path
     History   what was attained
     Prefixes  what ingest and receipts must know of what is stored
+    Proofs    what a verification asks of rows
     Pulse     whether it takes writes
     Usage     how much it takes
     Views     what people and the page ask

@@ -95,7 +95,8 @@ class Backups:
         return row
 
     def _make(self, cls: int, kind: str, began_ms: int) -> Done:
-        last = next((row for row in self._store.backups(cls) if row["ok"]), None)
+        good = (row for row in _past(self._store.backups(cls), began_ms) if row["ok"])
+        last = next(good, None)
         lost: list[str] = []
         since_ms = 0
         if kind == FULL:
@@ -268,11 +269,17 @@ def summary(store: Store, now_ms: int) -> dict[str, Any]:
     return found
 
 
+def _past(rows: Sequence[Row], now_ms: int) -> Sequence[Row]:
+    """Return backups without those of a clock that was ahead: nothing is late by them."""
+    return [row for row in rows if row["began_ms"] <= now_ms]
+
+
 def due(rows: Sequence[Row], incremental_ms: int, full_ms: int, now_ms: int) -> str | None:
     """Return which backup a class is due for, None for neither. Pure.
 
     rows  its backups, the newest first; one that failed is tried again at the next incremental
     """
+    rows = _past(rows, now_ms)
     tried = rows[0]["began_ms"] if rows else None
     full = next((row["began_ms"] for row in rows if row["ok"] and row["kind"] == FULL), None)
     if tried is not None and now_ms - tried < incremental_ms:

@@ -170,6 +170,7 @@ def _create_file(path: Path, data: bytes) -> bool:
     """Write a file that appears whole or not at all, durably; False when it was there."""
     if path.exists():
         return False
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f"{_TMP}{secrets.token_hex(8)}")
     try:
@@ -184,11 +185,12 @@ def _create_file(path: Path, data: bytes) -> bool:
             return False
     finally:
         fresh.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    for folder in (path.parent, *(one.parent for one in made)):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     return True
 
 

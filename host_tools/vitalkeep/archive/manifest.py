@@ -104,7 +104,7 @@ def load(data: bytes, key_of: KeyOf) -> tuple[Manifest, list[Head]]:
         cls = CLASSES.index(content["class"])
         site, made_ms = bytes.fromhex(content["site"]), int(content["made_ms"])
         kind, previous = str(content["kind"]), str(content["previous"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ManifestError(f"makes no sense ({type(error).__name__})") from None
     found = Manifest(site, cls, kind, made_ms, previous, packs, ())
     true: list[Head] = []

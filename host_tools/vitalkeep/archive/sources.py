@@ -57,7 +57,7 @@ class ArchiveSource(Source):
         if not names:
             raise ToolError(f"{self._bucket.address}: there are no packs", "Check the address.")
         # Cold packs hold whole sectors; of the others the newest day has the longest prefixes.
-        names.sort(key=lambda name: name.split("/")[-2], reverse=True)
+        names.sort(key=lambda name: name.split("/")[-2:-1], reverse=True)
         return sorted(names, key=lambda name: not name.startswith("cold/"))
 
     def _pack(self, name: str, want: Want) -> Part:
@@ -79,7 +79,7 @@ class ArchiveSource(Source):
             if not wanted:
                 return
             if len(data) < index.size:
-                data = data + self._bucket.get(name, len(data), None)
+                data = data + self._bucket.get(name, len(data), index.size)
         except BucketError as error:
             self.problems.append(Problem(error.code, name, str(error)))
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.archive import rows
@@ -29,10 +30,11 @@ _LATE_MS = 24 * 3600 * 1000
 
 @dataclass
 class Moved:
-    """Sectors that changed their tier."""
+    """Sectors that changed their tier; spoilt: those that are not what was sealed, and stay."""
 
     warm: int = 0
     cold: int = 0
+    spoilt: int = 0
 
 
 class Tiers:
@@ -71,7 +73,10 @@ class Tiers:
         if self._bucket is not None and schedule.warm_ms:
             before_ms = self._now_ms() - schedule.warm_ms
             for known in self._due(cls, WARM, before_ms):
-                moved.cold += self._cool(self._bucket, known)
+                items = list(load_items(self._store, known))
+                sound = self._sound(items)
+                moved.spoilt += len(items) - len(sound)
+                moved.cold += self._cool(self._bucket, sound)
         if moved.warm or moved.cold:
             log.info("class %s: %d sectors warm, %d cold", CLASSES[cls], moved.warm, moved.cold)
         return moved
@@ -92,8 +97,22 @@ class Tiers:
                 yield fresh
         self._since_ms[cls, tier] = max(0, before_ms - _LATE_MS)
 
-    def _cool(self, bucket: Bucket, known: list[Known]) -> int:
-        items = list(load_items(self._store, known))
+    def _sound(self, items: list[Item]) -> list[Item]:
+        """Return what its seals vouch for: of other bytes, the rows are all that is left."""
+        found = []
+        by_log = sorted(items, key=lambda item: item.place)
+        for stream, some in groupby(by_log, lambda item: item.place[:3]):
+            of_log = list(some)
+            first, last = of_log[0].place.sector, of_log[-1].place.sector
+            tags = dict(self._store.seals(stream, first - 1, last))
+            for item in of_log:
+                if self._keys.fits(item.place, item.data, tags.get(item.place.sector - 1)):
+                    found.append(item)
+                else:
+                    log.error("%s is not what was sealed: it stays in the database", item.place)
+        return found
+
+    def _cool(self, bucket: Bucket, items: list[Item]) -> int:
         if not items:
             return 0
         row, kept = write_pack(bucket, self._keys, self._site, COLD, items, self._now_ms())

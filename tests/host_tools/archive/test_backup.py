@@ -8,6 +8,7 @@ import pytest
 from tests.host_tools.archive.test_bucket import S3_OPTIONS, s3_bucket
 from tests.support.archive import DAY_MS, content
 from vitalkeep.archive import bucket as module
+from vitalkeep.archive.backup import due
 from vitalkeep.archive.bucket import Bucket, BucketError
 from vitalkeep.archive.findings import Scope
 from vitalkeep.archive.manifest import FULL, INCREMENTAL
@@ -140,3 +141,18 @@ def test_upload_to_s3_that_dies_leaves_a_whole_object_or_none(s3_server):
     for name in bucket.names():
         assert bucket.get(name) == data
     assert bucket.put("after", data)
+
+
+def test_backups_go_on_after_a_clock_was_ahead(bench):
+    bench.fill(2)
+    bench.backups.run(0, FULL)
+    bench.ahead_ms = 400 * DAY_MS
+    for kind in (FULL, INCREMENTAL):
+        bench.backups.run(0, kind)
+    bench.ahead_ms = DAY_MS // 2
+    bench.fill(4)
+    rows = bench.store.backups(0)
+    assert due(rows, DAY_MS // 4, DAY_MS, bench.now_ms()) == INCREMENTAL
+    assert due(rows, DAY_MS // 4, DAY_MS // 3, bench.now_ms()) == FULL
+    row = bench.backups.run(0, INCREMENTAL)
+    assert (row["ok"], row["sectors"]) == (True, 3)

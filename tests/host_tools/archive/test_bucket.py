@@ -78,6 +78,19 @@ def test_full_disk_is_full_and_leaves_nothing(tmp_path, monkeypatch):
     assert bucket.put("one", b"data")
 
 
+def test_new_folders_outlast_a_power_cut_as_their_files_do(tmp_path, monkeypatch):
+    """A file whose folder's own name is not on the disk is not there after it."""
+    synced, really = set(), os.fsync
+
+    def fsync(handle):
+        synced.add(os.readlink(f"/proc/self/fd/{handle}"))
+        really(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Bucket(f"file://{tmp_path}").put("cold/site/A/1.pack", b"data")
+    assert {str(tmp_path / part) for part in ("", "cold", "cold/site", "cold/site/A")} <= synced
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_folder_without_rights_is_denied(tmp_path):
     (tmp_path / "archive").mkdir(0o500)

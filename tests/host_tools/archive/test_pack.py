@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitalkeep.archive import pack
+from vitalkeep.archive import manifest, pack
+from vitalkeep.archive.manifest import ManifestError
 from vitalkeep.archive.pack import Item, PackError
 from vitalkeep.hub.sectors import Place
 
@@ -115,3 +116,11 @@ def test_what_does_not_belong_is_not_packed():
     ):
         with pytest.raises(ValueError, match="does not belong"):
             pack.build(_SITE, 1, [item], _KEYS.get)
+
+
+@pytest.mark.parametrize(
+    "data", [b"[" * 100_000, b'{"v":1,"packs":[["a",1e999,1,""]]}', b"[]", b""]
+)
+def test_manifest_that_makes_no_sense_is_that_and_nothing_else(data):
+    with pytest.raises(ManifestError):
+        manifest.load(data, lambda gateway: None)

@@ -148,6 +148,17 @@ def test_flipped_bit_costs_one_sector_and_is_named(bench, fresh, tmp_path):
     assert lost == {entry.place}
 
 
+def test_what_somebody_put_into_the_bucket_stops_nothing(bench, fresh, tmp_path):
+    all_backups(bench)
+    (tmp_path / "bucket" / "stray.pack").write_bytes(b"no pack at all" * 9)
+    path = max(packs(tmp_path), key=lambda path: path.stat().st_size)
+    path.write_bytes(path.read_bytes() + bytes(1000))
+    result = bring(bench, fresh)
+    assert [problem.code for problem in result.problems] == ["foreign"]
+    assert not result.missing
+    assert content(fresh, bench.gateway.id) == content(bench.store, bench.gateway.id)
+
+
 def test_missing_pack_is_noticed_by_what_was_promised(bench, fresh, tmp_path):
     all_backups(bench)
     path = max(packs(tmp_path), key=lambda path: path.stat().st_size)

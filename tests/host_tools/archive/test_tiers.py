@@ -3,6 +3,7 @@
 import io
 
 import pytest
+import sqlalchemy as sa
 
 from tests.support.archive import DAY_MS, content
 from tests.support.hub import converse, place
@@ -15,6 +16,7 @@ from vitalkeep.archive.shelf import Shelf, ShelfError
 from vitalkeep.archive.tiers import Tiers
 from vitalkeep.archive.verify import Verification
 from vitalkeep.hub import sectors
+from vitalkeep.hub.store import tables
 
 
 @pytest.fixture
@@ -167,3 +169,17 @@ def test_warm_and_cold_are_proven_where_they_are(bench):
         report = Verification(bench.store, bench.keys, shelf, Scope()).run()
         assert report.good, report.findings
         assert report.states == {"verified": 4, "open": 3}
+
+
+def test_sector_that_is_not_what_was_sealed_stays_with_its_rows(bench):
+    before = whole(bench)
+    data = bytearray(bench.gateway.sector(0, 1))
+    data[700] ^= 4
+    where = sa.and_(tables.sectors.c.sector == 1, tables.sectors.c.cls == 0)
+    with bench.store.writing() as connection:
+        connection.execute(sa.update(tables.sectors).where(where).values(data=bytes(data)))
+    bench.ahead_ms = 91 * DAY_MS
+    moved = tiers(bench).run(0)
+    assert (moved.cold, moved.spoilt) == (2, 1)
+    assert seen(bench) == before
+    assert bench.store.bytes_of([place(bench.gateway, 1)])[place(bench.gateway, 1)].data == data

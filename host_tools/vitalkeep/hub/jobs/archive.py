@@ -59,6 +59,9 @@ class _Desk:
         self._bucket: Bucket | None = None
         self._tiers: Tiers | None = None
         self._tiers_at = -_TIERS_S
+        self._sizes: dict[str, int] = {}
+        self._sized_at = -_TIERS_S
+        self._spoilt = ""
         self._trouble = ""
 
     def work(self) -> list[tuple[str, str]]:
@@ -72,8 +75,14 @@ class _Desk:
                 for cls, name in enumerate(CLASSES):
                     trouble = self._back_up(cls, name) or trouble
                 if monotonic() - self._tiers_at >= _TIERS_S:
-                    self._move()
+                    self._spoilt = self._move()
                     self._tiers_at = monotonic()
+                    self._sized_at = -_TIERS_S
+                trouble = trouble or self._spoilt
+            if monotonic() - self._sized_at >= _TIERS_S:
+                # It goes through all that is cold or compressed: not at every look.
+                self._sizes = self._hub.store.tier_sizes()
+                self._sized_at = monotonic()
             self.shown = self._show()
         except LostTermError:
             return told  # another hub goes on from what is in the books
@@ -122,14 +131,15 @@ class _Desk:
             return ""
         return f"{last['kind']} backup of class {name} failed: {last['why']}"
 
-    def _move(self) -> None:
+    def _move(self) -> str:
+        """Move what is due; returns what is wrong with what stays."""
         assert self._tiers is not None
         self._tiers.set_keys(self._keys())
-        for cls in range(len(CLASSES)):
-            self._tiers.run(cls)
+        spoilt = sum(self._tiers.run(cls).spoilt for cls in range(len(CLASSES)))
+        return f"{spoilt} sectors are not what was sealed: vitalkeep verify" if spoilt else ""
 
     def _show(self) -> dict[str, Any]:
         found: dict[str, Any] = {"address": self._settings.address}
         if self._settings.address is not None:
             found["backups"] = backup.summary(self._hub.store, utc_now_ms())
-        return found | {"tiers": self._hub.store.tier_sizes()}
+        return found | {"tiers": self._sizes}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from vitalkeep.archive import pack
 from vitalkeep.archive.bucket import Bucket, BucketError
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.hub.decode import Row, row_of
 from vitalkeep.hub.sectors import Place, Stored
 from vitalkeep.hub.store import Store
-from vitalkeep.hub.store.archive import COLD, Kept
+from vitalkeep.hub.store.archive import COLD, Kept, RowsError
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 
@@ -75,8 +79,13 @@ class Shelf:
     def rows_anywhere(self, place: Place) -> list[Row]:
         """Return the observations of a sector, hot, warm or cold; raises ShelfError."""
         found = self._store.bytes_of([place])[place]
-        cold = found is not None and found.cold is not None
-        return self.rows_of(place) if cold else self._store.rows_of(place)
+        if found is not None and found.cold is not None:
+            return self.rows_of(place)
+        try:
+            return self._store.rows_of(place)
+        except RowsError as error:
+            log.error("%s; they are made of its sealed bytes again", error)
+            return self.rows_of(place)
 
     def rows_of(self, place: Place) -> list[Row]:
         """Return the observations in a sector's own bytes, as ingest once stored them."""

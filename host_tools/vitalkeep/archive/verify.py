@@ -36,8 +36,8 @@ from vitalkeep.hub.decode import DECODED, Row, row_of
 from vitalkeep.hub.exchange import days
 from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.sectors import Place, Stored, Stream
-from vitalkeep.hub.store import Store
-from vitalkeep.hub.store.archive import COLD, Known
+from vitalkeep.hub.store import Store, StoreError
+from vitalkeep.hub.store.archive import COLD, Known, RowsError
 from vitalkeep.journal import chain
 from vitalkeep.journal.chain import ClassChain, Proof
 from vitalkeep.journal.survey import survey
@@ -175,7 +175,10 @@ class Verification:
             return self.shelf.sector(place)
         except ShelfError as error:
             self.report.find(UNREADABLE, place, f"{error.code}: {error}")
-            return None
+        except StoreError as error:
+            # It may be this one alone: should it be all, the next list of sectors is not read.
+            self.report.find(UNREADABLE, place, str(error))
+        return None
 
     def check_rows(self, place: Place, records: Sequence[Any], cold: bool) -> None:
         """Compare the rows that the store has of a sector with those of its records.
@@ -191,8 +194,12 @@ class Verification:
         if cold:
             del wanted["observations"]
         else:
-            found["observations"] = self._store.rows_of(place)
             self.report.observations += len(wanted["observations"])
+            try:
+                found["observations"] = self._store.rows_of(place)
+            except RowsError as error:
+                self.report.find(ROWS, place, str(error))
+                del wanted["observations"]
         for table, rows in wanted.items():
             self._check_table(place, table, found[table], rows)
 
@@ -314,7 +321,7 @@ class _Line:
         """Stand behind a sector that was not looked at, for its seal's sake."""
         try:
             stored = self._check.shelf.sector(before)
-        except ShelfError:
+        except (ShelfError, StoreError):
             return
         if stored is not None and len(stored.data) == SECTOR_SIZE:
             self._chain.advance(survey(stored.data, 0), Proof(chain.UNPROVEN))

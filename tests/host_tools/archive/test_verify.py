@@ -67,6 +67,14 @@ def test_flipped_bit_is_found(bench):
     assert report.error_rate > 0
 
 
+def test_sector_that_was_cut_is_named_and_the_others_are_looked_at(bench):
+    change(bench.store, tables.sectors, sector(2), data=bench.gateway.sector(0, 2)[:3000])
+    report = check(bench)
+    assert report.wrong["unreadable"] == 1
+    assert "sector 2" in next(f.where for f in report.findings if f.code == "unreadable")
+    assert report.checked == 6
+
+
 def test_sector_in_the_place_of_another_is_found(bench):
     data = bench.gateway.sector(0, 1)
     change(bench.store, tables.sectors, sector(2), data=data)
@@ -91,6 +99,17 @@ def test_changed_added_and_dropped_rows_are_found(bench):
     report = check(bench)
     assert report.wrong == {"rows": 1}
     assert "0 rows are stored" in report.findings[0].text
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", bytes(300), b"\xff" * 300])
+def test_rows_that_cannot_be_read_are_named_and_the_others_are_looked_at(bench, junk):
+    o = tables.observations
+    change(bench.store, o, sa.and_(o.c.sector == 1, o.c.cls == 0), data=junk)
+    bench.store.compress(place(bench.gateway, 2))
+    change(bench.store, tables.warm, tables.warm.c.sector == 2, rows=junk)
+    report = check(bench)
+    assert report.wrong == {"rows": 2}
+    assert report.checked == report.sectors
 
 
 def test_rows_that_are_still_on_their_way_are_not_missing(bench):

@@ -7,6 +7,7 @@ for all the time, and a gateway must never be told that it is missing.
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
@@ -16,11 +17,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from bridge.core.errors import FormatError
 from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.sectors import PROVEN, Place, Stored, Stream
 from vitalkeep.hub.store import tables
-from vitalkeep.hub.store.database import Database
+from vitalkeep.hub.store.database import Database, StoreError
 from vitalkeep.hub.store.prefixes import load_into
 from vitalkeep.hub.store.tables import (
     PLACE,
@@ -37,6 +39,20 @@ HOT, WARM, COLD = "hot", "warm", "cold"
 _OF_ROWS = [column.key for column in tables.observations.c if column.key not in PLACE]
 _ZLIB_LEVEL = 6
 _AT_ONCE = 100  # places of one query
+# What reading spoilt rows ends in
+_SPOILT = (
+    FormatError,
+    struct.error,
+    zlib.error,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+)
+
+
+class RowsError(StoreError):
+    """Rows that are spoilt; the sector that they were made of may be sound."""
 
 
 class Known(NamedTuple):
@@ -295,15 +311,19 @@ class Archive(Database):
         return gone
 
     def rows_of(self, place: Place) -> list[Row]:
-        """Return the observations of a sector that is hot or warm, in its own order."""
+        """Return the observations of a sector that is hot or warm, in its own order.
+
+        Raises  RowsError when what stands there is not what was stored
+        """
         found = self.read(sa.select(warm.c.rows).where(*at_place(warm, place)))
-        if found:
-            rows = _unpack_rows(bytes(found[0]["rows"]))
-            blocks = [place._asdict() | dict(zip(_OF_ROWS, row, strict=True)) for row in rows]
-        else:
-            table = tables.observations
-            blocks = self.read(sa.select(table).where(*at_place(table, place)))
-        observations = [row for block in blocks for row in rows_of_block(block)]
+        table = tables.observations
+        hot = [] if found else self.read(sa.select(table).where(*at_place(table, place)))
+        try:
+            rows = _unpack_rows(bytes(found[0]["rows"])) if found else []
+            warmed = [place._asdict() | dict(zip(_OF_ROWS, row, strict=True)) for row in rows]
+            observations = [row for block in [*hot, *warmed] for row in rows_of_block(block)]
+        except _SPOILT as error:
+            raise RowsError(f"{place}: its rows cannot be read: {error}") from None
         return sorted(observations, key=itemgetter("offset", "idx"))
 
     def tier_sizes(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import sqlalchemy as sa
 
 from tests.support.hub import LOG_ID, FakeGateway, WritePath, converse
 from vitalkeep.archive.bucket import Bucket
@@ -10,7 +11,7 @@ from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.shelf import Shelf
 from vitalkeep.hub.exports.settings import CSV, FHIR
 from vitalkeep.hub.exports.writer import Writer
-from vitalkeep.hub.store import Store
+from vitalkeep.hub.store import Store, tables
 from vitalkeep.hub.store.duties import LostTermError
 
 LONG_MS = 60_000
@@ -222,3 +223,17 @@ def test_warm_rows_and_csv_are_exported_too(store, vault, path, bucket, gateway)
     (name,) = bucket.names()
     assert name.endswith(".csv")
     assert done.lines == wanted == len(bucket.get(name).splitlines()) - 1
+
+
+def test_rows_that_are_spoilt_are_exported_from_their_sealed_bytes(
+    store, vault, path, bucket, gateway
+):
+    gateway.fill(3)
+    converse(path, gateway)
+    wanted = values(store, gateway)
+    o = tables.observations
+    with store.writing() as connection:
+        spoilt = sa.update(o).where(o.c.sector == 1).values(data=b"junk")
+        assert connection.execute(spoilt).rowcount
+    (done,) = run(writer(store, vault, bucket, *take(store)), vault)
+    assert done.lines == wanted == len(set(ids(bucket)))

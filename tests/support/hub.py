@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from bridge.core import wire
 from bridge.core.events import VALID, Alarm, Observation
@@ -18,6 +19,7 @@ from vitalkeep.hub.consume import Message
 from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
+from vitalkeep.hub.late import Decoders
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.ward import Ward
@@ -229,10 +231,14 @@ def place(gateway, number, cls=0):
 
 
 class Table:
-    """A store in memory: what a batch says is true once it was applied."""
+    """A store in memory: what a batch says is true once it was applied.
+
+    What a hub decodes after the commit is in the batch here.
+    """
 
     def __init__(self, gateway):
         self.ingest = Ingest([gateway.vault_entry()], Aes256)
+        self.decoders = Decoders()
         self.data = {}
         self.rows = {}
 
@@ -247,13 +253,23 @@ class Table:
         for run in runs:
             self.ingest.take(run, batch)
         self.ingest.finish(batch)
-        for change in batch.changes:
+        for index, change in enumerate(batch.changes):
             known = self.data.setdefault(change.place, b"")
             assert len(known) == change.old
             self.data[change.place] = change.whole or known + change.piece
+            if task := self.ingest.task(change.place):
+                batch.changes[index] = self._decode(task, change, batch)
         for table, rows in batch.rows.items():
             self.rows.setdefault(table, []).extend(rows)
         return batch
+
+    def _decode(self, task, change, batch):
+        found = self.decoders.decode(task, batch.now_ms)
+        self.ingest.decoded(found.place, found.decoded)
+        for table, rows in found.rows.items():
+            batch.rows.setdefault(table, []).extend(rows)
+        batch.blocks += found.blocks
+        return replace(change, decoded=found.decoded, spans=found.spans)
 
 
 class WritePath:
@@ -262,7 +278,8 @@ class WritePath:
     def __init__(self, vault: Vault, store: Store) -> None:
         self.ward = Ward(vault.gateways())
         self.intake = Intake(vault, store, self.ward)
-        self.decoding = Decoding(store, self.intake, lambda: ThreadPoolExecutor(1))
+        self.decoding = Decoding(store, self.intake, lambda _: ThreadPoolExecutor(1))
+        self.intake.on_commit.append(self.decoding.committed)
 
     def send(self, *messages: tuple[str, bytes]) -> list[bytes]:
         """Return the receipts for a batch of (topic, payload)."""

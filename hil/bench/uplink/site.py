@@ -11,8 +11,10 @@ from bridge.core import wire
 from hil.bench.uplink.bedside import GATEWAY, LOG_ID, ROOT, mark_of
 from hil.tasks import end_tasks
 from vitalkeep.hub.consume import Address, Consumer, Message, Publish
+from vitalkeep.hub.decode import Found
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
+from vitalkeep.hub.late import Decoders, Task
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.ward import Ward
 from vitalkeep.keys import derive
@@ -59,8 +61,14 @@ class Site:
 
     def start(self, port: int) -> None:
         consumer = Consumer(Address("127.0.0.1", port), self._handle)
-        # A sector that was closed before its first byte came is backlog, and decoded apart.
-        decoding = Decoding(self._store, self._intake, pool=lambda: ThreadPoolExecutor(1))
+        decoders = Decoders()  # which, unlike a hub's, show each value of a backlog
+
+        def decode(tasks: list[Task], now_ms: int) -> list[Found]:
+            return [decoders.decode(task, now_ms) for task in tasks]
+
+        # On one thread: two could have the same sector in hand.
+        thread = ThreadPoolExecutor(1)
+        decoding = Decoding(self._store, self._intake, lambda _: thread, decode)
         self._tasks = [asyncio.create_task(job.run()) for job in (consumer, decoding)]
 
     async def _handle(self, messages: Sequence[Message]) -> Sequence[Publish]:

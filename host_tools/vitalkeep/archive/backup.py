@@ -22,7 +22,7 @@ from vitalkeep.archive.bucket import Bucket, BucketError
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.manifest import FULL, INCREMENTAL, Head, Manifest, ManifestError, PackRef
 from vitalkeep.archive.pack import DAMAGED, FOREIGN, FORGED, SHORT
-from vitalkeep.archive.restore import Problem, Restore, SealsOnly
+from vitalkeep.archive.restore import Problem, Restore
 from vitalkeep.archive.sources import ArchiveSource
 from vitalkeep.archive.writing import BACKUP, SECTORS_AT_ONCE, load_items, write_pack
 from vitalkeep.errors import ToolError
@@ -192,7 +192,7 @@ class Backups:
             try:
                 copy.open()
                 source = ArchiveSource(self._bucket, self._keys, loaded.packs)
-                result = Restore(copy, gateways, self._now_ms(), SealsOnly).run(source)
+                result = Restore(copy, gateways, self._now_ms(), decode=False).run(source)
                 if result.problems:
                     self._strike(result.problems)
                     texts = [f"{problem.code}: {problem.text}" for problem in result.problems[:3]]

@@ -19,6 +19,7 @@ from vitalkeep.hub import sectors
 from vitalkeep.hub.batch import Batch, Run, Sealed
 from vitalkeep.hub.exchange.wire import Tagged
 from vitalkeep.hub.ingest import Ingest
+from vitalkeep.hub.late import decode_sectors
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.store import StaleError, Store
 from vitalkeep.keys.cipher import Aes256
@@ -131,20 +132,13 @@ class Restored:
 _REFUSALS = ("conflict", "seal_mismatch", "wrong_header", "wrong_epoch", "too_far_ahead")
 
 
-class SealsOnly(Ingest):
-    """The write path without the records: to prove what comes back takes no decoding."""
-
-    def _decode(self, sector: sectors.Sector, grown: bytes, batch: Batch) -> None:
-        """Leave the records sealed."""
-
-
 class Restore:
     """Fills a store from a source.
 
     store     open; may hold part of it already
     gateways  of the vault
     now_ms    for sectors of which nobody knows when they were stored
-    ingest    Ingest, or SealsOnly for a store that is thrown away
+    decode    whether the records are wanted, too: to prove what comes back takes none
     """
 
     def __init__(
@@ -152,12 +146,13 @@ class Restore:
         store: Store,
         gateways: Sequence[Gateway],
         now_ms: int,
-        ingest: type[Ingest] = Ingest,
+        decode: bool = True,
     ) -> None:
         self.result = Restored()
         self._store = store
         self._known = {gateway.id: set(gateway.logs) for gateway in gateways}
-        self._ingest = ingest(gateways, Aes256)
+        self._ingest = Ingest(gateways, Aes256)
+        self._decode = decode
         self._now_ms = now_ms
 
     def run(self, source: Source, tell: Callable[[int], None] = lambda _: None) -> Restored:
@@ -234,6 +229,11 @@ class Restore:
         for change in batch.changes:
             if change.piece or change.whole:
                 self.result.taken[CLASSES[change.place.cls]] += 1
+        if self._decode:
+            tasks = [self._ingest.task(change.place) for change in batch.changes]
+            decoded = decode_sectors([task for task in tasks if task], batch.now_ms)
+            for one in self._store.commit_late(decoded, live=True):
+                self._ingest.decoded(one.place, one.decoded)
         self._ingest.trim()
 
     def _runs(self, place: Place, tagged: Sequence[Tagged]) -> list[Run]:
@@ -256,7 +256,7 @@ class Restore:
         missing = self._ingest.missing(places)
         for place, stored in self._store.load(missing).items():
             self._ingest.load(place, stored)
-        batch = Batch(at_ms, thorough=True)
+        batch = Batch(at_ms)
         for one in sealed:
             self._ingest.take_sealed(one, batch)
         for run in runs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vitalkeep.hub.decode import DECODED, OF_THE_HUB, Row, Rows, row_place
+from vitalkeep.hub.decode import Row, Rows
 from vitalkeep.hub.sectors import Place
 
 
@@ -44,9 +44,9 @@ class Hint:
 class Change:
     """A sector's new state.
 
-    The store must have `old` bytes of it, decoded up to `old_decoded`, or refuse the whole batch.
-    spans  None where they are not known, as nothing was decoded
-    tags   of the runs that `piece` came in, see tags.py
+    The store must have `old` bytes of it, or refuse the whole batch.
+    decoded, spans  None: as the store has them
+    tags  of the runs that `piece` came in, see tags.py
     """
 
     place: Place
@@ -54,11 +54,10 @@ class Change:
     piece: bytes
     length: int
     state: int
-    spans: str | None
     whole: bytes | None
-    old_decoded: int = 0
-    decoded: int = 0
     day: int = 0
+    decoded: int | None = None
+    spans: str | None = None
     tags: bytes = b""
 
 
@@ -66,20 +65,17 @@ class Change:
 class Batch:
     """What one commit adds.
 
-    decode    whether the runs that are taken next are decoded at once, or only their bytes stored
-    thorough  also whole sectors are decoded at once: nobody waits for a receipt
-    rows      by table, decoded; observations are one by one here, as people want to see them
+    rows      by table; observations are one by one here, as people want to see them
     blocks    what the store keeps of the observations
     touched   what the receipts are about
     worker, fences  who writes, and under which fence each gateway of the batch is its own; no
                     fences where there is one hub alone
-    replaced  sectors whose bytes were wrong: what was decoded of them is wrong, too
+    replaced  sectors whose bytes were wrong: what was decoded of them goes, what is in the right
+              ones is in `rows` and `blocks`. Others are decoded after their bytes are committed
     refused   sealed sectors of another site that are not stored, each with the reason
     """
 
     now_ms: int
-    decode: bool = True
-    thorough: bool = False
     changes: list[Change] = field(default_factory=list)
     rows: Rows = field(default_factory=dict)
     blocks: list[Row] = field(default_factory=list)
@@ -97,16 +93,6 @@ class Batch:
 
     def add(self, table: str, row: Row) -> None:
         self.rows.setdefault(table, []).append(row)
-
-    def take_back(self, place: Place) -> None:
-        """Note that a sector's bytes were wrong, and drop what was decoded of them just now."""
-        self.replaced.add(place)
-        self.tags.pop(place, None)
-        for table in DECODED:
-            rows = self.rows.pop(table, [])
-            kept = [r for r in rows if row_place(r) != place or r.get("event") == OF_THE_HUB]
-            if kept:
-                self.rows[table] = kept
 
     def is_empty(self) -> bool:
         return not (self.changes or self.rows or self.heads or self.radio or self.story)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from bridge.core.errors import FormatError
 from bridge.core.journal import records
 from bridge.core.journal.layout import CLASSES, SEAL_AT, SECTOR_SIZE, Header
-from vitalkeep.hub.columns import Block
-from vitalkeep.hub.sectors import Place, Sector
+from bridge.core.journal.reader import SectorReader
+from vitalkeep.hub.columns import Block, Blocks
+from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.spans import Spans
 from vitalkeep.hub.values import readings
 
 Row = dict[str, Any]
@@ -20,39 +24,102 @@ OF_THE_HUB = 0  # an event that no gateway wrote
 DECODED = ("observations", "alarms", "events", "gaps")  # tables whose rows name their sector
 
 
-def decode(sector: Sector, grown: bytes, now_ms: int) -> tuple[Rows, str]:
-    """Decode what `sector.reader` has not yet seen of a sector's prefix.
+class Found(NamedTuple):
+    """What was decoded of a sector after its bytes were committed.
 
-    Returns (rows of what the store has none of yet, "" or why all behind it cannot be decoded);
-    the sector's blocks, spans and `decoded` follow.
+    was, decoded  the store must have its rows up to the one, and has them up to the other then
+    rows, blocks  as in a Batch
+    error         why not all of it could be decoded, "" for all
     """
-    rows: Rows = {}
-    read: list[Any] = []
-    error = ""
-    reader, spans = sector.reader, sector.spans
-    assert reader is not None
-    assert spans is not None
-    try:
-        reader.feed(grown, read)
-    except _WRONG as wrong:
-        error = str(wrong) or type(wrong).__name__
-    for record in read:
-        if record.kind == records.OBSERVATION:
-            spans.add(record.device.name, record.boot, record.mono_ms)
-        if record.offset < sector.decoded:
-            continue
-        try:
-            if record.kind == records.OBSERVATION:
-                sector.blocks.add(record, now_ms)
-            found = row_of(record, sector.place, now_ms)
-        except _WRONG as wrong:
-            error = error or str(wrong)
-            continue
-        if found:
-            rows.setdefault(found[0], []).append(found[1])
-    whole = len(grown) == SECTOR_SIZE
-    sector.decoded = SECTOR_SIZE if whole else len(grown) if error else reader.at
-    return rows, error
+
+    place: Place
+    was: int
+    decoded: int
+    spans: str
+    rows: Rows
+    blocks: list[Row]
+    error: str
+
+
+class SectorDecoder:
+    """Reads the records of one sector as it grows, each once.
+
+    key      of the sector's chain
+    after    where the commits begin of which the store has no rows yet
+    decoded  where those begin that are not read yet; all of it when none are left
+    spans, blocks  of what was read
+    """
+
+    def __init__(
+        self, cipher: Callable[[bytes], Any], place: Place, key: bytes, after: int
+    ) -> None:
+        self.decoded = after
+        self.spans = Spans(place.cls)
+        self.blocks = Blocks()
+        self._place = place
+        self._reader = SectorReader(cipher, key)
+        self._damaged = False
+
+    def feed(self, grown: bytes, now_ms: int, recent: int | None = None) -> tuple[Rows, str]:
+        """Read what has come: `grown` is all of the sector so far.
+
+        recent   how many observations of each device and group become rows, the last ones; None:
+                 all. The others are in `blocks` alone
+        Returns  (rows that the store does not have, "" or why all behind it cannot be read; that
+                 is said once)
+        """
+        read: list[Any] = []
+        error = ""
+        if not self._damaged:
+            try:
+                self._reader.feed(grown, read)
+            except _WRONG as wrong:
+                error = str(wrong) or type(wrong).__name__
+        senseless = self._note(read, now_ms)
+        error = error or senseless
+        rows: Rows = {}
+        news = [record for record in read if record.offset >= self.decoded]
+        for record in _recent(news, recent):
+            try:
+                found = row_of(record, self._place, now_ms)
+            except _WRONG as wrong:
+                error = error or str(wrong)
+                continue
+            if found:
+                rows.setdefault(found[0], []).append(found[1])
+        self._damaged = self._damaged or bool(error)
+        whole = len(grown) == SECTOR_SIZE
+        self.decoded = len(grown) if whole or self._damaged else self._reader.at
+        return rows, error
+
+    def _note(self, read: list[Any], now_ms: int) -> str:
+        """Add observations to spans and blocks; returns "" or why one cannot be."""
+        error = ""
+        for record in read:
+            if record.kind != records.OBSERVATION:
+                continue
+            self.spans.add(record.device.name, record.boot, record.mono_ms)
+            if record.offset >= self.decoded:
+                try:
+                    self.blocks.add(record, now_ms)
+                except _WRONG as wrong:
+                    error = error or str(wrong)
+        return error
+
+
+def _recent(read: list[Any], count: int | None) -> list[Any]:
+    """Return records without the observations before the last `count` of a device and group."""
+    seen: Counter[tuple[str, int]] = Counter()
+    kept = []
+    for record in reversed(read):
+        if count is not None and record.kind == records.OBSERVATION:
+            of = (record.device.name, record.group)
+            seen[of] += 1
+            if seen[of] > count:
+                continue
+        kept.append(record)
+    kept.reverse()
+    return kept
 
 
 def row_of(record: Any, place: Place, now_ms: int) -> tuple[str, Row] | None:

@@ -9,27 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from bridge.core.errors import FormatError, TagError
 from bridge.core.journal import layout
-from bridge.core.journal.reader import SectorReader, verify_seal
+from bridge.core.journal.reader import verify_seal
 from bridge.core.journal.seal import FIRST_SEAL
 from vitalkeep.hub import sectors
 from vitalkeep.hub.batch import Batch, Change, Run, Sealed
 from vitalkeep.hub.chains import KeyChains, begins_epoch
-from vitalkeep.hub.columns import Blocks
-from vitalkeep.hub.decode import (
-    Row,
-    block_row,
-    decode,
-    epoch_row,
-    orphan_row,
-    silent_row,
-)
+from vitalkeep.hub.decode import Row, SectorDecoder, block_row, epoch_row, orphan_row, silent_row
+from vitalkeep.hub.late import Task
 from vitalkeep.hub.payloads import Payloads
 from vitalkeep.hub.sectors import DAY_MS, Place, Sector, Stored, Stream
-from vitalkeep.hub.spans import Spans
 from vitalkeep.hub.tags import pack_tag
 from vitalkeep.keys.vault import Gateway
 
@@ -109,18 +102,15 @@ class Ingest:
             sector = self._sectors[place]
             data = bytes(sector.data)
             whole = data if sector.whole else None
-            spans = sector.spans.dump() if sector.spans else None
             if sector.day < 0:
                 sector.day = batch.now_ms // DAY_MS
-            grown = (data[old:], len(data), sector.state, spans, whole)
-            decoded = (sector.decoded_stored, sector.decoded)
-            tags = batch.tags.get(place, b"")
-            batch.changes.append(Change(place, old, *grown, *decoded, sector.day, tags))
-            sector.decoded_stored = sector.decoded
-            for block in sector.blocks.take_changed():
-                batch.blocks.append(block_row(block, place, sector.day))
-            if sector.whole:
-                sector.blocks = Blocks()  # nothing is added to them: they need not be remembered
+            change = Change(place, old, data[old:], len(data), sector.state, whole, sector.day)
+            if place in batch.replaced:
+                decoded = self._decode(sector, data, batch)
+                change = replace(change, decoded=decoded.decoded, spans=decoded.spans.dump())
+            elif tags := batch.tags.get(place):
+                change = replace(change, tags=tags)
+            batch.changes.append(change)
 
     def _apply(self, sector: Sector, run: Run, batch: Batch) -> bool:
         """Return True when the prefix grew."""
@@ -184,16 +174,11 @@ class Ingest:
         self._touch(place, batch)
         if not data.startswith(sector.data):
             self._refuse(Run(place, 0, bytes(sector.data)), batch, "superseded")
-            batch.take_back(place)
-            stored = (sector.decoded_stored, sector.day)
-            self._sectors[place] = sector = Sector(place, None)
-            sector.decoded_stored, sector.day = stored
-            # At once, unlike other whole sectors: whoever decodes the old bytes late then finds
-            # that the store has gone beyond them.
-            self._decode(sector, data, batch)
+            batch.replaced.add(place)
+            batch.tags.pop(place, None)
+            sector.pending.clear()
         sector.data[:] = data
         sector.state = state
-        sector.reader = None
         self._prove_next(sector, batch)
 
     def _is_authentic(self, place: Place, data: bytes, previous: bytes | None) -> bool:
@@ -233,17 +218,12 @@ class Ingest:
         if run.tag:
             tag = pack_tag(run.offset, len(run.data), run.tag)
             batch.tags[place] = batch.tags.get(place, b"") + tag
-        # The last bytes of a sector of which nothing was decoded: no time for all of it now.
-        known = sector.reader is not None or sector.undecodable
-        if known or (batch.decode and (batch.thorough or len(grown) < layout.SECTOR_SIZE)):
-            self._decode(sector, grown, batch)
         sector.data += new
         sector.state = state
         if opened:
             self._note_epoch(sector, batch)
         if sector.whole:
             sector.pending.clear()
-            sector.reader = None
             self._prove_next(sector, batch)
         return True
 
@@ -361,22 +341,21 @@ class Ingest:
 
     # --- records ---
 
-    def _decode(self, sector: Sector, grown: bytes, batch: Batch) -> None:
+    def _decode(self, sector: Sector, data: bytes, batch: Batch) -> SectorDecoder:
+        """Decode a sector whose bytes took the place of wrong ones, in the same commit.
+
+        Whoever still decodes those then finds that the store has gone beyond them.
+        """
         place = sector.place
-        if sector.undecodable:
-            sector.decoded = len(grown)
-        if sector.undecodable or len(grown) <= layout.HEADER_SIZE:
-            return
-        if sector.reader is None:
-            key = self.chain_key(place, grown)
-            sector.reader, sector.spans = SectorReader(self._cipher, key), Spans(place.cls)
-        found, error = decode(sector, grown, batch.now_ms)
-        for table, rows in found.items():
-            batch.rows.setdefault(table, []).extend(rows)
+        decoder = SectorDecoder(self._cipher, place, self.chain_key(place, data), 0)
+        rows, error = decoder.feed(data, batch.now_ms)
+        for table, found in rows.items():
+            batch.rows.setdefault(table, []).extend(found)
+        batch.blocks += [block_row(b, place, sector.day) for b in decoder.blocks.take_changed()]
+        sector.decoded = decoder.decoded
         if error:
-            # Its tags are right, so the bytes are kept and receipted; people must look at them.
-            sector.undecodable = True
             self.note_undecodable(place, error, batch.alarms)
+        return decoder
 
     def chain_key(self, place: Place, data: bytes | bytearray) -> bytes:
         """Return the key of a sector whose header, which opens `data`, was not refused."""
@@ -386,12 +365,20 @@ class Ingest:
         self.counters["undecodable"] += 1
         alarms.append((place.gateway, f"{place}: undecodable: {error}"))
 
-    def decoded(self, place: Place, was: int, decoded: int, spans: str) -> None:
-        """Take note that the store has the rows of a sector up to `decoded`, not only to `was`."""
+    def task(self, place: Place) -> Task | None:
+        """Return what is to be decoded of a sector, None for nothing, or if it is not loaded."""
         sector = self._sectors.get(place)
-        if sector is not None and sector.decoded_stored == was and sector.reader is None:
-            sector.decoded = sector.decoded_stored = decoded
-            sector.spans = Spans.load(place.cls, spans)
+        if sector is None or len(sector.data) <= max(sector.decoded, layout.HEADER_SIZE):
+            return None
+        data = bytes(sector.data)
+        stored = Stored(data, sector.state, sector.decoded, sector.day)
+        return Task(place, stored, self.chain_key(place, data))
+
+    def decoded(self, place: Place, decoded: int) -> None:
+        """Take note of how far the store has the rows of a sector."""
+        sector = self._sectors.get(place)
+        if sector is not None:
+            sector.decoded = decoded
 
     # --- notes ---
 

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 from vitalkeep.hub.answers import Answers
 from vitalkeep.hub.batch import Batch, Change, Run, Sealed
 from vitalkeep.hub.consume import Message, Publish
-from vitalkeep.hub.decode import Row
+from vitalkeep.hub.decode import Found, Row
 from vitalkeep.hub.heartbeat import Heartbeat
 from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.meters import Meters
 from vitalkeep.hub.radio import Heard
 from vitalkeep.hub.sectors import Place
-from vitalkeep.hub.store import FencedError, Late, StaleError, Store, StoreError, utc_now_ms
+from vitalkeep.hub.store import FencedError, StaleError, Store, StoreError, utc_now_ms
 from vitalkeep.hub.ward import Ward
 from vitalkeep.hub.worker import Worker
 from vitalkeep.keys.cipher import Aes256
@@ -33,7 +33,6 @@ _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 5.0
 _STALE_S = 0.1
 _SLOW_S = 3.0  # a commit of so long is an outage: soon gateways take their site for down
-_DECODE_S = 0.02  # of a batch's time that is spent on sectors of which nothing is decoded yet
 _HEADS_EVERY_MS = 10_000
 _ALARMS_TOLD_MAX = 5  # of one batch, in the story
 
@@ -99,28 +98,29 @@ class Intake:
         async with self._lock:
             return await self._retry(job)
 
-    async def write_late(
-        self, found: Sequence[Late], undecodable: Sequence[tuple[Place, str]] = ()
-    ) -> None:
-        """Store what was decoded late, and show it: all that the store did not have by now."""
+    async def write_late(self, found: Sequence[Found], live: bool = False) -> None:
+        """Store what was decoded, and show it: all that the store did not have by now.
+
+        live  it is of what the gateways write now
+        """
         async with self._lock:
-            taken = await self._commit_late(found)
+            taken = await self._commit_late([one for one in found if one.decoded > one.was], live)
             now_ms = utc_now_ms()
             alarms: list[tuple[bytes, str]] = []
-            for place, error in undecodable:
-                if self.serves(place.gateway):
-                    self.ingest.note_undecodable(place, error, alarms)
+            for one in found:
+                if one.error and self.serves(one.place.gateway):
+                    self.ingest.note_undecodable(one.place, one.error, alarms)
             self._tell(alarms, now_ms)
-            for late in taken:
-                self.ingest.decoded(late.place, late.was, late.decoded, late.spans)
-                self._ward.stored(late.rows, now_ms)
+            for one in taken:
+                self.ingest.decoded(one.place, one.decoded)
+                self._ward.stored(one.rows, now_ms)
 
-    async def _commit_late(self, found: Sequence[Late]) -> list[Late]:
+    async def _commit_late(self, found: Sequence[Found], live: bool) -> list[Found]:
         while True:
-            found = [late for late in found if self.serves(late.place.gateway)]
-            fences = self._fences({late.place.gateway for late in found})
+            found = [one for one in found if self.serves(one.place.gateway)]
+            fences = self._fences({one.place.gateway for one in found})
             try:
-                return await self._retry(partial(self._store.commit_late, found, *fences))
+                return await self._retry(partial(self._store.commit_late, found, live, *fences))
             except FencedError as error:
                 self._without(error.gateways, [], [], {})  # their worker decodes it, too
 
@@ -377,11 +377,7 @@ class Intake:
         asked = [run.place for run in runs] + [whole.place for whole in sealed] + [*silent]
         self._load(ingest.missing(asked))
         batch = Batch(utc_now_ms())
-        # When all gateways come back at once, to decode their open sectors takes long: receipts
-        # do not wait for that. What has no time now has it with the next run, or late.
-        deadline = time.monotonic() + _DECODE_S
         for run in runs:
-            batch.decode = self.answers.is_live(run.place) and time.monotonic() < deadline
             ingest.take(run, batch)
         for whole in sealed:
             ingest.take_sealed(whole, batch)

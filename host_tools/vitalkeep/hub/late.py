@@ -6,16 +6,18 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import OrderedDict
 from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import NamedTuple
 
-from bridge.core.journal.reader import SectorReader
-from vitalkeep.hub.decode import Row, Rows, block_row, decode
-from vitalkeep.hub.sectors import Place, Sector, Stored
-from vitalkeep.hub.spans import Spans
+from bridge.core.journal.layout import SECTOR_SIZE
+from vitalkeep.hub.decode import Found, SectorDecoder, block_row
+from vitalkeep.hub.sectors import Place, Stored
 from vitalkeep.keys.cipher import Aes256
 
-_NICE = 10
+KNOWN_MAX = 10_000  # sectors that grow; each takes some 30 KB
+# All are in blocks; one by one they are for people, who see so many of a value.
+RECENT = 90
 
 
 class Task(NamedTuple):
@@ -26,34 +28,52 @@ class Task(NamedTuple):
     key: bytes
 
 
-class Found(NamedTuple):
-    """What is in it. `error` is why not all of it could be decoded, "" for all."""
+class Decoders:
+    """The decoders of sectors that grow, so that nothing is read from its beginning twice.
 
-    place: Place
-    decoded: int
-    spans: str
-    rows: Rows
-    blocks: list[Row]
-    error: str
+    recent  how many observations of a device and group are wanted one by one; None: all
+    """
+
+    def __init__(self, recent: int | None = None) -> None:
+        self._recent = recent
+        self._known: OrderedDict[Place, tuple[bytes, bytes, SectorDecoder]] = OrderedDict()
+
+    def decode(self, task: Task, now_ms: int) -> Found:
+        """Decode what the store has no rows of yet."""
+        place, stored, data = task.place, task.stored, task.stored.data
+        decoder = self._resume(task)
+        rows, error = decoder.feed(data, now_ms, self._recent)
+        blocks = [block_row(b, place, stored.day) for b in decoder.blocks.take_changed()]
+        if len(data) < SECTOR_SIZE:
+            self._known[place] = (task.key, data, decoder)
+            while len(self._known) > KNOWN_MAX:
+                self._known.popitem(last=False)
+        spans = decoder.spans.dump()
+        return Found(place, stored.decoded, decoder.decoded, spans, rows, blocks, error)
+
+    def _resume(self, task: Task) -> SectorDecoder:
+        """Return the decoder of what came of a sector before, unless that is not in the store."""
+        key, data, decoder = self._known.pop(task.place, (b"", b"", None))
+        same = key == task.key and task.stored.data.startswith(data)
+        if decoder is not None and same and decoder.decoded == task.stored.decoded:
+            return decoder
+        return SectorDecoder(Aes256, task.place, task.key, task.stored.decoded)
 
 
-def decode_sector(task: Task, now_ms: int) -> Found:
-    """Decode what the store has no rows of yet."""
-    sector = Sector(task.place, task.stored)
-    sector.reader = SectorReader(Aes256, task.key)
-    sector.spans = Spans(task.place.cls)
-    rows, error = decode(sector, task.stored.data, now_ms)
-    blocks = [block_row(b, task.place, sector.day) for b in sector.blocks.take_changed()]
-    return Found(task.place, sector.decoded, sector.spans.dump(), rows, blocks, error)
+_decoders = Decoders(RECENT)
 
 
 def decode_sectors(tasks: list[Task], now_ms: int) -> list[Found]:
-    return [decode_sector(task, now_ms) for task in tasks]
+    """Decode in a process that remembers what it has decoded."""
+    return [_decoders.decode(task, now_ms) for task in tasks]
 
 
-def process() -> Executor:
-    """Return a process of its own for decoding, which ends with this one."""
-    return _Process(1, multiprocessing.get_context("spawn"), _begin_process)
+def process(nice: int) -> Executor:
+    """Return a process of its own for decoding, which ends with this one.
+
+    nice  by how much it steps back behind the hub
+    """
+    return _Process(1, multiprocessing.get_context("spawn"), _begin_process, (nice,))
 
 
 class _Process(ProcessPoolExecutor):
@@ -65,12 +85,12 @@ class _Process(ProcessPoolExecutor):
             child.kill()
 
 
-def _begin_process() -> None:
+def _begin_process(nice: int) -> None:
     # Ctrl-C is the hub's to hear; and when it is killed, nobody else tells us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "nice"):
-        os.nice(_NICE)
+        os.nice(nice)
 
 
 def _end_with_parent() -> None:

@@ -38,6 +38,12 @@ class Meters:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.decoded = prometheus.Histogram(
+            "vitalkeep_hub_decoded_seconds",
+            "From the commit of what gateways write now to its values, the last of each round",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.shed = prometheus.Counter(
             "vitalkeep_hub_shed", "Work put off under load", ["work"], registry=registry
         )

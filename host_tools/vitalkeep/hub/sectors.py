@@ -6,9 +6,6 @@ from typing import NamedTuple
 
 from bridge.core.errors import FormatError
 from bridge.core.journal import layout
-from bridge.core.journal.reader import SectorReader
-from vitalkeep.hub.columns import Blocks
-from vitalkeep.hub.spans import Spans
 
 # States of a sector
 OPEN = 0
@@ -108,12 +105,7 @@ class Sector:
         self.cold = stored.cold if stored else None
         self.pending: list[tuple[int, bytes, bytes]] = []  # offset, bytes, the run's tag
         self.day = stored.day if stored else -1
-        self.decoded = self.decoded_stored = stored.decoded if stored else 0
-        self.undecodable = False
-        # Once it is being decoded:
-        self.reader: SectorReader | None = None
-        self.spans: Spans | None = None
-        self.blocks = Blocks()
+        self.decoded = stored.decoded if stored else 0
 
     @property
     def whole(self) -> bool:

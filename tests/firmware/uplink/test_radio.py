@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from bridge.core.airtime import make_plan
 from bridge.core.radio_wire import pack_heard, parse_frame
 from hil.air import Air
 from hil.link import LinkProxy
+from hil.tasks import end_tasks
 from tests.support.processes import free_port
 from tests.support.radio import RADIO, STATION_ID, base_station, plug_driver, radio_bed
 from tests.support.site_client import GATEWAY, LOG_ID, ROOT, SITE, Bed
 from vitalkeep.hub.cards import card
 from vitalkeep.hub.consume import Address, Consumer
 from vitalkeep.hub.intake import Intake
+from vitalkeep.hub.jobs.decoding import Decoding
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.ward import Ward
 from vitalkeep.keys.vault import Vault
@@ -85,7 +88,9 @@ async def scene(root: Path, **air_options: float) -> AsyncIterator[tuple[Scene, 
     intake = Intake(vault, store, ward)
     address = Address.parse(f"mqtt://127.0.0.1:{broker.port}")
     consumer = Consumer(address, intake.handle)
-    hub = asyncio.create_task(consumer.run())
+    thread = ThreadPoolExecutor(1)
+    decoding = Decoding(store, intake, lambda _: thread)
+    hub = [asyncio.create_task(job.run()) for job in (consumer, decoding)]
     link = LinkProxy("127.0.0.1", broker.port)
     air = Air(**air_options)
     await air.start()
@@ -100,8 +105,7 @@ async def scene(root: Path, **air_options: float) -> AsyncIterator[tuple[Scene, 
     finally:
         await bed.board.close()
         await link.close()
-        hub.cancel()
-        await asyncio.gather(hub, return_exceptions=True)
+        await end_tasks(hub)
         intake.close()
         store.close()
         air.close()

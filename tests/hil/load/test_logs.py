@@ -10,7 +10,9 @@ from hil.load.logs import log_path, make_logs, write_log
 from hil.load.replay import Replay
 from vitalkeep.hub import sectors
 from vitalkeep.hub.batch import Batch, Run
+from vitalkeep.hub.decode import Row
 from vitalkeep.hub.ingest import Ingest
+from vitalkeep.hub.late import decode_sectors
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.values import decimal
 from vitalkeep.keys.cipher import Aes256
@@ -68,12 +70,16 @@ def test_hub_proves_and_decodes_all_of_it(path: Path) -> None:
     assert "quarantine" not in batch.rows
     assert ingest.sector(Place(WHO.id, WHO.log, 0, 0)).state == sectors.PROVEN
     recording, first = shape.recording(), shape.first_row(WHO.number)
-    rows = {cls: [r for r in batch.rows["observations"] if r["cls"] == cls] for cls in range(3)}
+    rows: dict[int, list[Row]] = {0: [], 1: [], 2: []}
+    for task in filter(None, map(ingest.task, batch.dirty)):
+        (found,) = decode_sectors([task], 1000)
+        assert not found.error
+        rows[task.place.cls] += found.rows["observations"]
     for line in shape.lines(WHO.number):
-        found = rows[line.cls]
+        seen = rows[line.cls]
         due = [second for second in range(SECONDS) if shape.says(line, WHO.number, second)]
-        assert len(found) == len(due)
-        for second, row in zip(due, found, strict=True):
+        assert len(seen) == len(due)
+        for second, row in zip(due, seen, strict=True):
             said = row["readings"]
             want = recording.rows[(first + second) % len(recording.rows)]
             texts = [decimal(want[at], recording.columns[at].decimals) for at in line.columns]

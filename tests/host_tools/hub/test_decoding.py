@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,9 +14,9 @@ from bridge.core.journal import layout
 from tests.support.hub import FakeGateway, Table, WritePath, place
 from vitalkeep.hub.consume import Message
 from vitalkeep.hub.jobs.decoding import Decoding
-from vitalkeep.hub.late import Task, decode_sector, decode_sectors, process
+from vitalkeep.hub.late import RECENT, Decoders, Task, decode_sectors, process
 from vitalkeep.hub.sectors import OPEN, PROVEN, Stored
-from vitalkeep.hub.store import Late, utc_now_ms
+from vitalkeep.hub.store import utc_now_ms
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,9 @@ def tasks(path, store):
     return asyncio.run(Decoding(store, path.intake)._next(-1000))
 
 
-def as_late(task, found):
-    return Late(task.place, task.stored.decoded, found.decoded, found.spans, found.rows,
-                found.blocks)  # fmt: skip
+def decode(task, now_ms=1000):
+    """Decode as a process does that has just begun."""
+    return Decoders().decode(task, now_ms)
 
 
 def test_late_is_as_if_at_once(path, store, filled, expected):
@@ -76,21 +77,27 @@ def test_every_moment_of_a_kill_leaves_each_observation_once(path, store, vault,
     send_backlog(path, filled)
     first = tasks(path, store)
     found = decode_sectors(first, utc_now_ms())
-    store.commit_late([as_late(first[0], found[0])])
+    store.commit_late(found[:1])
     # What the dead hub had still to commit comes late, and twice: from a hub that was not dead.
     asyncio.run(path.decoding.catch_up())
-    late = [as_late(task, f) for task, f in zip(first, found, strict=True)]
-    assert store.commit_late(late) == []
+    assert store.commit_late(found) == []
     other = WritePath(vault, store)
     asyncio.run(other.decoding.catch_up())
     other.intake.close()
     assert rows(store, filled) == expected
 
 
+def test_a_sector_that_comes_twice_in_a_round_is_stored_once(path, store, filled, expected):
+    send_backlog(path, filled, range(2))
+    found = [decode(task) for task in tasks(path, store)]
+    assert store.commit_late([*found, found[0]]) == found
+    assert rows(store, filled) == [row for row in expected if row["sector"] < 2]
+
+
 def test_commit_of_what_is_decoded_is_whole_or_nothing(path, store, filled, monkeypatch):
     send_backlog(path, filled, range(1))
     (task,) = tasks(path, store)
-    late = as_late(task, decode_sector(task, utc_now_ms()))
+    late = decode(task)
     monkeypatch.setattr(store, "replace", _killed)
     with pytest.raises(KeyboardInterrupt):
         store.commit_late([late])
@@ -108,16 +115,68 @@ def test_live_run_takes_along_what_was_not_decoded_yet(path, store, filled, expe
     half = len(filled.sector_runs(0, 3)) // 2
     send_backlog(path, filled, range(3, 4), half)
     (task,) = tasks(path, store)
-    found = decode_sector(task, utc_now_ms())
-    live = [Message(*run) for run in filled.sector_runs(0, 3)[half:-1]]
-    beat = filled.heartbeat()
+    found = decode(task)
     path.intake.answers.forget()
-    asyncio.run(path.intake.handle(live))
-    # The process had it, too, and comes second.
-    assert store.commit_late([as_late(task, found)]) == []
-    asyncio.run(path.intake.handle([Message(*beat), Message(*filled.sector_runs(0, 3)[-1])]))
+    path.send(*filled.sector_runs(0, 3)[half:-1])
+    # The other process had it, too, and comes second.
+    assert store.commit_late([found]) == []
+    path.send(filled.heartbeat(), filled.sector_runs(0, 3)[-1])
     assert rows(store, filled) == [row for row in expected if row["sector"] == 3]
     assert store.undecoded(utc_now_ms() + 1000, 9) == {}
+
+
+def test_live_sector_is_read_once_however_its_runs_come(path, store, filled, expected):
+    for size in (100, 512, 1500):
+        for run in filled.sector_runs(0, 1, size):
+            path.send(run)
+    assert rows(store, filled) == [row for row in expected if row["sector"] == 1]
+
+
+def grown(filled, key, end, decoded):
+    """Return the task for the first `end` bytes of sector 0."""
+    return Task(place(filled, 0), Stored(filled.sector(0, 0)[:end], OPEN, decoded, 0), key)
+
+
+def test_decoder_goes_on_where_it_was_only_if_that_is_in_the_store(path, store, filled):
+    send_backlog(path, filled, range(1))
+    (task,) = tasks(path, store)
+    decoders = Decoders()
+    whole = decode(task)
+    ends = [*range(300, layout.SEAL_AT, 300), layout.SECTOR_SIZE]
+
+    def count(found):
+        return len(found.rows.get("observations", ()))
+
+    number = decoded = 0
+    for end in ends:
+        found = decoders.decode(grown(filled, task.key, end, decoded), 1000)
+        assert (found.was, count(found) > 0) == (decoded, found.decoded > decoded)
+        number, decoded = number + count(found), found.decoded
+    assert (number, decoded, found.spans) == (count(whole), whole.decoded, whole.spans)
+
+    # The store refused the second of these: all since what it has comes again.
+    first = decoders.decode(grown(filled, task.key, 900, 0), 1000)
+    second = decoders.decode(grown(filled, task.key, 1800, first.decoded), 1000)
+    again = decoders.decode(grown(filled, task.key, 2400, first.decoded), 1000)
+    assert count(again) > count(second) > 0
+    assert again == decode(grown(filled, task.key, 2400, first.decoded))._replace(
+        rows=again.rows, blocks=again.blocks
+    )
+    assert again.rows["observations"][: count(second)] == second.rows["observations"]
+
+
+def test_other_bytes_of_the_same_sector_are_read_from_their_beginning(filled, path, store):
+    other = FakeGateway()
+    other.fill(1)
+    send_backlog(path, filled, range(1))
+    (task,) = tasks(path, store)
+    decoders = Decoders()
+    half = decoders.decode(grown(filled, task.key, 2000, 0), 1000)
+    assert half.rows["observations"]
+    key = path.intake.ingest.chain_key(task.place, other.sector(0, 0))
+    found = decoders.decode(grown(other, key, layout.SECTOR_SIZE, half.decoded), 1000)
+    assert not found.error
+    assert found.rows == decode(grown(other, key, layout.SECTOR_SIZE, half.decoded)).rows
 
 
 def test_open_sector_that_rests_is_decoded_and_goes_on(path, store, filled, expected):
@@ -139,9 +198,9 @@ def test_sector_that_makes_no_sense_is_told_once_and_kept(path, store, filled, e
     (task,) = tasks(path, store)
     # Under a wrong key a few sectors look as if they were of records that are not known here.
     wrong = (Task(task.place, task.stored, bytes([n]) * 32) for n in range(50))
-    found = next(f for one in wrong if (f := decode_sector(one, utc_now_ms())).error)
+    found = next(f for one in wrong if (f := decode(one)).error)
     assert found.decoded == layout.SECTOR_SIZE
-    asyncio.run(path.intake.write_late([as_late(task, found)], [(task.place, found.error)]))
+    asyncio.run(path.intake.write_late([found]))
     assert path.intake.ingest.counters["undecodable"] == 1
     asyncio.run(path.decoding.catch_up())
     assert path.intake.ingest.counters["undecodable"] == 1
@@ -169,15 +228,19 @@ def test_bytes_that_the_store_spoilt_do_not_stop_the_others(path, store, filled,
 def test_process_decodes_and_ends_with_its_hub(path, store, filled, tmp_path):
     send_backlog(path, filled, range(1))
     (task,) = tasks(path, store)
-    here = decode_sector(task, 7)
-    with process() as pool:
+    here = Decoders().decode(task, 7)
+    with process(0) as pool:
         (there,) = pool.submit(decode_sectors, [task], 7).result()
-    assert there == here
+    # All of it as a store keeps it, and one by one what people see.
+    assert there._replace(rows={}) == here._replace(rows={})
+    assert there.rows["events"] == here.rows["events"]
+    assert there.rows["observations"] == here.rows["observations"][-RECENT:]
+    assert len(here.rows["observations"]) > RECENT
     script = (
         "import os, time\n"
         "from vitalkeep.hub.late import process\n"
         "if __name__ == '__main__':\n"
-        "    print(process().submit(os.getpid).result(), flush=True)\n"
+        "    print(process(0).submit(os.getpid).result(), flush=True)\n"
         "    time.sleep(60)\n"
     )
     main = tmp_path / "main.py"
@@ -197,3 +260,38 @@ def _lives(pid):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_what_a_new_process_must_read_anew_keeps_nobody_else_waiting(vault, store):
+    """A hub starts in the middle of many sectors: who was read once is shown at once again."""
+    beds = [FakeGateway(id=b"gatewa%02d" % number) for number in range(12)]
+    for number, bed in enumerate(beds):
+        vault.add_gateway(bed.id, f"Bed {number}", bed.root, bed.log_id)
+        while len(bed.sector(0, 0)) < 1200:
+            bed.clock.now_ms += 1000
+            bed.observe(p1=bed.clock.now_ms // 7 % 900)
+    path = WritePath(vault, store)
+
+    def newest():
+        return {row["gateway"]: row["mono_ms"] for row in store.latest()}
+
+    async def story():
+        with ThreadPoolExecutor(1) as pool:
+            runs = [run for bed in beds for run in bed.sector_runs(0, 0)]
+            await path.intake.handle([Message(*run) for run in runs])
+            await path.decoding._decode_live(pool)
+            read = newest()
+            assert 0 < len(read) < len(beds)
+            bed = next(bed for bed in beds if bed.id in read)
+            at = len(bed.sector(0, 0))
+            bed.clock.now_ms += 1000
+            bed.observe()
+            await path.intake.handle([Message(*bed.run(0, 0, at, bed.sector(0, 0)[at:]))])
+            await path.decoding._decode_live(pool)
+            assert newest()[bed.id] == bed.clock.now_ms
+            assert len(newest()) < len(beds)
+            await path.decoding.catch_up()
+            assert newest() == {bed.id: bed.clock.now_ms for bed in beds}
+
+    asyncio.run(story())
+    path.intake.close()

@@ -15,8 +15,8 @@ from vitalkeep.hub.batch import Batch
 from vitalkeep.hub.consume import Message
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
-from vitalkeep.hub.late import decode_sector
-from vitalkeep.hub.store import FencedError, Late, Store, SupersededError
+from vitalkeep.hub.late import Decoders
+from vitalkeep.hub.store import FencedError, Store, SupersededError
 from vitalkeep.hub.store.leases import check_fences, leases, workers
 from vitalkeep.hub.ward import Ward
 from vitalkeep.hub.worker import Worker
@@ -187,20 +187,19 @@ def test_what_is_decoded_late_is_fenced_as_what_comes_live(vault, store: Store) 
         backlog = (gateway.heartbeat(), *gateway.sector_runs(0, 0))
         asyncio.run(intake.handle([Message(*message) for message in backlog]))
         assert store.count("observations") == 0
-        decoding = Decoding(store, intake, lambda: ThreadPoolExecutor(1))
+        decoding = Decoding(store, intake, lambda _: ThreadPoolExecutor(1))
         (task,) = asyncio.run(decoding._next())
-        f = decode_sector(task, 1000)
-        late = Late(f.place, 0, f.decoded, f.spans, f.rows, f.blocks)
+        late = Decoders().decode(task, 1000)
         expire(store, "one")
         assert store.claim(two, [gateway.id]) == {gateway.id: 2}
         with pytest.raises(FencedError):
-            store.commit_late([late], "one", worker.fences)
-        asyncio.run(intake.write_late([late], [(late.place, "it makes no sense")]))
+            store.commit_late([late], worker="one", fences=worker.fences)
+        asyncio.run(intake.write_late([late._replace(error="it makes no sense")]))
         assert store.count("observations") == 0
         assert worker.fences == {}
         assert intake.ingest.counters["fenced"] == 1
         assert intake.ingest.counters["undecodable"] == 0
-        assert store.commit_late([late], "two", {gateway.id: 2}) == [late]
+        assert store.commit_late([late], worker="two", fences={gateway.id: 2}) == [late]
         assert store.count("observations") > 0
     finally:
         intake.close()

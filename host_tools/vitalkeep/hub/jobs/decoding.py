@@ -1,26 +1,38 @@
-"""Backlog is decoded after its bytes were committed and receipted: late, but never not at all.
+"""Bytes are decoded after they were committed and receipted: late, but never not at all.
 
-Which sectors that is about stands in the store, so that a hub that was killed goes on. A process
-of its own does it, behind whatever is live; what comes back is stored between two batches.
+What gateways write now is decoded at once, a round for all of them, by a process that remembers
+where each sector stood; a second process decodes whatever else the store has no rows of, behind
+whatever is live. How far each sector is decoded stands in the store, so that a hub that was killed
+goes on. What comes back is stored between two batches.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from itertools import islice
 
 from bridge.core.errors import FormatError
-from bridge.core.journal.layout import HEADER_SIZE
+from bridge.core.journal.layout import HEADER_SIZE, SECTOR_SIZE
+from vitalkeep.hub.batch import Change
 from vitalkeep.hub.context import Context
+from vitalkeep.hub.decode import Found
 from vitalkeep.hub.intake import Intake
-from vitalkeep.hub.late import Task, decode_sectors, process
+from vitalkeep.hub.late import KNOWN_MAX, Task, decode_sectors, process
 from vitalkeep.hub.sectors import Place, Stored
-from vitalkeep.hub.store import Late, Store, StoreError, utc_now_ms
+from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 
+_LIVE_AT_ONCE = 200  # sectors, some 60 ms of work
+_SHORT = 512  # bytes that are read in no time
+_BEHIND_BYTES = 4096  # of sectors that are read from their beginning, beside these
+_ROUND_S = 0.05  # from one round of live ones to the next: fewer commits, and people see no less
+_LIVE_NICE = 5
 _AT_ONCE = 16  # sectors, 64 KB and up to a second or two of work
+_NICE = 10
 _REST_MS = 10_000  # after which an open sector that stopped growing is decoded, too
 _PAUSE_S = 1.0
 _TRIED_MAX = 100_000
@@ -33,38 +45,129 @@ async def run(hub: Context) -> None:
 class Decoding:
     """The job.
 
-    pool  makes what decodes: a process of its own, or a thread in tests
+    pool    pool(nice) makes what decodes: a process of its own, or a thread
+    decode  decode(tasks, now_ms), what it is given to do
     """
 
     def __init__(
-        self, store: Store, intake: Intake, pool: Callable[[], Executor] = process
+        self,
+        store: Store,
+        intake: Intake,
+        pool: Callable[[int], Executor] = process,
+        decode: Callable[[list[Task], int], list[Found]] = decode_sectors,
     ) -> None:
+        self._decode_sectors = decode
         self._store = store
         self._intake = intake
         self._make_pool = pool
+        # What grew since it was decoded last, and since when: where the process knows the sector,
+        # and where it must first read it from its beginning, as after a start of the hub.
+        self._live: dict[Place, float] = {}
+        self._behind: dict[Place, float] = {}
+        self._read: OrderedDict[Place, None] = OrderedDict()  # by the process
+        self._under_way: frozenset[Place] = frozenset()
+        self._grew = asyncio.Event()
         # What does not get any further is not tried again until it has grown.
         self._tried: OrderedDict[Place, int] = OrderedDict()
 
     async def run(self) -> None:
-        """Decode for ever whatever the store has no rows of."""
+        """Decode for ever: what comes, and whatever the store has no rows of."""
+        self._intake.on_commit.append(self.committed)
+        tasks = [asyncio.create_task(job()) for job in (self._follow_commits, self._follow_store)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            self._intake.on_commit.remove(self.committed)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def catch_up(self, rest_ms: int = _REST_MS) -> None:
+        """Decode all there is, and return."""
+        with self._make_pool(_NICE) as pool:
+            while self._live or self._behind:
+                await self._decode_live(pool)
+            while tasks := await self._next(rest_ms):
+                await self._decode(tasks, pool)
+
+    # --- what gateways write now ---
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Take note of what has grown."""
+        now_s = time.monotonic()
+        for change in changes:
+            place = change.place
+            if change.length > HEADER_SIZE and self._intake.answers.is_live(place):
+                known = place in self._live or place in self._read
+                known = known or change.length <= _SHORT
+                (self._live if known else self._behind).setdefault(place, now_s)
+        if self._live or self._behind:
+            self._grew.set()
+
+    async def _follow_commits(self) -> None:
+        pool = self._make_pool(_LIVE_NICE)
+        # The first value need not wait for a process to start.
+        pool.submit(self._decode_sectors, [], 0)
+        try:
+            while True:
+                await self._grew.wait()
+                self._grew.clear()
+                while self._live or self._behind:
+                    began = time.monotonic()
+                    await self._decode_live(pool)
+                    await asyncio.sleep(max(0.0, began + _ROUND_S - time.monotonic()))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _decode_live(self, pool: Executor) -> None:
+        since_s = min(self._live.values(), default=None)
+        try:
+            tasks = await self._intake.work(self._round)
+            if tasks:
+                await self._decode(tasks, pool, live=True)
+            if since_s is not None:
+                self._intake.meters.decoded.observe(time.monotonic() - since_s)
+        finally:
+            self._under_way = frozenset()
+
+    def _round(self) -> list[Task]:
+        """Take what has waited longest, on the write path's thread."""
+        tasks = self._take(self._live, _LIVE_AT_ONCE, SECTOR_SIZE * _LIVE_AT_ONCE)
+        tasks += self._take(self._behind, _LIVE_AT_ONCE, _BEHIND_BYTES)
+        self._under_way = frozenset(task.place for task in tasks)
+        for task in tasks:
+            self._read[task.place] = None
+        while len(self._read) > KNOWN_MAX:
+            self._read.popitem(last=False)
+        return tasks
+
+    def _take(self, queue: dict[Place, float], count: int, size: int) -> list[Task]:
+        tasks: list[Task] = []
+        for place in [*islice(queue, count)]:
+            if size <= 0:
+                break
+            del queue[place]
+            # What is no longer in memory is found in the store.
+            task = self._intake.ingest.task(place) if self._intake.knows(place) else None
+            if task is not None:
+                tasks.append(task)
+                size -= len(task.stored.data)
+        return tasks
+
+    # --- what the store has no rows of ---
+
+    async def _follow_store(self) -> None:
         pool: Executor | None = None
         try:
             while True:
-                tasks = await self._next()
-                if tasks:
-                    pool = pool or self._make_pool()
+                if tasks := await self._next():
+                    pool = pool or self._make_pool(_NICE)
                     await self._decode(tasks, pool)
                 else:
                     await asyncio.sleep(_PAUSE_S)
         finally:
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-    async def catch_up(self, rest_ms: int = _REST_MS) -> None:
-        """Decode all there is, and return."""
-        with self._make_pool() as pool:
-            while tasks := await self._next(rest_ms):
-                await self._decode(tasks, pool)
 
     async def _next(self, rest_ms: int = _REST_MS) -> list[Task]:
         before_ms = utc_now_ms() - rest_ms
@@ -79,6 +182,9 @@ class Decoding:
         wanted = {}
         for place, stored in found.items():
             known = self._tried.get(place) == len(stored.data)
+            known = known or any(
+                place in some for some in (self._live, self._behind, self._under_way)
+            )
             if not known and len(stored.data) > HEADER_SIZE and self._intake.knows(place):
                 wanted[place] = stored
                 if len(wanted) == _AT_ONCE:
@@ -99,18 +205,10 @@ class Decoding:
             self._tried.popitem(last=False)
         return found
 
-    async def _decode(self, tasks: list[Task], pool: Executor) -> None:
+    async def _decode(self, tasks: list[Task], pool: Executor, live: bool = False) -> None:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(pool, decode_sectors, tasks, utc_now_ms())
-        was = {place: stored.decoded for place, stored, _ in tasks}
-        await self._intake.write_late(
-            [
-                Late(f.place, was[f.place], f.decoded, f.spans, f.rows, f.blocks)
-                for f in found
-                if f.decoded > was[f.place]
-            ],
-            [(f.place, f.error) for f in found if f.error],
-        )
-        for f, task in zip(found, tasks, strict=True):
-            if f.decoded == len(task.stored.data):
-                self._tried.pop(f.place, None)  # nothing is left in it
+        found = await loop.run_in_executor(pool, self._decode_sectors, tasks, utc_now_ms())
+        await self._intake.write_late(found, live)
+        for one, task in zip(found, tasks, strict=True):
+            if one.decoded == len(task.stored.data):
+                self._tried.pop(one.place, None)  # nothing is left in it

@@ -7,7 +7,7 @@ A file is one concern: its tables' columns stand in `tables`, its statements in 
 from vitalkeep.hub.store.alone import Alone
 from vitalkeep.hub.store.archive import Archive
 from vitalkeep.hub.store.checkup import Checkup
-from vitalkeep.hub.store.commits import Commits, Late
+from vitalkeep.hub.store.commits import Commits
 from vitalkeep.hub.store.database import StaleError, StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import Duties
 from vitalkeep.hub.store.exchange import Exchanges
@@ -24,7 +24,6 @@ from vitalkeep.hub.store.views import Views
 
 __all__ = [
     "FencedError",
-    "Late",
     "StaleError",
     "Store",
     "StoreError",

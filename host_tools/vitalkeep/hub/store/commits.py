@@ -1,56 +1,43 @@
-"""The write path: a batch is one transaction, bytes, decoded rows and states together.
+"""The write path: a batch is one transaction; what was decoded of its bytes follows in another.
 
-Inserts are idempotent; a sector's length, and how far it was decoded, are compared inside the
-transaction, so two hubs that write the same gateway cannot both be right unnoticed.
+Inserts are idempotent; a sector's length in the one, and how far it was decoded in the other, are
+compared inside the transaction, so two hubs that write the same gateway cannot both be right
+unnoticed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from vitalkeep.hub.batch import Batch, Change
-from vitalkeep.hub.decode import DECODED, OF_THE_HUB, Row, Rows, row_place
+from vitalkeep.hub.decode import DECODED, OF_THE_HUB, Found, Row, Rows
 from vitalkeep.hub.sectors import PROVEN, Place
 from vitalkeep.hub.store import bulk, tables
-from vitalkeep.hub.store.database import Database, StaleError
+from vitalkeep.hub.store.database import Database, StaleError, StoreError
 from vitalkeep.hub.store.duties import forget_alarms, note_alarms
 from vitalkeep.hub.store.leases import check_fences
+from vitalkeep.hub.store.prefixes import LOAD_CHUNK
 from vitalkeep.hub.store.tables import PLACE, POSITION, at_place
 
 _FRESH = (*PLACE, "length", "state", "data", "spans", "stored_ms", "decoded", "day")
-_GROWN = ("length", "state", "spans", "stored_ms", "decoded")
+_GROWN = ("length", "state", "stored_ms", "decoded", "spans")
 _CLOSED = (*_GROWN, "data")
 _LATEST_KEY = ("gateway", "device", "grp")
 _LATEST = tuple(column.key for column in tables.latest.c)
 _NEWER = '(excluded.sector, excluded."offset", excluded.idx)'
 _NEWER += ' > (latest.sector, latest."offset", latest.idx)'
-# What is decoded late never takes the place of another log's last word: it may be the older one.
+# A backlog never takes the place of another log's last word: it may be the older one.
 _LIVE = bulk.replacing(
     tables.latest, _LATEST_KEY, _LATEST, f"excluded.log <> latest.log OR {_NEWER}"
 )
 _LATE = bulk.replacing(
     tables.latest, _LATEST_KEY, _LATEST, f"excluded.log = latest.log AND {_NEWER}"
 )
-
-
-class Late(NamedTuple):
-    """What was decoded of a sector after its bytes were committed.
-
-    was, decoded  the store must have its rows up to the one, and has them up to the other then
-    rows, blocks  as in a Batch
-    """
-
-    place: Place
-    was: int
-    decoded: int
-    spans: str
-    rows: Rows
-    blocks: Sequence[Row]
 
 
 class Commits(Database):
@@ -67,11 +54,7 @@ class Commits(Database):
             for place in batch.replaced:
                 _forget(connection, place)
             self._write_changes(connection, batch)
-            rows = batch.rows
-            if batch.replaced:
-                rows, late = _apart(rows, batch.replaced)
-                self._write_rows(connection, late, (), _LATE)
-            self._write_rows(connection, rows, batch.blocks, _LIVE)
+            self._write_rows(connection, batch.rows, batch.blocks, _LATE)
             self.replace(connection, tables.heads, ("gateway",), list(batch.heads.values()))
             self.replace(connection, tables.radio, ("gateway",), list(batch.radio.values()))
             if batch.story:
@@ -80,22 +63,37 @@ class Commits(Database):
                 check_fences(connection, batch.worker, batch.fences)
 
     def commit_late(
-        self, found: Iterable[Late], worker: str = "", fences: Mapping[bytes, int] | None = None
-    ) -> list[Late]:
-        """Make what was decoded late durable; returns what the store did not have before.
+        self,
+        found: Sequence[Found],
+        live: bool = False,
+        worker: str = "",
+        fences: Mapping[bytes, int] | None = None,
+    ) -> list[Found]:
+        """Make what was decoded durable; returns what the store did not have before.
 
+        live  it is of what the gateways write now
         worker, fences  as in a Batch
         Raises  StoreError: the same may be given again
                 FencedError when one of the gateways belongs to another worker by now
         """
-        taken = []
         with self.writing() as connection:
-            for late in found:
-                row = (late.decoded, late.spans, *late.place, late.was)
-                names, where = ("decoded", "spans"), (*PLACE, "decoded")
-                if bulk.update(connection, tables.sectors, names, where, [row]):
-                    self._write_rows(connection, late.rows, late.blocks, _LATE)
-                    taken.append(late)
+            names, places = (*PLACE, "decoded"), [one.place for one in found]
+            known = {tuple(row) for row in _stored(connection, names, places)}
+            taken = []
+            for one in found:
+                if (*one.place, one.was) in known:
+                    known.remove((*one.place, one.was))  # each sector once
+                    taken.append(one)
+            rows = [(one.decoded, one.spans, *one.place, one.was) for one in taken]
+            done = bulk.update(connection, tables.sectors, ("decoded", "spans"), names, rows)
+            if done != len(rows):
+                raise StoreError("another hub has just stored the same rows")
+            joined: Rows = {}
+            for one in taken:
+                for table, some in one.rows.items():
+                    joined.setdefault(table, []).extend(some)
+            blocks = [block for one in taken for block in one.blocks]
+            self._write_rows(connection, joined, blocks, _LIVE if live else _LATE)
             if fences:
                 check_fences(connection, worker, fences)
         return taken
@@ -104,7 +102,7 @@ class Commits(Database):
         now_ms = batch.now_ms
         fresh = [change for change in batch.changes if not change.old]
         rows = [
-            (*c.place, c.length, c.state, c.whole, c.spans or "{}", now_ms, c.decoded, c.day)
+            (*c.place, c.length, c.state, c.whole, c.spans or "{}", now_ms, c.decoded or 0, c.day)
             for c in fresh
         ]
         if bulk.insert(connection, tables.sectors, _FRESH, rows) != len(rows):
@@ -115,8 +113,8 @@ class Commits(Database):
             (_CLOSED, [change for change in grown if change.whole is not None]),
         ):
             rows = [_update_row(change, now_ms) for change in changes]
-            where = (*PLACE, "length", "decoded")
-            done = bulk.update(connection, tables.sectors, names, where, rows, ("spans",))
+            where, keep = (*PLACE, "length"), ("decoded", "spans")
+            done = bulk.update(connection, tables.sectors, names, where, rows, keep)
             if done != len(rows):
                 raise StaleError
         pieces = [
@@ -162,20 +160,20 @@ def _forget(connection: Connection, place: Place) -> None:
     forget_alarms(connection, place)
 
 
-def _apart(rows: Rows, places: Collection[Place]) -> tuple[Rows, Rows]:
-    """Return (all other rows, the observations of these sectors)."""
-    live: list[Row] = []
-    late: list[Row] = []
-    for row in rows.get("observations", ()):
-        (late if row_place(row) in places else live).append(row)
-    return rows | {"observations": live}, {"observations": late}
+def _stored(
+    connection: Connection, names: tuple[str, ...], places: Sequence[Place]
+) -> Iterator[Sequence[Any]]:
+    for at in range(0, len(places), LOAD_CHUNK):
+        yield from bulk.select(
+            connection, tables.sectors, names, PLACE, places[at : at + LOAD_CHUNK]
+        )
 
 
 def _update_row(change: Change, now_ms: int) -> tuple[Any, ...]:
-    new: list[Any] = [change.length, change.state, change.spans, now_ms, change.decoded]
+    new: list[Any] = [change.length, change.state, now_ms, change.decoded, change.spans]
     if change.whole is not None:
         new.append(change.whole)
-    return (*new, *change.place, change.old, change.old_decoded)
+    return (*new, *change.place, change.old)
 
 
 def _latest_row(row: Row) -> tuple[Any, ...]:

@@ -11,9 +11,9 @@ from bridge.core import wire
 from bridge.core.journal import layout
 from tests.support.hub import FakeGateway, place
 from vitalkeep.hub.batch import Sealed
-from vitalkeep.hub.late import decode_sector
+from vitalkeep.hub.late import Decoders
 from vitalkeep.hub.sectors import OPEN, ORPHAN, PROVEN
-from vitalkeep.hub.store import Late, utc_now_ms
+from vitalkeep.hub.store import utc_now_ms
 from vitalkeep.hub.tags import payloads
 
 DAY = "2026-11-24"
@@ -89,8 +89,7 @@ def test_all_that_was_decoded_of_wrong_bytes_goes_with_them(path, store, live):
     assert bool(store.count("observations")) == live
     # A process has what is there, and comes too late with it.
     tasks = asyncio.run(path.decoding._next(-1000))
-    found = [(task.stored.decoded, decode_sector(task, utc_now_ms())) for task in tasks]
-    late = [Late(f.place, was, f.decoded, f.spans, f.rows, f.blocks) for was, f in found]
+    late = [Decoders().decode(task, utc_now_ms()) for task in tasks]
     assert late or live
     right = Sealed(place(gateway, 0), gateway.sector(0, 0), None)
     batch, _ = asyncio.run(path.intake.merge([], [right]))

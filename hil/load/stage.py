@@ -199,6 +199,10 @@ class Stage:
 
         return dict(await asyncio.to_thread(ask))
 
+    def pages(self) -> list[str]:
+        """Return the URL of each hub's page."""
+        return [str(hub.page_url) for hub in self.hubs]
+
     def pids(self) -> dict[str, int]:
         """Return the processes of the site by what they are."""
         found = {"broker": self.broker.pid}

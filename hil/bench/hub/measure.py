@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from hil.bench.figures import MORE, Figure, Report
 from hil.load.meters import Meter
@@ -16,6 +19,9 @@ PEER = "paho-mqtt, an insert a message"
 P99_MAX_MS = 50.0  # at the ward's own rate
 WORST_MS = 200.0
 VALUES_MIN = 20_000.0
+
+_DECODED = "vitalkeep_hub_decoded_seconds"
+_TIMEOUT_S = 10
 
 # What may never be counted in a gateway
 _WRONG = ("receipts_forged", "receipts_of_strangers", "receipt_mismatches")
@@ -54,6 +60,23 @@ async def watch(load: Load, pids: Mapping[str, int], seconds: float) -> Seen:
         await asyncio.sleep(seconds)
         tally = await load.tally()
     return Seen(meter.seconds, tally, meter)
+
+
+def decoding(pages: Iterable[str]) -> tuple[float, float]:
+    """Return (seconds, rounds) that hubs took from commits to their values since they started.
+
+    Raises  OSError when a hub does not answer
+    """
+    found = {"_sum": 0.0, "_count": 0.0}
+    for page in pages:
+        with urlopen(f"{page}/metrics", timeout=_TIMEOUT_S) as answer:
+            text = answer.read().decode()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                name, _, part = sample.name.partition(_DECODED)
+                if not name and part in found:
+                    found[part] += sample.value
+    return found["_sum"], found["_count"]
 
 
 def check(report: Report, what: str, seen: Seen) -> None:

@@ -18,7 +18,7 @@ RATES = (1.0, 2.0, 5.0)  # times AIM
 AIM = 10.0  # values a second and gateway, of which a hub is to hold a thousand
 OUTAGE_S = 600
 _SETTLE_S = 3.0
-# A hub that starts reads each open sector from its beginning, before it decodes what comes next.
+# A hub that starts decodes each open sector from its beginning, beside what comes.
 _WARM_S = 60.0
 _QUERIES_S = 240.0  # for all that is asked, on a slow day
 # Seconds of its log that a gateway may write in a second when nothing holds it, and how many runs

@@ -8,7 +8,15 @@ from contextlib import AsyncExitStack
 
 from hil.bench.figures import MORE, Figure
 from hil.bench.hub import queries
-from hil.bench.hub.measure import Seen, add_uses, add_values, add_waits, check, watch
+from hil.bench.hub.measure import (
+    Seen,
+    add_uses,
+    add_values,
+    add_waits,
+    check,
+    decoding,
+    watch,
+)
 from hil.bench.hub.peer import Peer
 from hil.bench.hub.plan import AIM, RATES, Measuring, suffix
 from hil.errors import RigError
@@ -66,7 +74,9 @@ async def _rates(measuring: Measuring, stage: Stage, load: Load, peer: Peer | No
     for rate in RATES:
         await load.speed(rate * speed)
         await measuring.settled()
+        before = await asyncio.to_thread(decoding, stage.pages())
         seen = await watch(load, stage.pids(), measuring.plan.seconds)
+        after = await asyncio.to_thread(decoding, stage.pages())
         label = name if rate == 1 else f"{rate:g}x.{name}"
         measuring.tell(f"  {rate:g} times: {seen.values_per_s:,.0f} values a second receipted")
         check(measuring.report, label, seen)
@@ -76,6 +86,9 @@ async def _rates(measuring: Measuring, stage: Stage, load: Load, peer: Peer | No
         add_waits(measuring.report, label, seen, note, rate == 1, beside)
         kept = seen.values_per_s / said
         measuring.report.figures.append(Figure(f"hub.kept_up.{label}", kept, "", MORE))
+        took_s, rounds = (now - then for now, then in zip(after, before, strict=True))
+        decoded_ms = 1000 * took_s / rounds if rounds else None
+        measuring.report.figures.append(Figure(f"hub.decoded_ms.{label}", decoded_ms, "ms"))
         add_uses(measuring.report, label, seen)
         if kept < 0.5:
             measuring.tell("  it cannot keep up: no higher rate is tried")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bridge.core.errors import FormatError
 from bridge.core.journal import records
 from bridge.core.journal.layout import CLASSES, SEAL_AT, SECTOR_SIZE, Header
 from bridge.core.journal.reader import SectorReader
@@ -19,7 +17,6 @@ from vitalkeep.hub.values import readings
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]  # by table
 
-_WRONG = (FormatError, ValueError, IndexError, KeyError, OverflowError, struct.error)
 OF_THE_HUB = 0  # an event that no gateway wrote
 DECODED = ("observations", "alarms", "events", "gaps")  # tables whose rows name their sector
 
@@ -60,6 +57,9 @@ class SectorDecoder:
         self._reader = SectorReader(cipher, key)
         self._damaged = False
 
+    # Whatever one gateway wrote under its own key must not stop the decoding of all others: hence
+    # any exception.
+
     def feed(self, grown: bytes, now_ms: int, recent: int | None = None) -> tuple[Rows, str]:
         """Read what has come: `grown` is all of the sector so far.
 
@@ -73,8 +73,8 @@ class SectorDecoder:
         if not self._damaged:
             try:
                 self._reader.feed(grown, read)
-            except _WRONG as wrong:
-                error = str(wrong) or type(wrong).__name__
+            except Exception as wrong:
+                error = _words(wrong)
         senseless = self._note(read, now_ms)
         error = error or senseless
         rows: Rows = {}
@@ -82,8 +82,8 @@ class SectorDecoder:
         for record in _recent(news, recent):
             try:
                 found = row_of(record, self._place, now_ms)
-            except _WRONG as wrong:
-                error = error or str(wrong)
+            except Exception as wrong:
+                error = error or _words(wrong)
                 continue
             if found:
                 rows.setdefault(found[0], []).append(found[1])
@@ -102,9 +102,13 @@ class SectorDecoder:
             if record.offset >= self.decoded:
                 try:
                     self.blocks.add(record, now_ms)
-                except _WRONG as wrong:
-                    error = error or str(wrong)
+                except Exception as wrong:
+                    error = error or _words(wrong)
         return error
+
+
+def _words(wrong: Exception) -> str:
+    return str(wrong) or type(wrong).__name__
 
 
 def _recent(read: list[Any], count: int | None) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,7 @@ from vitalkeep.keys.cipher import Aes256
 KNOWN_MAX = 10_000  # sectors that grow; each takes some 30 KB
 # All are in blocks; one by one they are for people, who see so many of a value.
 RECENT = 90
+_MEMORY_MAX = 2 << 30  # bytes of addresses: what would need more is a bomb, and cannot be decoded
 
 
 class Task(NamedTuple):
@@ -91,6 +93,10 @@ def _begin_process(nice: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(nice)
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX, _MEMORY_MAX))
 
 
 def _end_with_parent() -> None:

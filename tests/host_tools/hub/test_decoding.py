@@ -197,8 +197,8 @@ def test_sector_that_makes_no_sense_is_told_once_and_kept(path, store, filled, e
     send_backlog(path, filled, range(1))
     (task,) = tasks(path, store)
     # Under a wrong key a few sectors look as if they were of records that are not known here.
-    wrong = (Task(task.place, task.stored, bytes([n]) * 32) for n in range(50))
-    found = next(f for one in wrong if (f := decode(one)).error)
+    wrong = [decode(Task(task.place, task.stored, bytes([n]) * 32)) for n in range(50)]
+    found = next(one for one in wrong if one.error)
     assert found.decoded == layout.SECTOR_SIZE
     asyncio.run(path.intake.write_late([found]))
     assert path.intake.ingest.counters["undecodable"] == 1

@@ -13,6 +13,9 @@ from bridge.core.mac import same
 
 _TEXT_MAX = const(96)
 _SAMPLES_MAX = const(4096)
+# More than devices say between two commits. What does not change takes a fifteenth of a bit, so a
+# few hundred bytes could mean any number.
+RECORDS_MAX = const(2048)
 
 
 class _Shape:
@@ -68,6 +71,8 @@ class RecordReader:
                     record.boot = self._boot
                     record.mono_ms = self._tick * records.TICK_MS
                     record.index = len(found)
+                    if record.index == RECORDS_MAX:
+                        raise FormatError("commit: more than %d records" % RECORDS_MAX)
                     found.append(record)
         except (IndexError, KeyError, ValueError, OverflowError) as error:
             raise FormatError("commit of %d bytes: makes no sense: %s" % (len(data), error))

@@ -8,7 +8,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,9 +18,10 @@ from vitalkeep.hub.decode import Found, Row
 from vitalkeep.hub.heartbeat import Heartbeat
 from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.meters import Meters
+from vitalkeep.hub.patience import Patience
 from vitalkeep.hub.radio import Heard
 from vitalkeep.hub.sectors import Place
-from vitalkeep.hub.store import FencedError, StaleError, Store, StoreError, utc_now_ms
+from vitalkeep.hub.store import FencedError, StaleError, Store, utc_now_ms
 from vitalkeep.hub.ward import Ward
 from vitalkeep.hub.worker import Worker
 from vitalkeep.keys.cipher import Aes256
@@ -29,10 +29,7 @@ from vitalkeep.keys.vault import Vault
 
 log = logging.getLogger(__name__)
 
-_RETRY_FIRST_S = 0.2
-_RETRY_MAX_S = 5.0
 _STALE_S = 0.1
-_SLOW_S = 3.0  # a commit of so long is an outage: soon gateways take their site for down
 _HEADS_EVERY_MS = 10_000
 _ALARMS_TOLD_MAX = 5  # of one batch, in the story
 
@@ -42,7 +39,6 @@ T = TypeVar("T")
 class Intake:
     """The write path of a hub.
 
-    receipting  False while the store refuses; `reason` then says why
     batches     commits so far; commit_ms: how long the last one took
     worker      whose leases say which gateways are served here; None: all are
     on_commit   each is told of the changes of a commit once they are durable
@@ -52,8 +48,6 @@ class Intake:
     def __init__(
         self, vault: Vault, store: Store, ward: Ward, worker: Worker | None = None
     ) -> None:
-        self.receipting = True
-        self.reason = ""
         self.batches = 0
         self.commit_ms = 0.0
         self.on_commit: list[Callable[[Sequence[Change]], None]] = []
@@ -66,9 +60,17 @@ class Intake:
         self._gateways = {gateway.id: gateway for gateway in vault.gateways()}
         self.answers.set_gateways(self._gateways.values())
         self._heads_ms: dict[bytes, tuple[bytes, int, int]] = {}
-        # One thread: batches never overlap, and the page stays live while one is on its way.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._patience = Patience(self.ingest.counters, self._say)
         self._lock = asyncio.Lock()
+
+    @property
+    def receipting(self) -> bool:
+        """Return False while the store refuses; `reason` then says why."""
+        return self._patience.receipting
+
+    @property
+    def reason(self) -> str:
+        return self._patience.reason
 
     def set_vault(self, vault: Vault) -> None:
         """Follow the vault when someone provisioned or revoked."""
@@ -83,11 +85,11 @@ class Intake:
         self._ward.set_gateways(vault.gateways())
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._patience.close()
 
     async def touch(self) -> None:
         """Prove by a small write that the store takes any; raises StoreError."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.pulse)
+        await self._patience.once(self._store.pulse)
         self.meters.stored_at = time.monotonic()
 
     async def work(self, job: Callable[[], T]) -> T:
@@ -96,7 +98,7 @@ class Intake:
         Tries for ever while the store refuses.
         """
         async with self._lock:
-            return await self._retry(job)
+            return await self._patience.run(job)
 
     async def write_late(self, found: Sequence[Found], live: bool = False) -> None:
         """Store what was decoded, and show it: all that the store did not have by now.
@@ -120,7 +122,9 @@ class Intake:
             found = [one for one in found if self.serves(one.place.gateway)]
             fences = self._fences({one.place.gateway for one in found})
             try:
-                return await self._retry(partial(self._store.commit_late, found, live, *fences))
+                return await self._patience.run(
+                    partial(self._store.commit_late, found, live, *fences)
+                )
             except FencedError as error:
                 self._without(error.gateways, [], [], {})  # their worker decodes it, too
 
@@ -143,7 +147,7 @@ class Intake:
             radio = self._hear(heard)
             try:
                 batch = await self._commit(runs, beats, radio)
-                answers = await self._retry(lambda: self._answers(batch, beats))
+                answers = await self._patience.run(lambda: self._answers(batch, beats))
             except BaseException:
                 # What was applied in memory may not be in the store: start from there again.
                 self.ingest.forget()
@@ -170,7 +174,7 @@ class Intake:
             # Another worker wrote these since they were loaded here.
             self.ingest.forget(gateways)
             beats = self.answers.unasked(gateways)
-            return await self._retry(lambda: self._answers(Batch(utc_now_ms()), beats))
+            return await self._patience.run(lambda: self._answers(Batch(utc_now_ms()), beats))
 
     async def merge(
         self, runs: list[Run], sealed: Sequence[Sealed]
@@ -183,7 +187,7 @@ class Intake:
         async with self._lock:
             try:
                 batch = await self._commit(runs, [], {}, sealed)
-                answers = await self._retry(lambda: self._answers(batch, []))
+                answers = await self._patience.run(lambda: self._answers(batch, []))
             except BaseException:
                 self.ingest.forget()
                 raise
@@ -253,7 +257,7 @@ class Intake:
         silent: Sequence[Place] = (),
     ) -> Batch:
         while True:
-            batch = await self._retry(partial(self._prepare, runs, sealed, silent))
+            batch = await self._patience.run(partial(self._prepare, runs, sealed, silent))
             batch.radio = radio
             self._note(batch, beats)
             lost: Collection[bytes] = self._fence(batch)
@@ -262,7 +266,7 @@ class Intake:
                     return batch
                 self.meters.began()
                 try:
-                    await self._retry(partial(self._store.commit, batch))
+                    await self._patience.run(partial(self._store.commit, batch))
                 except StaleError:
                     # Another hub wrote this gateway: its bytes are as good as ours.
                     self.ingest.counters["stale"] += 1
@@ -324,50 +328,6 @@ class Intake:
             {gateway: row for gateway, row in radio.items() if gateway not in lost},
         )
 
-    async def _retry(self, job: Callable[[], T]) -> T:
-        """Run a job on the worker until the store does it; says why while it does not."""
-        loop = asyncio.get_running_loop()
-        delay = _RETRY_FIRST_S
-        while True:
-            try:
-                result = await self._patiently(loop.run_in_executor(self._thread, job))
-            except StoreError as error:
-                self._refused(str(error))
-            else:
-                self._accepted()
-                return result
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _RETRY_MAX_S)
-
-    async def _patiently(self, work: asyncio.Future[T]) -> T:
-        """Wait for the store however long it takes, and say when that is too long."""
-        try:
-            await asyncio.wait({work}, timeout=_SLOW_S)
-            if not work.done():
-                self.ingest.counters["store_slow"] += 1
-                why = "the store does not answer, or the processor has too much to do"
-                self._stopped(f"a batch has taken more than {_SLOW_S:g} s: {why}")
-            return await work
-        except asyncio.CancelledError:
-            work.cancel()
-            raise
-
-    def _refused(self, reason: str) -> None:
-        self.ingest.counters["store_refusals"] += 1
-        self._stopped(reason)
-
-    def _stopped(self, reason: str) -> None:
-        if self.receipting or reason != self.reason:
-            log.error("not receipting: %s", reason)
-            self._ward.say(utc_now_ms(), None, "bad", f"Not receipting: {reason}")
-        self.receipting, self.reason = False, reason
-
-    def _accepted(self) -> None:
-        if not self.receipting:
-            log.warning("receipting again")
-            self._ward.say(utc_now_ms(), None, "good", "Receipting again")
-        self.receipting, self.reason = True, ""
-
     # --- on the worker ---
 
     def _prepare(
@@ -407,6 +367,9 @@ class Intake:
                 batch.heads[beat.gateway] = _heads_row(beat, batch.now_ms)
         self._tell(batch.alarms, batch.now_ms)
         batch.story = list(self._ward.unwritten)
+
+    def _say(self, tone: str, text: str) -> None:
+        self._ward.say(utc_now_ms(), None, tone, text)
 
     def _tell(self, alarms: list[tuple[bytes, str]], now_ms: int) -> None:
         for gateway, text in alarms[:_ALARMS_TOLD_MAX]:

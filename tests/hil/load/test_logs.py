@@ -12,7 +12,7 @@ from vitalkeep.hub import sectors
 from vitalkeep.hub.batch import Batch, Run
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.ingest import Ingest
-from vitalkeep.hub.late import decode_sectors
+from vitalkeep.hub.late import Decoders
 from vitalkeep.hub.sectors import Place
 from vitalkeep.hub.values import decimal
 from vitalkeep.keys.cipher import Aes256
@@ -72,7 +72,7 @@ def test_hub_proves_and_decodes_all_of_it(path: Path) -> None:
     recording, first = shape.recording(), shape.first_row(WHO.number)
     rows: dict[int, list[Row]] = {0: [], 1: [], 2: []}
     for task in filter(None, map(ingest.task, batch.dirty)):
-        (found,) = decode_sectors([task], 1000)
+        found = Decoders().decode(task, 1000)
         assert not found.error
         rows[task.place.cls] += found.rows["observations"]
     for line in shape.lines(WHO.number):

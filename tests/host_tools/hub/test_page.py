@@ -61,7 +61,15 @@ def test_trends_are_asked_for_bed_by_bed(hub, online):
     for number in (97, 95, 93):
         observe(online, p1=number)
     id = online.gateway.id.hex()
-    found = hub.get(f"/api/ward/trends?gateway={id},{b'stranger'.hex()}")
+
+    def ask():
+        return hub.get(f"/api/ward/trends?gateway={id},{b'stranger'.hex()}")
+
+    # Values are decoded right after their receipt.
+    online.talk(
+        lambda: len(ask().get(id, {}).get("vent", {}).get("SpO2", {"past": ()})["past"]) == 3
+    )
+    found = ask()
     assert found[id]["vent"]["SpO2"]["past"] == [97, 95, 93]
     assert list(found) == [id]
     (bed,) = hub.get("/api/ward")["beds"]

@@ -1,6 +1,7 @@
 """Which way imports point: the core knows no hardware, the firmware nothing of the host."""
 
 import ast
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,14 @@ def test_board_facts_are_plain_values() -> None:
         if path.name == "wiring.py":
             nodes = ast.parse(path.read_text()).body
             assert all(isinstance(node, (ast.Expr, ast.Assign)) for node in nodes), path
+
+
+def test_top_folder_has_only_what_a_reader_expects() -> None:
+    expected = {".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md"}
+    expected |= {"boards", "docs", "firmware", "hil", "host_tools", "pyproject.toml", "tests"}
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode:
+        pytest.skip("no git checkout")
+    assert {path.split("/")[0] for path in tracked.stdout.splitlines()} == expected

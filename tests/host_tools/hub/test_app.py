@@ -46,6 +46,12 @@ def test_gateway_is_receipted_and_seen(hub, gateway):
     online.talk(online.settled)
     assert gateway.sender.mismatches == 0
     assert gateway.whole == [(0, 0), (0, 1)]
+
+    def seen():
+        return {v[0] for d in hub.get("/api/ward")["beds"][0]["devices"] for v in d["values"]}
+
+    # Values are decoded right after their receipt.
+    online.talk(lambda: "SpO2" in seen())
     ward = hub.get("/api/ward")
     (bed,) = ward["beds"]
     assert bed["bed"] == "Bed 1"

@@ -35,6 +35,7 @@ class BenchBoard(threading.Thread):
         self._spoken = threading.Condition()
         self._ends: tuple[int, int] | None = None
         self._app: Interpreter | None = None
+        self._one_program = threading.RLock()  # a reset of its own and a power cut may meet
         self._waiting = bytearray()
         self._closing = False
 
@@ -97,17 +98,19 @@ class BenchBoard(threading.Thread):
 
     def boot(self, run_main: bool = True) -> None:
         """Start from flash, as after power-on or a reset."""
-        self.stop()
-        start = self.boots()
-        if start is None:
-            self.say(b"invalid header: 0xffffffff\r\n")
-            return
-        self._app = Interpreter(self.root, start, self.flash_path, run_main)
-        self._app.begin()
+        with self._one_program:
+            self.stop()
+            start = self.boots()
+            if start is None:
+                self.say(b"invalid header: 0xffffffff\r\n")
+                return
+            self._app = Interpreter(self.root, start, self.flash_path, run_main)
+            self._app.begin()
 
     def stop(self) -> str:
-        app, self._app = self._app, None
-        return app.end() if app is not None else ""
+        with self._one_program:
+            app, self._app = self._app, None
+            return app.end() if app is not None else ""
 
     def _soft_reset(self, raw: bool) -> None:
         self.say(b"MPY: soft reboot\r\n")

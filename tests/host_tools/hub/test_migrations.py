@@ -13,7 +13,7 @@ from tests.support.hub import GATEWAY_ID, LOG_ID
 from vitalkeep.errors import ToolError
 from vitalkeep.hub import migrations, sectors
 from vitalkeep.hub.sectors import Place, Stored
-from vitalkeep.hub.store import Store, tables
+from vitalkeep.hub.store import Store, tables, utc_now_ms
 
 _DAY = 3
 _DAY_MS = _DAY * 24 * 3600 * 1000 + 5_000
@@ -156,6 +156,18 @@ def test_first_releases_database_is_taken_over_with_all_it_holds(first_release):
     again.open()
     assert again.epoch == epoch
     again.close()
+
+
+def test_first_releases_rows_of_today_are_taken_over(first_release):
+    """They are there before their day's partition is."""
+    store = Store(first_release[0])
+    now_ms = utc_now_ms()
+    with store.writing() as connection:
+        connection.execute(sa.text(f"UPDATE sectors SET stored_ms = {now_ms}"))
+    store.open()
+    assert len(store.observations(GATEWAY_ID)) == len(_ROWS["observations"])
+    assert store.count("observations") == len(_ROWS["observations"])
+    store.close()
 
 
 def _is_day(difference):

@@ -1,4 +1,4 @@
-"""Makes the store's partitions before their days come."""
+"""Makes the store's partitions before their days come, and drops those of days gone by."""
 
 from __future__ import annotations
 
@@ -14,5 +14,6 @@ _EVERY_S = 3600.0
 async def run(hub: Context) -> None:
     while True:
         await asyncio.sleep(_EVERY_S)
-        with contextlib.suppress(StoreError):
-            await hub.read(hub.store.make_days)
+        for work in (hub.store.make_days, hub.store.drop_days):
+            with contextlib.suppress(StoreError):
+                await hub.read(work)

@@ -2,7 +2,7 @@
 
 The rows of release 0.1 become blocks of one observation's columns each: of the sealed bytes they
 could be made again, but not here, where there are no keys. On PostgreSQL the blocks are
-partitioned by day, by TimescaleDB where its extension is there.
+partitioned by day.
 """
 
 import json
@@ -71,11 +71,6 @@ def _extend_sectors() -> None:
 
 
 def _create_blocks() -> None:
-    connection = op.get_bind()
-    postgres = connection.dialect.name == "postgresql"
-    query = sa.text("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
-    hyper = postgres and connection.execute(query).scalar() is not None
-    options: dict[str, Any] = {} if hyper else {"postgresql_partition_by": "RANGE (day)"}
     op.create_table(
         "observations",
         *_place(),
@@ -91,14 +86,11 @@ def _create_blocks() -> None:
         sa.Column("grp", sa.Integer, nullable=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint(*_PLACE, "offset", "idx", "day", name="observations_by_place"),
-        **options,
+        postgresql_partition_by="RANGE (day)",
     )
     op.create_index("observations_by_time", "observations", ["gateway", "boot", "first_ms"])
-    if hyper:
-        op.execute("SELECT create_hypertable('observations', by_range('day', 1))")
-    elif postgres:
+    if op.get_bind().dialect.name == "postgresql":
         op.execute("CREATE TABLE observations_rest PARTITION OF observations DEFAULT")
-    if postgres:
         # They are compact, and grow in place: neither compressed again nor moved out of their row.
         op.execute("ALTER TABLE observations ALTER COLUMN data SET STORAGE EXTERNAL")
 

@@ -168,7 +168,10 @@ class Consumer:
             try:
                 await self._serve()
             except (OSError, EOFError, ProtocolError, asyncio.TimeoutError, ToolError) as error:
-                self.last_error = self._stalled or str(error) or f"no answer in {_CONNECT_S:g} s"
+                # Whether it closes in order, or resets, is a matter of what was under way.
+                reset = isinstance(error, (ConnectionResetError, BrokenPipeError))
+                why = "closed by the broker" if reset else str(error)
+                self.last_error = self._stalled or why or f"no answer in {_CONNECT_S:g} s"
                 log.warning("broker %s: %s", self.address, self.last_error)
             finally:
                 self.connected = False

@@ -111,6 +111,7 @@ def test_settings_are_checked_and_differ_by_class():
         assert "AKIA123" not in raised.value.message
 
 
+@pytest.mark.s3
 def test_hub_stops_at_once_in_the_midst_of_a_backup(started, tmp_path):
     """A storage that never answers holds nobody up."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

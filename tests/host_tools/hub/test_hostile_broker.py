@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import socket
+import struct
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -74,9 +76,17 @@ def trickle(*answers: bytes) -> Serve:
     return serve
 
 
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4096)
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 HARMS = [
     ("never answers", says(), "no answer"),
     ("hangs up", says(hold_s=0), "closed by the broker"),
+    ("resets", reset, "closed by the broker"),
     ("is a web server", says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "unexpected packet"),
     ("refuses with a code of no version", says(b"\x20\x02\x00\x99"), "refused: 153"),
     # A giant is passed over, and takes no memory; one that never comes is silence.

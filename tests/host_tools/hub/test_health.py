@@ -135,6 +135,36 @@ def test_ready_means_store_and_broker(tmp_path, gateway):
         wait_ready(hub)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_database_file_that_was_taken_away_is_noticed_and_nothing_is_receipted(
+    tmp_path, gateway, replaced
+):
+    with HubProcess(tmp_path) as hub:
+        online = Online(gateway, hub.broker)
+        online.talk(online.settled)
+        wait_ready(hub)
+        database, away = tmp_path / "hub.db", tmp_path / "away.db"
+        database.rename(away)
+        if replaced:
+            database.write_bytes(away.read_bytes())
+        gateway.observe()
+        number, end = gateway.journal.newest(0)
+
+        def receipted():
+            entries = [entry for receipt in online.receipts for entry in receipt.entries]
+            return any(entry[:3] == (0, number, end) for entry in entries)
+
+        online.beat()
+        why = wait_ready(hub, False)  # though nobody sends anything
+        assert any("hub.db was moved, removed or replaced" in text for text in why)
+        assert any("put back the file" in text for text in why)
+        online.talk(lambda: not hub.health()["receipting"])
+        assert not receipted()
+        away.replace(database)
+        wait_ready(hub)
+        online.talk(receipted, 30)
+
+
 def test_reserve_that_is_reached_is_not_ready(tmp_path, gateway):
     config = tmp_path / "hub.toml"
     config.write_text("[room]\nreserve_mb = 1000000000\n")

@@ -6,6 +6,7 @@ What a statement raises becomes a StoreError here, so that nobody else has to kn
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -51,6 +52,8 @@ class Database:
         self.writer = make_engine(parsed, pool_size=_WRITERS[self.kind], writes=True)
         self.readers = make_engine(parsed, pool_size=2)
         self.epoch = b""
+        self._file = parsed.database if self.kind == "sqlite" else None
+        self._opened: tuple[int, int] | None = None
 
     def open(self) -> None:
         """Bring the schema up to date, or make it, and read the epoch.
@@ -61,6 +64,7 @@ class Database:
         # Here, as many commands read a database and few open one.
         from vitalkeep.hub import migrations
 
+        self._opened = None
         with self.writing() as connection:
             try:
                 migrations.upgrade(connection)
@@ -71,6 +75,7 @@ class Database:
                 ) from None
             query = sa.select(tables.meta.c.value).where(tables.meta.c.name == "epoch")
             self.epoch = bytes(connection.execute(query).scalar_one())
+        self._opened = self._identity()
 
     def close(self) -> None:
         self.writer.dispose()
@@ -78,12 +83,32 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Yield the writer's connection in one transaction, durable when this returns."""
+        """Yield the writer's connection in one transaction, durable when this returns.
+
+        Raises  StoreError, also when SQLite's file is not the one that was opened any more:
+                what goes into a file without a name is found by nobody
+        """
         try:
             with self.writer.begin() as connection:
                 yield connection
+                # Before the commit, so that nothing is promised that went the file's way.
+                if self._opened is not None and self._identity() != self._opened:
+                    raise StoreError(
+                        f"{self._file} was moved, removed or replaced: put back the file that"
+                        " was opened, or restart the hub with what is there now"
+                    )
         except SQLAlchemyError as error:
             raise StoreError(_why(error)) from error
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return which file SQLite's path names now, None for none, or no SQLite."""
+        if self._file is None:
+            return None
+        try:
+            found = os.stat(self._file)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:

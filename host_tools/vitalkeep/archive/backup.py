@@ -98,12 +98,13 @@ class Backups:
         good = (row for row in _past(self._store.backups(cls), began_ms) if row["ok"])
         last = next(good, None)
         lost: list[str] = []
+        spoilt: set[Known] = set()
         since_ms = 0
         if kind == FULL:
             lost = self._look_for_packs(cls)
         elif last is not None:
             since_ms = last["began_ms"] - _OVERLAP_MS
-        fresh = self._pack_new(cls, since_ms)
+        fresh = self._pack_new(cls, since_ms, spoilt)
         refs, heads = self._content(cls, kind, fresh)
         previous = last["manifest"] if last else ""
         made = Manifest(self._site, cls, kind, began_ms, previous, tuple(refs), tuple(heads))
@@ -113,6 +114,9 @@ class Backups:
         self._test(name)
         if lost:
             raise BackupError(f"the archive lost cold sectors: {'; '.join(lost)}")
+        if spoilt:
+            first = min(known.place for known in spoilt)
+            raise BackupError(f"{len(spoilt)} spoilt sectors are not in it, one is {first}")
         return Done(name, sum(ref.sectors for ref in refs), sum(ref.size for ref in refs))
 
     def _look_for_packs(self, cls: int) -> list[str]:
@@ -132,10 +136,13 @@ class Backups:
                     lost.append(f"{count} in {row['name']}")
         return lost
 
-    def _pack_new(self, cls: int, since_ms: int) -> list[PackRef]:
+    def _pack_new(self, cls: int, since_ms: int, spoilt: set[Known]) -> list[PackRef]:
+        """Pack what is new; what cannot be read is added to `spoilt`."""
         made = []
-        for known in self._new(cls, since_ms):
+        for known in self._new(cls, since_ms, spoilt):
             items = list(load_items(self._store, known))
+            packed = {item.place for item in items}
+            spoilt.update(one for one in known if one.place not in packed)
             if items:
                 row, kept = write_pack(
                     self._bucket, self._keys, self._site, BACKUP, items, self._now_ms()
@@ -144,13 +151,15 @@ class Backups:
                 made.append(_ref(row))
         return made
 
-    def _new(self, cls: int, since_ms: int) -> Iterator[list[Known]]:
+    def _new(self, cls: int, since_ms: int, spoilt: set[Known]) -> Iterator[list[Known]]:
         """Yield what has to go to the archive, as much at once as a pack takes."""
         found: list[Known] = []
         for gateway in self._keys.gateways:
             after_ms = since_ms
             while True:
-                known = self._store.unarchived(gateway, cls, after_ms, SECTORS_AT_ONCE)
+                limit = SECTORS_AT_ONCE + len(spoilt)
+                known = self._store.unarchived(gateway, cls, after_ms, limit)
+                known = [one for one in known if one not in spoilt]
                 room = SECTORS_AT_ONCE - len(found)
                 found += known[:room]
                 if len(found) == SECTORS_AT_ONCE:
@@ -245,7 +254,9 @@ def _sweep() -> None:
 def _same(data: bytes, entry: Kept, here: Stored | None) -> bool:
     if hashlib.sha256(data).digest() != entry.digest:
         return False
-    return here is None or here.cold is not None or here.data[: entry.length] == data
+    if here is None or here.cold is not None or here.spoilt is not None:
+        return True
+    return here.data[: entry.length] == data
 
 
 def _ref(row: Row) -> PackRef:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, describe_spoilt
 from vitalkeep.hub.store import Store
 
 SITES = "sites"  # the other site has other bytes, or has what is not here
@@ -55,8 +55,10 @@ class OtherStore(Other):
         there = self._store.bytes_of([place for place, _ in found])
         for place, data in found:
             theirs = there[place]
-            if theirs is None or (not theirs.data and theirs.cold is None):
+            if theirs is None or not (theirs.data or theirs.cold or theirs.spoilt):
                 yield place, LACKS, "the other site has nothing of it"
+            elif theirs.spoilt is not None:
+                yield place, SITES, f"at the other site, {describe_spoilt(place, theirs.spoilt)}"
             elif theirs.cold is not None:
                 if theirs.cold.digest != hashlib.sha256(data).digest():
                     yield place, SITES, "the other site's archive has other bytes"

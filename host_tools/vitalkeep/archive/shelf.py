@@ -8,7 +8,7 @@ from vitalkeep.archive import pack
 from vitalkeep.archive.bucket import Bucket, BucketError
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.hub.decode import Row, row_of
-from vitalkeep.hub.sectors import Place, Stored
+from vitalkeep.hub.sectors import Place, Stored, describe_spoilt
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.store.archive import COLD, Kept, RowsError
 
@@ -18,7 +18,7 @@ _AT_ONCE = 500
 
 
 class ShelfError(Exception):
-    """A cold sector that cannot be read; `code` is one of a bucket's or of a pack's."""
+    """A sector that cannot be read; `code` is one of a bucket's, of a pack's, or "spoilt"."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -39,6 +39,8 @@ class Shelf:
     def sector(self, place: Place) -> Stored | None:
         """Return a sector's bytes and state, None when there is none; raises ShelfError."""
         found = self._store.bytes_of([place])[place]
+        if found is not None and found.spoilt is not None:
+            raise ShelfError("spoilt", describe_spoilt(place, found.spoilt))
         if found is None or found.cold is None:
             return found
         return Stored(self.archived(self._store.kept([place])[place]), found.state)

@@ -17,7 +17,7 @@ from vitalkeep.archive.restore import Held, Part, Problem, Promise, Source, Want
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.load import Config
-from vitalkeep.hub.sectors import Place
+from vitalkeep.hub.sectors import Place, describe_spoilt
 from vitalkeep.hub.store import Store, StoreError
 from vitalkeep.journal import chain
 from vitalkeep.journal.dump import Dump
@@ -210,6 +210,9 @@ class StoreSource(Source):
                 if stored is not None and stored.cold is not None:
                     text = f"{entry.place}: only its archive has it; name that as a source, too"
                     self.problems.append(Problem("cold", self.name, text))
+                elif stored is not None and stored.spoilt is not None:
+                    text = describe_spoilt(entry.place, stored.spoilt)
+                    self.problems.append(Problem("spoilt", self.name, text))
                 elif stored is not None and stored.data:
                     yield entry, stored.data
 

@@ -23,7 +23,10 @@ _NAMES_TRIED = 3
 
 
 def load_items(store: Archive, known: Sequence[Known]) -> Iterator[Item]:
-    """Yield sectors with their bytes as the database has them; one that grew is as it is now."""
+    """Yield sectors with their bytes as the database has them; one that grew is as it is now.
+
+    A spoilt one is left out.
+    """
     for start in range(0, len(known), 100):
         part = known[start : start + 100]
         found = store.bytes_of([entry.place for entry in part])

@@ -96,7 +96,8 @@ class Answers:
         said = self._survey([beat for beat in beats if beat.ask])
         for beat in beats:
             maps, parts = said.get(beat.gateway, ([], []))
-            entries = [entry(self._ingest.sector(place)) for place in parts]
+            found = [self._ingest.sector(place) for place in parts]
+            entries = [entry(sector) for sector in found if sector.spoilt is None]
             known, topic = self._gateways[beat.gateway], wire.topic(beat.gateway, "receipt")
             payload = self._receipts.answer(known, beat, now_ms, maps, entries)
             answers.append((topic, payload))

@@ -72,6 +72,8 @@ class Batch:
                     fences where there is one hub alone
     replaced  sectors whose bytes were wrong: what was decoded of them goes, what is in the right
               ones is in `rows` and `blocks`. Others are decoded after their bytes are committed
+    spoilt    sectors that were found to be spoilt
+    mended    spoilt sectors that are stored anew: what the store had of their bytes goes
     refused   sealed sectors of another site that are not stored, each with the reason
     """
 
@@ -89,6 +91,8 @@ class Batch:
     fences: dict[bytes, int] = field(default_factory=dict)
     tags: dict[Place, bytes] = field(default_factory=dict)
     replaced: set[Place] = field(default_factory=set)
+    spoilt: list[Place] = field(default_factory=list)
+    mended: set[Place] = field(default_factory=set)
     refused: list[tuple[Place, str]] = field(default_factory=list)
 
     def add(self, table: str, row: Row) -> None:

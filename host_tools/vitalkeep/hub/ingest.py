@@ -22,7 +22,7 @@ from vitalkeep.hub.chains import KeyChains, begins_epoch
 from vitalkeep.hub.decode import Row, SectorDecoder, block_row, epoch_row, orphan_row, silent_row
 from vitalkeep.hub.late import Task
 from vitalkeep.hub.payloads import Payloads
-from vitalkeep.hub.sectors import DAY_MS, Place, Sector, Stored, Stream
+from vitalkeep.hub.sectors import DAY_MS, Place, Sector, Spoilt, Stored, Stream, describe_spoilt
 from vitalkeep.hub.tags import pack_tag
 from vitalkeep.keys.vault import Gateway
 
@@ -43,6 +43,8 @@ class Ingest:
         self._sectors: OrderedDict[Place, Sector] = OrderedDict()
         self._chains: dict[Stream, KeyChains] = {}
         self._epochs_told: set[tuple[Stream, int]] = set()
+        self._spoilt: set[Place] = set()
+        self._found_spoilt: dict[Place, str] = {}  # what no batch has told yet
         self._gateways: dict[bytes, Gateway] = {}
         self.set_gateways(gateways)
 
@@ -67,6 +69,9 @@ class Ingest:
 
     def load(self, place: Place, stored: Stored | None) -> None:
         self._sectors[place] = Sector(place, stored)
+        if stored is not None and stored.spoilt is not None and place not in self._spoilt:
+            self._spoilt.add(place)
+            self._found_spoilt[place] = describe_spoilt(place, stored.spoilt)
 
     def sector(self, place: Place) -> Sector:
         """Return a sector that was loaded."""
@@ -81,6 +86,11 @@ class Ingest:
             known = set(gateways)
             for place in [place for place in self._sectors if place.gateway in known]:
                 del self._sectors[place]
+
+    def drop(self, places: Iterable[Place]) -> None:
+        """Forget single sectors."""
+        for place in places:
+            self._sectors.pop(place, None)
 
     def trim(self) -> None:
         """Bound the memory, between batches; what waits behind a hole will be sent again."""
@@ -98,6 +108,9 @@ class Ingest:
     def finish(self, batch: Batch) -> None:
         """Complete `batch.changes`, after the last run."""
         batch.changes = []
+        batch.spoilt = list(self._found_spoilt)
+        batch.alarms += [(place.gateway, text) for place, text in self._found_spoilt.items()]
+        self._found_spoilt.clear()
         for place, old in batch.dirty.items():
             sector = self._sectors[place]
             data = bytes(sector.data)
@@ -105,6 +118,8 @@ class Ingest:
             if sector.day < 0:
                 sector.day = batch.now_ms // DAY_MS
             change = Change(place, old, data[old:], len(data), sector.state, whole, sector.day)
+            if place in batch.mended:
+                change = replace(change, piece=data, decoded=sector.decoded)
             if place in batch.replaced:
                 decoded = self._decode(sector, data, batch)
                 change = replace(change, decoded=decoded.decoded, spans=decoded.spans.dump())
@@ -119,6 +134,12 @@ class Ingest:
             self.counters["cold"] += 1
             self._touch(run.place, batch)
             return False
+        if sector.spoilt is not None:
+            self.counters["spoilt"] += 1
+            if run.offset:
+                # No receipt for this one: its gateway asks, hears that nothing of the sector is
+                # here, and sends it from its first byte on.
+                return False
         verdict, new = sectors.fit(sector.data, run.offset, run.data)
         if verdict == sectors.BEYOND:
             self.counters["out_of_order"] += 1
@@ -213,6 +234,8 @@ class Ingest:
                 # The run's tag is right, so this is what the gateway holds: it is kept as it is,
                 # since refusing it would only bring it again.
                 self._refuse(run, batch, "seal_mismatch")
+        if sector.spoilt is not None:
+            old = self._mend(sector, sector.spoilt, grown, batch)
         batch.dirty.setdefault(place, old)
         self._touch(place, batch)
         if run.tag:
@@ -226,6 +249,22 @@ class Ingest:
             sector.pending.clear()
             self._prove_next(sector, batch)
         return True
+
+    def _mend(self, sector: Sector, spoilt: Spoilt, data: bytes, batch: Batch) -> int:
+        """Let a batch store a spoilt sector anew; returns the length that its row has.
+
+        What is left of it, and is not in the new bytes, goes to the quarantine.
+        """
+        for at, some in spoilt.remains:
+            if data[at : at + len(some)] != some:
+                self._refuse(Run(sector.place, at, some), batch, "superseded")
+        if not spoilt.remains:
+            sector.decoded = 0  # nor are all its rows here, if it was in an archive alone
+        self.counters["mended"] += 1
+        self._spoilt.discard(sector.place)
+        batch.mended.add(sector.place)
+        sector.spoilt = None
+        return spoilt.length
 
     def _refusal(self, place: Place, data: bytes) -> str:
         if sectors.check_header(place, data):

@@ -42,6 +42,7 @@ class Intake:
     batches     commits so far; commit_ms: how long the last one took
     worker      whose leases say which gateways are served here; None: all are
     on_commit   each is told of the changes of a commit once they are durable
+    on_spoilt   each is told of sectors that were found to be spoilt
     answers     what gateways are told, and their sessions
     """
 
@@ -51,6 +52,7 @@ class Intake:
         self.batches = 0
         self.commit_ms = 0.0
         self.on_commit: list[Callable[[Sequence[Change]], None]] = []
+        self.on_spoilt: list[Callable[[Sequence[Place]], None]] = []
         self.meters = Meters()
         self.ingest = Ingest(vault.gateways(), Aes256)
         self._store = store
@@ -61,6 +63,7 @@ class Intake:
         self.answers.set_gateways(self._gateways.values())
         self._heads_ms: dict[bytes, tuple[bytes, int, int]] = {}
         self._patience = Patience(self.ingest.counters, self._say)
+        self._suspects: set[Place] = set()
         self._lock = asyncio.Lock()
 
     @property
@@ -131,6 +134,10 @@ class Intake:
     def knows(self, place: Place) -> bool:
         """Return True for a sector of a gateway that is served here, and whose key is known."""
         return place.gateway in self._gateways and self.serves(place.gateway)
+
+    def suspect(self, places: Collection[Place]) -> None:
+        """Have sectors read again before they are next worked on: the store has lost of them."""
+        self._suspects.update(places)
 
     async def write_story(self) -> None:
         """Store the story lines that no batch has taken along."""
@@ -257,6 +264,8 @@ class Intake:
         silent: Sequence[Place] = (),
     ) -> Batch:
         while True:
+            self.ingest.drop(self._suspects)
+            self._suspects.clear()
             batch = await self._patience.run(partial(self._prepare, runs, sealed, silent))
             batch.radio = radio
             self._note(batch, beats)
@@ -288,6 +297,9 @@ class Intake:
             self._ward.stored(batch.rows, batch.now_ms)
             for row in radio.values():
                 self._ward.by_radio(row)
+            if batch.spoilt:
+                for told in self.on_spoilt:
+                    told(batch.spoilt)
             for listener in self.on_commit:
                 listener(batch.changes)
             return batch

@@ -50,6 +50,17 @@ class Cold(NamedTuple):
     tag: bytes
 
 
+class Spoilt(NamedTuple):
+    """A sector whose stored bytes are not as long as its row says.
+
+    length   what the row says
+    remains  (offset, bytes) of all that is left of it
+    """
+
+    length: int
+    remains: tuple[tuple[int, bytes], ...]
+
+
 class Stored(NamedTuple):
     """What the store has of a sector.
 
@@ -57,6 +68,7 @@ class Stored(NamedTuple):
     state    one of the above
     decoded  where the commits begin of which it has no rows yet, all of it when none are left
     day      since 1970, on which its first bytes came
+    spoilt   not None: nothing of it is relied on, so it is open and without data
     """
 
     data: bytes
@@ -64,6 +76,13 @@ class Stored(NamedTuple):
     decoded: int = 0
     day: int = 0
     cold: Cold | None = None
+    spoilt: Spoilt | None = None
+
+
+def describe_spoilt(place: Place, spoilt: Spoilt) -> str:
+    """Return in words what is wrong with a spoilt sector."""
+    size = sum(len(some) for _, some in spoilt.remains)
+    return f"{place}: spoilt: {size} bytes are stored, want {spoilt.length}"
 
 
 def normalised(offset: int, data: bytes) -> bytes:
@@ -103,6 +122,7 @@ class Sector:
         self.data = bytearray(stored.data if stored else b"")
         self.state = stored.state if stored else OPEN
         self.cold = stored.cold if stored else None
+        self.spoilt = stored.spoilt if stored else None
         self.pending: list[tuple[int, bytes, bytes]] = []  # offset, bytes, the run's tag
         self.day = stored.day if stored else -1
         self.decoded = stored.decoded if stored else 0

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import sqlalchemy as sa
 
 from tests.host_tools.archive.test_bucket import S3_OPTIONS, s3_bucket
 from tests.support.archive import DAY_MS, content
@@ -18,7 +19,7 @@ from vitalkeep.archive.shelf import Shelf
 from vitalkeep.archive.sources import ArchiveSource
 from vitalkeep.archive.tiers import Tiers
 from vitalkeep.archive.verify import Verification
-from vitalkeep.hub.store import Store
+from vitalkeep.hub.store import Store, tables
 
 
 def test_full_backup_holds_every_sector_and_comes_back(bench, tmp_path):
@@ -156,3 +157,35 @@ def test_backups_go_on_after_a_clock_was_ahead(bench):
     assert due(rows, DAY_MS // 4, DAY_MS // 3, bench.now_ms()) == FULL
     row = bench.backups.run(0, INCREMENTAL)
     assert (row["ok"], row["sectors"]) == (True, 3)
+
+
+def test_spoilt_sector_is_named_and_all_others_are_backed_up(bench, monkeypatch, tmp_path):
+    monkeypatch.setattr("vitalkeep.archive.backup.SECTORS_AT_ONCE", 2)
+    bench.fill(5)
+    where = sa.and_(tables.sectors.c.cls == 0, tables.sectors.c.sector.in_((1, 2)))
+    with bench.store.writing() as connection:
+        connection.execute(sa.update(tables.sectors).where(where).values(data=b"rot"))
+    row = bench.backups.run(0, FULL)
+    assert not row["ok"]
+    assert "2 spoilt sectors" in row["why"]
+    other = Store(f"sqlite:///{tmp_path / 'other.db'}")
+    other.open()
+    Restore(other, bench.vault.gateways(), bench.now_ms()).run(
+        ArchiveSource(bench.bucket, bench.keys)
+    )
+    assert {place.sector for place in content(other, bench.gateway.id)} == {0, 3, 4, 5}
+    other.close()
+
+
+def test_archive_makes_a_spoilt_sector_whole(bench):
+    bench.fill(3)
+    bench.backups.run(0, FULL)
+    before = content(bench.store, bench.gateway.id)
+    where = sa.and_(tables.sectors.c.cls == 0, tables.sectors.c.sector == 1)
+    with bench.store.writing() as connection:
+        connection.execute(sa.update(tables.sectors).where(where).values(data=b"rot"))
+    source = ArchiveSource(bench.bucket, bench.keys)
+    assert Restore(bench.store, bench.vault.gateways(), bench.now_ms()).run(source).complete
+    assert content(bench.store, bench.gateway.id) == before
+    assert bench.store.spoilt(9) == []
+    assert bench.backups.run(0, FULL)["ok"]

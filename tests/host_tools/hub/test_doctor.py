@@ -96,6 +96,17 @@ def test_database_gone_older_newer_or_none(data):
     assert "refused" in checks["database"][0][1]
 
 
+def test_spoilt_sectors_are_named(data):
+    with sqlite3.connect(data / "hub.db") as database:
+        columns = "gateway, log, cls, sector, length, state, data, spans, stored_ms"
+        row = (bytes(8), bytes(8), 0, 3, 4096, 2, b"rot", "{}", 0)
+        database.execute(f"INSERT INTO sectors ({columns}) VALUES (?,?,?,?,?,?,?,?,?)", row)
+    checks, code = examine(data)
+    assert code == 1
+    assert levels(checks["database"]) == ["good", "bad"]
+    assert "1 sectors are spoilt, one is 0000000000000000 A sector 3" in checks["database"][1][1]
+
+
 @pytest.mark.postgres
 def test_postgres_is_reached_and_its_clock_compared(data, postgres):
     made = Store(postgres)

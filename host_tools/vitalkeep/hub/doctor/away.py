@@ -16,6 +16,7 @@ from vitalkeep.hub.store import Store, StoreError
 from vitalkeep.hub.tls import WARN_DAYS, days_in_words
 
 _SESSION_S = 10.0
+_SPOILT_MAX = 1000  # that are counted
 _QUIET = ("vk/+/state",)  # retained births and wills: asking for them takes nothing from a hub
 
 
@@ -53,6 +54,11 @@ def _look(findings: Findings, store: Store) -> int | None:
         store.pulse()
         text = f"{store.address}: takes writes, its schema is ours ({found})"
         findings.add("database", GOOD, text)
+        if spoilt := store.spoilt(_SPOILT_MAX):
+            count = f"{len(spoilt)}{' or more' * (len(spoilt) == _SPOILT_MAX)}"
+            text = f"{store.address}: {count} sectors are spoilt, one is {spoilt[0]}"
+            action = "Their gateways or another site make them whole; vitalkeep verify names all."
+            findings.add("database", BAD, text, action)
     asked_ms = time.time_ns() // 1_000_000
     theirs_ms = store.server_clock_ms()
     heard_ms = time.time_ns() // 1_000_000

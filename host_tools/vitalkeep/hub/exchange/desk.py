@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from bridge.core.journal import layout
 from vitalkeep.hub.batch import Sealed
+from vitalkeep.hub.chains import begins_epoch
 from vitalkeep.hub.exchange import proof, wire
 from vitalkeep.hub.exchange.bucket import Bucket
 from vitalkeep.hub.exchange.cold import ColdReader
@@ -35,6 +36,7 @@ class Desk:
     read    awaits a job that reads the store, on a thread
     bucket  of all that is sent
     cold    reads what is in the archive alone
+    lost    is told of sectors that turn out to be spoilt
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Desk:
         bucket: Bucket,
         read: Any,
         cold: ColdReader,
+        lost: Callable[[Sequence[Place]], None] = lambda places: None,
     ) -> None:
         self._me = me
         self._store = store
@@ -52,6 +55,7 @@ class Desk:
         self._bucket = bucket
         self._read = read
         self._cold = cold
+        self._lost = lost
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -86,6 +90,7 @@ class Desk:
         places = [item.place for item in asked]
         before = [_before(place) for place in places if place.sector]
         stored, tags = await self._read(lambda: self._load(places, before))
+        self._lost(spoilt_of(stored))
         # Of a sector before, no more than the seal is asked for, and that is in the database.
         wanted = {place: stored[place] for place in places}
         filled = stored | await self._cold.fill(wanted, _COLD_FETCH_S)
@@ -99,6 +104,7 @@ class Desk:
         nonce, claims = wire.parse_challenge(body)
         places = [place for place, _ in claims]
         stored = await self._read(lambda: self._store.read_back(places))
+        self._lost(spoilt_of(stored))
         stored = await self._cold.fill(stored, _COLD_PROVE_S)
         return wire.pack_proof(self._me, proof.answer(nonce, self._me.site, claims, stored))
 
@@ -143,7 +149,8 @@ def _items(
             pass  # the archive has not given it yet: it is asked for again
         elif known is not None and known.state == PROVEN:
             previous = stored.get(_before(item.place)) if item.place.sector else None
-            made = [Sealed(item.place, known.data, _tag(previous))]
+            if not _lacks_tag(known, previous):
+                made = [Sealed(item.place, known.data, _tag(previous))]
         elif known is not None and not item.sealed:
             agree = wire.prefix_digest(known.data[: item.length]) == item.digest
             behind = item.length if agree else 0
@@ -158,8 +165,19 @@ def _items(
     return found
 
 
+def spoilt_of(stored: Mapping[Place, Stored | None]) -> list[Place]:
+    """Return which sectors are spoilt."""
+    return [place for place, found in stored.items() if found is not None and found.spoilt]
+
+
 def _before(place: Place) -> Place:
     return place._replace(sector=place.sector - 1)
+
+
+def _lacks_tag(stored: Stored, previous: Stored | None) -> bool:
+    """Say whether nobody could check a seal, as the one that it is chained to is spoilt."""
+    spoilt = previous is not None and previous.spoilt is not None
+    return spoilt and not begins_epoch(layout.parse_header(stored.data))
 
 
 def _is_proven(stored: Stored | None) -> bool:

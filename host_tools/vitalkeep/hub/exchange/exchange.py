@@ -25,7 +25,7 @@ from vitalkeep.hub.exchange.bucket import Bucket as Rate
 from vitalkeep.hub.exchange.calendar import Calendar, today
 from vitalkeep.hub.exchange.cold import ColdReader
 from vitalkeep.hub.exchange.copies import Copies
-from vitalkeep.hub.exchange.desk import Desk
+from vitalkeep.hub.exchange.desk import Desk, spoilt_of
 from vitalkeep.hub.exchange.heads import Heads
 from vitalkeep.hub.exchange.holdings import Holdings
 from vitalkeep.hub.exchange.link import Link
@@ -79,8 +79,8 @@ class Exchange:
         self.door = tls.Doorkeeper(identity.ca, names, settings.crl)
         self.cold = ColdReader(partial(_shelf, hub))
         self.desk = Desk(
-            self.me, self.store, self.holdings, self.outgoing, self.read, self.cold
-        )  # fmt: skip
+            self.me, self.store, self.holdings, self.outgoing, self.read, self.cold, self._lost
+        )
         self.links = [Link(peer, self, self._context) for peer in settings.peers]
         self._consumer = hub.consumer
         self._ward = hub.ward
@@ -100,6 +100,7 @@ class Exchange:
         """Serve and fetch until cancelled; raises ToolError when it cannot begin."""
         self._loop = asyncio.get_running_loop()
         self.intake.on_commit.append(self._committed)
+        self.intake.on_spoilt.append(self._lost)
         self.intake.answers.copied = self.copies.copied
         jobs: list[Coroutine[Any, Any, None]] = []
         try:
@@ -119,6 +120,7 @@ class Exchange:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self.intake.on_commit.remove(self._committed)
+            self.intake.on_spoilt.remove(self._lost)
             self.cold.close()
             self._threads.shutdown(wait=True, cancel_futures=True)
 
@@ -129,6 +131,7 @@ class Exchange:
     async def sectors(self, places: Sequence[Place]) -> dict[Place, Stored | None]:
         """Return what this site has of sectors, read back wherever it is; some may stay cold."""
         stored = await self.read(lambda: self.store.read_back(places))
+        self._lost(spoilt_of(stored))
         return await self.cold.fill(stored, _COLD_S)
 
     async def _load(self) -> None:
@@ -243,12 +246,23 @@ class Exchange:
     def _committed(self, changes: Sequence[Change]) -> None:
         self._changed([(change.place, change.length, change.state) for change in changes])
 
+    def _lost(self, places: Sequence[Place]) -> None:
+        """Hear of spoilt sectors: whoever has them whole is asked for them."""
+        before = self.holdings.version
+        self.intake.suspect(places)
+        for place in places:
+            self.holdings.lose(place)
+        self._spread(before, {place[:3] for place in places})
+
     def _changed(self, rows: Iterable[tuple[Place, int, int]]) -> None:
         before = self.holdings.version
         streams = set()
         for place, length, state in rows:
             self.holdings.set(place, length, state)
             streams.add(place[:3])
+        self._spread(before, streams)
+
+    def _spread(self, before: int, streams: set[Stream]) -> None:
         if self.holdings.version != before:
             self.desk.wake()
             for link in self.links:

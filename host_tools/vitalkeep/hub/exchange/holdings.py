@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from vitalkeep.hub.exchange.plan import Holding
 from vitalkeep.hub.exchange.wire import LOGS_MAX, RANGES_MAX, PeerError, Speaker, Summary
-from vitalkeep.hub.sectors import Place, Stream
+from vitalkeep.hub.sectors import OPEN, Place, Stream
 
 _COST_LOG, _COST_PAIR, _COST_PART = 40, 20, 16  # bytes in a summary, about
 
@@ -49,6 +49,12 @@ class Holdings:
             if place.sector in known.sealed or had == (length, state) or had[0] > length:
                 return
         self._touch(stream).set(place.sector, length, state)
+
+    def lose(self, place: Place) -> None:
+        """Note that a sector is spoilt: there is nothing of it to give, and all of it to get."""
+        known = self[place[:3]]
+        if place.sector in known.sealed or known.parts.get(place.sector, (0, 0))[0]:
+            self._touch(place[:3]).set(place.sector, 0, OPEN)
 
     def _touch(self, stream: Stream) -> Holding:
         holding = self._held.get(stream)

@@ -56,7 +56,7 @@ class Prover(Errand[Ranges]):
         claims = [
             (place, len(found.data))
             for place, found in stored.items()
-            if found is not None and found.cold is None
+            if found is not None and found.cold is None and found.spoilt is None
         ]
         for place in set(places).difference(place for place, _ in claims):
             self._vain.note(place, time.monotonic())  # it cannot be read here, so not be compared

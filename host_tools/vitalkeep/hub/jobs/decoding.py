@@ -181,6 +181,9 @@ class Decoding:
         found = await asyncio.get_running_loop().run_in_executor(None, find)
         wanted = {}
         for place, stored in found.items():
+            if stored.spoilt is not None:
+                self._tried[place] = -1  # it is decoded when it is whole again
+                continue
             known = self._tried.get(place) == len(stored.data)
             known = known or any(
                 place in some for some in (self._live, self._behind, self._under_way)

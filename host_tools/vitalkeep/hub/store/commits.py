@@ -53,6 +53,7 @@ class Commits(Database):
         with self.writing() as connection:
             for place in batch.replaced:
                 _forget(connection, place)
+            bulk.delete(connection, tables.pieces, PLACE, list(batch.mended))
             self._write_changes(connection, batch)
             self._write_rows(connection, batch.rows, batch.blocks, _LATE)
             self.replace(connection, tables.heads, ("gateway",), list(batch.heads.values()))
@@ -100,25 +101,27 @@ class Commits(Database):
 
     def _write_changes(self, connection: Connection, batch: Batch) -> None:
         now_ms = batch.now_ms
-        fresh = [change for change in batch.changes if not change.old]
+        fresh = [c for c in batch.changes if not c.old and c.place not in batch.mended]
+        anew = [c.place for c in batch.changes if c.place in batch.mended and not c.decoded]
+        bulk.delete(connection, tables.warm, PLACE, anew)
         rows = [
             (*c.place, c.length, c.state, c.whole, c.spans or "{}", now_ms, c.decoded or 0, c.day)
             for c in fresh
         ]
         if bulk.insert(connection, tables.sectors, _FRESH, rows) != len(rows):
             raise StaleError
-        grown = [change for change in batch.changes if change.old]
+        grown = [c for c in batch.changes if c.old or c.place in batch.mended]
         for names, changes in (
-            (_GROWN, [change for change in grown if change.whole is None]),
-            (_CLOSED, [change for change in grown if change.whole is not None]),
+            (_GROWN, [c for c in grown if c.whole is None and c.place not in batch.mended]),
+            (_CLOSED, [c for c in grown if c.whole is not None or c.place in batch.mended]),
         ):
-            rows = [_update_row(change, now_ms) for change in changes]
+            rows = [_update_row(change, now_ms, names) for change in changes]
             where, keep = (*PLACE, "length"), ("decoded", "spans")
             done = bulk.update(connection, tables.sectors, names, where, rows, keep)
             if done != len(rows):
                 raise StaleError
         pieces = [
-            (*change.place, change.old, change.piece, change.tags)
+            (*change.place, change.length - len(change.piece), change.piece, change.tags)
             for change in batch.changes
             if change.piece and change.state != PROVEN
         ]
@@ -169,9 +172,9 @@ def _stored(
         )
 
 
-def _update_row(change: Change, now_ms: int) -> tuple[Any, ...]:
+def _update_row(change: Change, now_ms: int, names: tuple[str, ...]) -> tuple[Any, ...]:
     new: list[Any] = [change.length, change.state, now_ms, change.decoded, change.spans]
-    if change.whole is not None:
+    if "data" in names:
         new.append(change.whole)
     return (*new, *change.place, change.old)
 

@@ -14,7 +14,7 @@ from vitalkeep.hub.sectors import OPEN, PROVEN, Place, Stored, Stream
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.exchange_tables import copies, days, sites, witnesses
-from vitalkeep.hub.store.prefixes import LOAD_CHUNK, load_into
+from vitalkeep.hub.store.prefixes import CLAIM, LOAD_CHUNK, SOUND, claimed, load_into
 from vitalkeep.hub.store.tables import PLACE, at_places, in_stream, place_of
 from vitalkeep.hub.tags import TaggedSpan, parse_tags
 
@@ -28,13 +28,16 @@ class Exchanges(Database):
     # --- what is stored ---
 
     def sealed_ranges(self) -> list[tuple[Stream, int, int]]:
-        """Return (log, first, last) of sealed sectors: a log without a gap is one row."""
+        """Return (log, first, last) of sealed sectors: a log without a gap is one row.
+
+        What is spoilt is none, here and below: it is open, and 0 bytes long.
+        """
         table = tables.sectors
         of_log = [table.c[name] for name in _STREAM]
         rank = sa.func.row_number().over(partition_by=of_log, order_by=table.c.sector)
         numbered = (
             sa.select(*of_log, table.c.sector, (table.c.sector - rank).label("island"))
-            .where(table.c.state == PROVEN)
+            .where(table.c.state == PROVEN, SOUND)
             .subquery()
         )
         first, last = sa.func.min(numbered.c.sector), sa.func.max(numbered.c.sector)
@@ -75,10 +78,10 @@ class Exchanges(Database):
 
     def _parts(self, where: sa.ColumnElement[bool]) -> list[tuple[Place, int, int]]:
         table = tables.sectors
-        columns = [table.c[name] for name in (*PLACE, "length", "state")]
+        columns = [*(table.c[name] for name in PLACE), *CLAIM]
         with self.reading() as connection:
             rows = connection.execute(sa.select(*columns).where(where))
-            return [(place_of(row), row.length, row.state) for row in rows]
+            return [(place_of(row), *claimed(row.length, row.state, row.sound)) for row in rows]
 
     def read_back(self, places: Sequence[Place]) -> dict[Place, Stored | None]:
         """Return what the disk says of each sector."""

@@ -8,18 +8,38 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from bridge.core.journal.layout import SECTOR_SIZE
-from vitalkeep.hub.sectors import ORPHAN, Cold, Place, Stored, Stream
+from vitalkeep.hub.sectors import OPEN, ORPHAN, Cold, Place, Spoilt, Stored, Stream
 from vitalkeep.hub.store import bulk
-from vitalkeep.hub.store.database import Database, StoreError
+from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.tables import PLACE, archived, at_place, pieces, sectors
 
 State = tuple[int, int, int]  # sector, length, state
 
 LOAD_CHUNK = 100
 _STREAM = ("gateway", "log", "cls")
+
+# How many bytes of a sector are there; neither engine reads a blob to say how long it is.
+_HELD = sa.case(
+    (sectors.c.data.is_not(None), sa.func.length(sectors.c.data)),
+    (
+        sa.and_(
+            sectors.c.length == SECTOR_SIZE,
+            sa.exists().where(archived.c.cold, *(archived.c[n] == sectors.c[n] for n in PLACE)),
+        ),
+        SECTOR_SIZE,
+    ),
+    else_=sa.select(sa.func.coalesce(sa.func.sum(sa.func.length(pieces.c.data)), 0))
+    .where(*(pieces.c[name] == sectors.c[name] for name in PLACE))
+    .correlate(sectors)
+    .scalar_subquery(),
+)
+SOUND = sectors.c.length == _HELD
+# Columns of what a site says that it has, see `claimed`.
+CLAIM = (sectors.c.length, sectors.c.state, SOUND.label("sound"))
+
 # Made once: to make a statement takes longer than to execute it.
 _STATES = (
-    sa.select(sectors.c.sector, sectors.c.length, sectors.c.state)
+    sa.select(sectors.c.sector, *CLAIM)
     .where(*(sectors.c[name] == sa.bindparam(name) for name in _STREAM))
     .where(sectors.c.sector.between(sa.bindparam("first"), sa.bindparam("last")))
     .order_by(sectors.c.sector)
@@ -37,7 +57,10 @@ class Prefixes(Database):
         return found
 
     def states(self, stream: Stream, first: int, last: int) -> list[State]:
-        """Return (sector, length, state) of a log's sectors first to last; raises StoreError."""
+        """Return (sector, length, state) of a log's sectors first to last; raises StoreError.
+
+        A spoilt one is open, and 0 bytes long.
+        """
         return self.states_of([(stream, first, last)])[stream]
 
     def states_of(self, wanted: Iterable[tuple[Stream, int, int]]) -> dict[Stream, list[State]]:
@@ -47,7 +70,7 @@ class Prefixes(Database):
             for stream, first, last in wanted:
                 places = dict(zip(_STREAM, stream, strict=True))
                 rows = connection.execute(_STATES, places | {"first": first, "last": last})
-                found[stream] = [(row[0], row[1], row[2]) for row in rows]
+                found[stream] = [(row[0], *claimed(*row[1:])) for row in rows]
         return found
 
     def undecoded(self, before_ms: int, count: int) -> dict[Place, Stored]:
@@ -70,6 +93,11 @@ class Prefixes(Database):
         return {place: stored for place in places if (stored := found.get(place)) is not None}
 
 
+def claimed(length: int, state: int, sound: bool) -> tuple[int, int]:
+    """Return the length and state that a site claims of a sector: nothing of a spoilt one."""
+    return (length, state) if sound else (0, OPEN)
+
+
 def load_into(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
@@ -81,31 +109,38 @@ def load_into(
 def _load(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
-    parts: dict[Place, bytearray] = {}
+    parts: dict[Place, list[tuple[int, bytes]]] = {}
     of_pieces = (*PLACE, "offset", "data")
     for *key, offset, data in sorted(bulk.select(connection, pieces, of_pieces, PLACE, places)):
-        prefix = parts.setdefault(Place(*key), bytearray())
-        if offset == len(prefix):
-            prefix += data
+        parts.setdefault(Place(*key), []).append((offset, bytes(data)))
     names = (*PLACE, "length", "state", "decoded", "day", "data")
     for *key, length, state, decoded, day, data in bulk.select(
         connection, sectors, names, PLACE, places
     ):
         place = Place(*key)
-        if data is None and length == SECTOR_SIZE:
-            found[place] = Stored(b"", state, decoded, day, _cold(connection, place))
+        if data is None and length == SECTOR_SIZE and (cold := _cold(connection, place)):
+            found[place] = Stored(b"", state, decoded, day, cold)
             continue
-        known = data if data is not None else parts.get(place, b"")
-        if len(known) != length:
-            raise StoreError(f"{place}: {len(known)} bytes are stored, want {length}")
-        found[place] = Stored(bytes(known), state, decoded, day)
+        some = parts.get(place, [])
+        known = bytes(data) if data is not None else _prefix(some)
+        if len(known) == length:
+            found[place] = Stored(known, state, decoded, day)
+        else:
+            remains = tuple(([(0, bytes(data))] if data else []) + some)
+            found[place] = Stored(b"", OPEN, decoded, day, spoilt=Spoilt(length, remains))
 
 
-def _cold(connection: Connection, place: Place) -> Cold:
-    """Return what is known of a sector whose bytes are in the archive alone."""
+def _prefix(parts: Sequence[tuple[int, bytes]]) -> bytes:
+    prefix = bytearray()
+    for offset, data in parts:
+        if offset == len(prefix):
+            prefix += data
+    return bytes(prefix)
+
+
+def _cold(connection: Connection, place: Place) -> Cold | None:
+    """Return what is known of a sector whose bytes are in the archive, None when they are not."""
     query = sa.select(archived.c.digest, archived.c.tag)
     query = query.where(*at_place(archived, place), archived.c.cold)
     row = connection.execute(query).one_or_none()
-    if row is None:
-        raise StoreError(f"{place}: its bytes are neither here nor in the archive")
-    return Cold(bytes(row.digest), bytes(row.tag))
+    return Cold(bytes(row.digest), bytes(row.tag)) if row is not None else None

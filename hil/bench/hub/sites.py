@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import AsyncExitStack
+from urllib.request import urlopen
 
 from hil.bench.figures import MORE, Figure
 from hil.bench.hub import queries
@@ -25,9 +27,12 @@ from hil.load.meters import Meter
 from hil.load.process import Load
 from hil.load.stage import POSTGRESQL, SQLITE, Setting, Stage
 from hil.postgres import find_postgres
+from vitalkeep.hub.ward import STALE_S
 
 _BACK_MAX_S = 900
 _POLL_S = 0.25
+_LOOK_S = 2.0  # at all of a ward, which takes the hub some tenths of one
+_TIMEOUT_S = 30
 
 
 async def measure(measuring: Measuring, setting: Setting, peer: Peer | None) -> None:
@@ -135,6 +140,8 @@ async def _outage(measuring: Measuring, stage: Stage, load: Load, _: Peer | None
         tally = await load.tally()
     seen = Seen(meter.seconds, tally, meter)
     measuring.tell(f"  caught up {away_s} s of log in {seen.seconds:.1f} s")
+    shown_s = await _all_shown(stage, began)
+    measuring.tell(f"  current values of all beds after {shown_s:.1f} s")
     check(measuring.report, f"outage {name}", seen)
     said = away_s * shape.values_per_s(stage.setting.gateways)
     add = measuring.report.figures.append
@@ -142,7 +149,30 @@ async def _outage(measuring: Measuring, stage: Stage, load: Load, _: Peer | None
     add(Figure(f"hub.outage_connected_s.{name}", connected_s, "s"))
     add(Figure(f"hub.outage_live_s.{name}", live_s, "s"))
     add(Figure(f"hub.outage_caught_up_s.{name}", seen.seconds, "s", note=note))
+    add(Figure(f"hub.outage_shown_s.{name}", shown_s, "s"))
     add(Figure(f"hub.outage_values_per_s.{name}", seen.values_per_s, "/s", MORE))
     waits = tally["wait_ms"]
     add(Figure(f"hub.outage_live_p99_ms.{name}", waits.get("p99"), "ms"))
     add_uses(measuring.report, f"outage.{name}", seen)
+
+
+async def _all_shown(stage: Stage, began: float) -> float:
+    """Wait until the page has a current value of class A of every bed; returns after how long."""
+
+    def is_shown() -> bool:
+        with urlopen(f"{stage.pages()[0]}/api/ward", timeout=_TIMEOUT_S) as answer:
+            ward = json.load(answer)
+        late_ms = 1000 * STALE_S["A"][0]
+        newest = [
+            max((d["at"] or 0) for d in bed["devices"] if d["cls"] == "A") for bed in ward["beds"]
+        ]
+        return all(ward["now"] - at <= late_ms for at in newest)
+
+    while not await asyncio.to_thread(is_shown):
+        if time.monotonic() - began > _BACK_MAX_S:
+            raise RigError(
+                f"bench: after {_BACK_MAX_S} s some beds have no current values.",
+                stage.words() or "The hub said nothing.",
+            )
+        await asyncio.sleep(_LOOK_S)
+    return time.monotonic() - began

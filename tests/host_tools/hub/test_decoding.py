@@ -262,36 +262,70 @@ def _lives(pid):
         return False
 
 
-def test_what_a_new_process_must_read_anew_keeps_nobody_else_waiting(vault, store):
-    """A hub starts in the middle of many sectors: who was read once is shown at once again."""
-    beds = [FakeGateway(id=b"gatewa%02d" % number) for number in range(12)]
-    for number, bed in enumerate(beds):
-        vault.add_gateway(bed.id, f"Bed {number}", bed.root, bed.log_id)
-        while len(bed.sector(0, 0)) < 1200:
+class Ward:
+    """Many beds on one write path, each in the midst of a sector."""
+
+    def __init__(self, vault, store):
+        self.store = store
+        self.beds = [FakeGateway(id=b"gatewa%02d" % number) for number in range(12)]
+        for number, bed in enumerate(self.beds):
+            vault.add_gateway(bed.id, f"Bed {number}", bed.root, bed.log_id)
+        self.sent = dict.fromkeys([bed.id for bed in self.beds], 0)
+        self.path = WritePath(vault, store)
+
+    def grow(self, bed, size):
+        """Record until so many bytes were not sent yet."""
+        while len(bed.sector(0, 0)) - self.sent[bed.id] < size:
             bed.clock.now_ms += 1000
             bed.observe(p1=bed.clock.now_ms // 7 % 900)
-    path = WritePath(vault, store)
 
-    def newest():
-        return {row["gateway"]: row["mono_ms"] for row in store.latest()}
+    async def send(self, *beds):
+        runs = []
+        for bed in beds:
+            data = bed.sector(0, 0)
+            for at in range(self.sent[bed.id], len(data), 512):
+                runs.append(bed.run(0, 0, at, data[at : at + 512]))
+            self.sent[bed.id] = len(data)
+        await self.path.intake.handle([Message(*run) for run in runs])
+
+    def shown(self):
+        """Return the beds of which the store has the newest value."""
+        newest = {row["gateway"]: row["mono_ms"] for row in self.store.latest()}
+        return [bed for bed in self.beds if newest.get(bed.id) == bed.clock.now_ms]
+
+
+def test_what_takes_long_to_read_keeps_nobody_else_waiting(vault, store):
+    """After a start, and after an outage: who has little to be read is shown in the next round."""
+    ward = Ward(vault, store)
+    decoding = ward.path.decoding
 
     async def story():
         with ThreadPoolExecutor(1) as pool:
-            runs = [run for bed in beds for run in bed.sector_runs(0, 0)]
-            await path.intake.handle([Message(*run) for run in runs])
-            await path.decoding._decode_live(pool)
-            read = newest()
-            assert 0 < len(read) < len(beds)
-            bed = next(bed for bed in beds if bed.id in read)
-            at = len(bed.sector(0, 0))
-            bed.clock.now_ms += 1000
-            bed.observe()
-            await path.intake.handle([Message(*bed.run(0, 0, at, bed.sector(0, 0)[at:]))])
-            await path.decoding._decode_live(pool)
-            assert newest()[bed.id] == bed.clock.now_ms
-            assert len(newest()) < len(beds)
-            await path.decoding.catch_up()
-            assert newest() == {bed.id: bed.clock.now_ms for bed in beds}
+            # A process that has just begun reads each sector from its beginning.
+            for bed in ward.beds:
+                ward.grow(bed, 1200)
+            await ward.send(*ward.beds)
+            await decoding._decode_live(pool)
+            first = ward.shown()
+            assert 0 < len(first) < len(ward.beds)
+            ward.grow(first[0], 1)
+            await ward.send(first[0])
+            await decoding._decode_live(pool)
+            assert first[0] in ward.shown()
+            assert len(ward.shown()) < len(ward.beds)
+            await decoding.catch_up()
+            assert ward.shown() == ward.beds
+            # It knows them all by now; all but one come with much.
+            for bed in ward.beds[:-1]:
+                ward.grow(bed, 1000)
+            await ward.send(*ward.beds[:-1])
+            ward.grow(ward.beds[-1], 1)
+            await ward.send(ward.beds[-1])
+            await decoding._decode_live(pool)
+            assert ward.beds[-1] in ward.shown()
+            assert len(ward.shown()) < len(ward.beds)
+            await decoding.catch_up()
+            assert ward.shown() == ward.beds
 
     asyncio.run(story())
-    path.intake.close()
+    ward.path.intake.close()

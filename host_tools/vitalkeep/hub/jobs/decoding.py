@@ -28,7 +28,7 @@ from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 
 _LIVE_AT_ONCE = 200  # sectors, some 60 ms of work
 _SHORT = 512  # bytes that are read in no time
-_BEHIND_BYTES = 4096  # of sectors that are read from their beginning, beside these
+_BEHIND_BYTES = 4096  # of sectors of which much is to be read, beside these
 _ROUND_S = 0.05  # from one round of live ones to the next: fewer commits, and people see no less
 _LIVE_NICE = 5
 _AT_ONCE = 16  # sectors, 64 KB and up to a second or two of work
@@ -60,8 +60,8 @@ class Decoding:
         self._store = store
         self._intake = intake
         self._make_pool = pool
-        # What grew since it was decoded last, and since when: where the process knows the sector,
-        # and where it must first read it from its beginning, as after a start of the hub.
+        # What grew since it was decoded last, and since when: a little, as it does all the time;
+        # or much, as after an outage, and after a start, when each is read from its beginning.
         self._live: dict[Place, float] = {}
         self._behind: dict[Place, float] = {}
         self._read: OrderedDict[Place, None] = OrderedDict()  # by the process
@@ -98,11 +98,23 @@ class Decoding:
         for change in changes:
             place = change.place
             if change.length > HEADER_SIZE and self._intake.answers.is_live(place):
-                known = place in self._live or place in self._read
-                known = known or change.length <= _SHORT
-                (self._live if known else self._behind).setdefault(place, now_s)
+                queue = self._live if self._is_short(change) else self._behind
+                queue.setdefault(place, now_s)
         if self._live or self._behind:
             self._grew.set()
+
+    def _is_short(self, change: Change) -> bool:
+        """Say whether there is little to read of a sector that grew."""
+        place = change.place
+        if place in self._live or place in self._behind:
+            return place in self._live
+        return (
+            self._left(place, change.length, self._intake.ingest.sector(place).decoded) <= _SHORT
+        )
+
+    def _left(self, place: Place, length: int, decoded: int) -> int:
+        """Return how many bytes the process must read: all, of a sector that it does not know."""
+        return length - decoded if place in self._read else length
 
     async def _follow_commits(self) -> None:
         pool = self._make_pool(_LIVE_NICE)
@@ -151,7 +163,7 @@ class Decoding:
             task = self._intake.ingest.task(place) if self._intake.knows(place) else None
             if task is not None:
                 tasks.append(task)
-                size -= len(task.stored.data)
+                size -= self._left(place, len(task.stored.data), task.stored.decoded)
         return tasks
 
     # --- what the store has no rows of ---

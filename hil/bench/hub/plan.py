@@ -20,6 +20,7 @@ OUTAGE_S = 600
 _SETTLE_S = 3.0
 # A hub that starts decodes each open sector from its beginning, beside what comes.
 _WARM_S = 60.0
+_SHOWN_S = 300.0  # until what all of them bring is decoded
 _QUERIES_S = 240.0  # for all that is asked, on a slow day
 # Seconds of its log that a gateway may write in a second when nothing holds it, and how many runs
 # a hub may take in that: few gateways have more of it each.
@@ -68,7 +69,7 @@ class Plan:
         if "queries" in self.parts:
             longest = max(longest, self.seconds + _QUERIES_S)
         if "outage" in self.parts:
-            longest = max(longest, self.outage_s)
+            longest = max(longest, self.outage_s + _SHOWN_S)
         return round(longest) + shape.AGE_MAX_S + 60
 
     def settings(self) -> list[Setting]:

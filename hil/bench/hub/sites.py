@@ -164,7 +164,8 @@ async def _all_shown(stage: Stage, began: float) -> float:
             ward = json.load(answer)
         late_ms = 1000 * STALE_S["A"][0]
         newest = [
-            max((d["at"] or 0) for d in bed["devices"] if d["cls"] == "A") for bed in ward["beds"]
+            max([0, *(d["at"] or 0 for d in bed["devices"] if d["cls"] == "A")])
+            for bed in ward["beds"]
         ]
         return all(ward["now"] - at <= late_ms for at in newest)
 

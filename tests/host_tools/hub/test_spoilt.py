@@ -10,7 +10,7 @@ from tests.support.hub import FakeGateway, WritePath, converse, place
 from vitalkeep.hub import sectors
 from vitalkeep.hub.batch import Sealed
 from vitalkeep.hub.consume import Message
-from vitalkeep.hub.store import tables
+from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.tags import payloads
 
 OTHER_ID = bytes(range(100, 108))
@@ -275,3 +275,25 @@ def test_silent_spoilt_sector_is_not_closed(begin, store, gateway):
         [],
         [(open_one, 0, sectors.OPEN)],
     )
+
+
+def test_what_grows_while_it_is_read_is_not_spoilt(begin, store, gateway, monkeypatch):
+    """On PostgreSQL a commit may come between the pieces and the row that says how many bytes."""
+    path = begin()
+    speak(path, gateway)
+    where = place(gateway, gateway.journal.newest(0)[0])
+    whole = store.load([where])[where]
+    select, looks = bulk.select, []
+
+    def late(connection, table, *rest):
+        found = select(connection, table, *rest)
+        if table is tables.pieces and found:
+            looks.append(found)
+            return sorted(found)[: len(looks) + 1]  # one more has come each time
+        return found
+
+    monkeypatch.setattr(bulk, "select", late)
+    seen = store.load([where])[where]
+    assert len(looks) > 2
+    assert seen == whole
+    assert seen.spoilt is None

@@ -10,12 +10,13 @@ from sqlalchemy.engine import Connection
 from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.sectors import OPEN, ORPHAN, Cold, Place, Spoilt, Stored, Stream
 from vitalkeep.hub.store import bulk
-from vitalkeep.hub.store.database import Database
+from vitalkeep.hub.store.database import Database, StoreError
 from vitalkeep.hub.store.tables import PLACE, archived, at_place, pieces, sectors
 
 State = tuple[int, int, int]  # sector, length, state
 
 LOAD_CHUNK = 100
+_LOOKS_MAX = 5
 _STREAM = ("gateway", "log", "cls")
 
 # How many bytes of a sector are there; neither engine reads a blob to say how long it is.
@@ -103,7 +104,18 @@ def load_into(
 ) -> None:
     """Read sectors; what is not stored is left as it is in `found`."""
     for start in range(0, len(places), LOAD_CHUNK):
-        _load(connection, places[start : start + LOAD_CHUNK], found)
+        some = places[start : start + LOAD_CHUNK]
+        _load(connection, some, found)
+        # On PostgreSQL a commit may come between two statements: what looks spoilt is looked at
+        # until it is twice the same.
+        for _ in range(_LOOKS_MAX):
+            spoilt = {place: seen for place in some if (seen := found[place]) and seen.spoilt}
+            _load(connection, list(spoilt), found)
+            some = [place for place, before in spoilt.items() if found[place] != before]
+            if not some:
+                break
+        else:
+            raise StoreError(f"{some[0]} changes while it is read")
 
 
 def _load(

@@ -18,8 +18,9 @@ from bridge.core.journal.reader import verify_seal
 from bridge.core.journal.seal import FIRST_SEAL
 from vitalkeep.hub import sectors
 from vitalkeep.hub.batch import Batch, Change, Run, Sealed
-from vitalkeep.hub.chains import KeyChains, begins_epoch
-from vitalkeep.hub.decode import Row, SectorDecoder, block_row, epoch_row, orphan_row, silent_row
+from vitalkeep.hub.chains import KeyChains
+from vitalkeep.hub.decode import Row, SectorDecoder, block_row
+from vitalkeep.hub.epochs import Epochs
 from vitalkeep.hub.late import Task
 from vitalkeep.hub.payloads import Payloads
 from vitalkeep.hub.sectors import DAY_MS, Place, Sector, Spoilt, Stored, Stream, describe_spoilt
@@ -42,7 +43,7 @@ class Ingest:
         self._cipher = cipher
         self._sectors: OrderedDict[Place, Sector] = OrderedDict()
         self._chains: dict[Stream, KeyChains] = {}
-        self._epochs_told: set[tuple[Stream, int]] = set()
+        self._epochs = Epochs(self._sectors)
         self._spoilt: set[Place] = set()
         self._found_spoilt: dict[Place, str] = {}  # what no batch has told yet
         self._gateways: dict[bytes, Gateway] = {}
@@ -81,7 +82,7 @@ class Ingest:
         """Drop what was loaded, of all gateways or of these: the store knows better."""
         if gateways is None:
             self._sectors.clear()
-            self._epochs_told.clear()
+            self._epochs.forget()
         else:
             known = set(gateways)
             for place in [place for place in self._sectors if place.gateway in known]:
@@ -244,7 +245,7 @@ class Ingest:
         sector.data += new
         sector.state = state
         if opened:
-            self._note_epoch(sector, batch)
+            self._epochs.note(sector, batch)
         if sector.whole:
             sector.pending.clear()
             self._prove_next(sector, batch)
@@ -335,48 +336,9 @@ class Ingest:
             self._chains[stream] = KeyChains(self._gateways[place.gateway].root, *stream)
         return self._chains[stream]
 
-    # --- key epochs ---
-
-    def _note_epoch(self, sector: Sector, batch: Batch) -> None:
-        """Say what a header that has just come means: a new epoch, an orphan before it."""
-        place = sector.place
-        header = layout.parse_header(sector.data)
-        before = self._sectors.get(place._replace(sector=place.sector - 1))
-        told = (place[:3], header.epoch)
-        if header.epoch and told not in self._epochs_told:
-            self._epochs_told.add(told)
-            # Within an epoch only the first sector is news, or one behind a hole; a row that
-            # comes twice has the same position.
-            if begins_epoch(header) or before is None or not before.data:
-                batch.add("events", epoch_row(header, place, batch.now_ms))
-        behind = self._sectors.get(place._replace(sector=place.sector + 1))
-        self._close_orphan(before, sector, batch)
-        self._close_orphan(sector, behind, batch)
-
-    def _close_orphan(self, sector: Sector | None, behind: Sector | None, batch: Batch) -> None:
-        """Close a sector that the one behind it shows to be without a key."""
-        if sector is None or behind is None or sector.state != sectors.OPEN:
-            return
-        if min(len(sector.data), len(behind.data)) < layout.HEADER_SIZE:
-            return
-        if begins_epoch(layout.parse_header(behind.data)):
-            self._orphan(sector, orphan_row, batch)
-
     def close_silent(self, place: Place, batch: Batch) -> None:
-        """Close an open sector, which is loaded, of which nobody has heard for long.
-
-        Should its gateway come back, its runs and its seal are taken all the same.
-        """
-        sector = self._sectors[place]
-        if sector.state == sectors.OPEN and len(sector.data) >= layout.HEADER_SIZE:
-            self._orphan(sector, silent_row, batch)
-
-    @staticmethod
-    def _orphan(sector: Sector, row: Callable[..., Row], batch: Batch) -> None:
-        batch.dirty.setdefault(sector.place, len(sector.data))
-        sector.state = sectors.ORPHAN
-        header = layout.parse_header(sector.data)
-        batch.add("events", row(header, sector.place, batch.now_ms))
+        """Close an open sector, which is loaded, of which nobody has heard for long."""
+        self._epochs.close_silent(self._sectors[place], batch)
 
     # --- records ---
 

@@ -172,9 +172,8 @@ class Ingest:
         sector = self._sectors[place]
         if sector.state == sectors.PROVEN and sector.data == data:
             return ""
-        reason = self._refusal(place, data)
-        if reason or not self._is_authentic(place, data, previous):
-            return reason or "wrong_seal"
+        if reason := self._refusal(place, data) or self._fault(place, data, previous):
+            return reason
         run = Run(place, 0, data)
         if sector.state == sectors.PROVEN:
             self._refuse(run, batch, "two_seals")
@@ -203,7 +202,8 @@ class Ingest:
         sector.state = state
         self._prove_next(sector, batch)
 
-    def _is_authentic(self, place: Place, data: bytes, previous: bytes | None) -> bool:
+    def _fault(self, place: Place, data: bytes, previous: bytes | None) -> str:
+        """Return what is wrong with the seal of a whole sector, "" for nothing."""
         header = layout.parse_header(data)
         tags = [previous]
         if header.number == header.epoch_first:
@@ -211,14 +211,15 @@ class Ingest:
         elif before := self._sectors.get(place._replace(sector=place.sector - 1)):
             tags.append(before.tag())
         key = self._chain(place).key(header)
+        fault = "no_tag"  # what it is chained to is lost at both sites: nobody can say
         for tag in tags:
             if tag is not None:
                 try:
                     verify_seal(data, key, tag)
-                    return True
+                    return ""
                 except (FormatError, TagError):
-                    continue  # the other may be the one that its gateway chained it to
-        return False
+                    fault = "wrong_seal"  # the other may be the one that its gateway chained it to
+        return fault
 
     def _append(self, sector: Sector, run: Run, new: bytes, batch: Batch) -> bool:
         place, old = sector.place, len(sector.data)

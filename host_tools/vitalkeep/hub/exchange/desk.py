@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from bridge.core.journal import layout
 from vitalkeep.hub.batch import Sealed
-from vitalkeep.hub.chains import begins_epoch
 from vitalkeep.hub.exchange import proof, wire
 from vitalkeep.hub.exchange.bucket import Bucket
 from vitalkeep.hub.exchange.cold import ColdReader
@@ -149,8 +148,7 @@ def _items(
             pass  # the archive has not given it yet: it is asked for again
         elif known is not None and known.state == PROVEN:
             previous = stored.get(_before(item.place)) if item.place.sector else None
-            if not _lacks_tag(known, previous):
-                made = [Sealed(item.place, known.data, _tag(previous))]
+            made = [Sealed(item.place, known.data, _tag(previous))]
         elif known is not None and not item.sealed:
             agree = wire.prefix_digest(known.data[: item.length]) == item.digest
             behind = item.length if agree else 0
@@ -172,12 +170,6 @@ def spoilt_of(stored: Mapping[Place, Stored | None]) -> list[Place]:
 
 def _before(place: Place) -> Place:
     return place._replace(sector=place.sector - 1)
-
-
-def _lacks_tag(stored: Stored, previous: Stored | None) -> bool:
-    """Say whether nobody could check a seal, as the one that it is chained to is spoilt."""
-    spoilt = previous is not None and previous.spoilt is not None
-    return spoilt and not begins_epoch(layout.parse_header(stored.data))
 
 
 def _is_proven(stored: Stored | None) -> bool:

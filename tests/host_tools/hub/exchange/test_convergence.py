@@ -165,7 +165,7 @@ def sealed(gateway, number, previous=True):
 def test_sealed_sector_needs_the_tag_before_it_from_somebody(gateway):
     site = Site(gateway)
     site.commit(sealed=[sealed(gateway, 2, previous=False)])
-    assert site.refused == [(place(gateway, 2), "wrong_seal")]
+    assert site.refused == [(place(gateway, 2), "no_tag")]
     site.commit(sealed=[sealed(gateway, 2)])
     assert site.stored[place(gateway, 2)].state == WHOLE
     site.commit(sealed=[sealed(gateway, 0), sealed(gateway, 1, previous=False)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ WORST_MS = 200.0
 VALUES_MIN = 20_000.0
 
 _DECODED = "vitalkeep_hub_decoded_seconds"
-_TIMEOUT_S = 10
+_TIMEOUT_S = 30
 
 # What may never be counted in a gateway
 _WRONG = ("receipts_forged", "receipts_of_strangers", "receipt_mismatches")
@@ -60,6 +61,12 @@ async def watch(load: Load, pids: Mapping[str, int], seconds: float) -> Seen:
         await asyncio.sleep(seconds)
         tally = await load.tally()
     return Seen(meter.seconds, tally, meter)
+
+
+def get_json(url: str) -> Any:
+    """Return what a hub's API says; raises OSError when it does not answer."""
+    with urlopen(url, timeout=_TIMEOUT_S) as answer:
+        return json.load(answer)
 
 
 def decoding(pages: Iterable[str]) -> tuple[float, float]:

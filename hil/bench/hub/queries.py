@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from statistics import median
@@ -11,12 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import urlopen
 
 from bridge.core import codes
 from bridge.core.events import VALID
 from hil.bench.figures import Figure
-from hil.bench.hub.measure import check, watch
+from hil.bench.hub.measure import check, get_json, watch
 from hil.bench.hub.peer import Peer
 from hil.bench.hub.plan import Measuring, suffix
 from hil.errors import RigError
@@ -34,7 +32,6 @@ _TIMES = 30
 _BOOT = 77  # of the day that is put into the store
 _SECTOR = 10_000_000
 _VALUES = 10
-_TIMEOUT_S = 30
 _LATER = 503
 _PAUSE_S = 1.0  # from answer to question: whoever asks without a pause is himself the load
 _ASK_S = 240
@@ -88,14 +85,14 @@ async def _ask_all(stage: Stage, store: Store) -> tuple[dict[str, list[float]], 
     )
 
     def trend() -> None:
-        found = _get(f"{page}/api/trend?{question}")
+        found = get_json(f"{page}/api/trend?{question}")
         if sum(count for *_, count in found["points"]) < 80_000:
             raise RigError("A day's trend does not have the day's values.", str(found["gaps"]))
 
     asked: dict[str, Callable[[], Any]] = {
         "latest": store.latest,
         "trend_day": trend,
-        "ward": lambda: _get(f"{page}/api/ward"),
+        "ward": lambda: get_json(f"{page}/api/ward"),
     }
     found: dict[str, list[float]] = {name: [] for name in asked}
     later = 0
@@ -113,11 +110,6 @@ async def _ask_all(stage: Stage, store: Store) -> tuple[dict[str, list[float]], 
                 continue
             found[name].append(1000 * (time.perf_counter() - began))
     return found, later
-
-
-def _get(url: str) -> Any:
-    with urlopen(url, timeout=_TIMEOUT_S) as answer:
-        return json.load(answer)
 
 
 def _put_a_day(store: Store, who: shape.Identity) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from contextlib import AsyncExitStack
-from urllib.request import urlopen
 
 from hil.bench.figures import MORE, Figure
 from hil.bench.hub import queries
@@ -17,6 +15,7 @@ from hil.bench.hub.measure import (
     add_waits,
     check,
     decoding,
+    get_json,
     watch,
 )
 from hil.bench.hub.peer import Peer
@@ -32,7 +31,6 @@ from vitalkeep.hub.ward import STALE_S
 _BACK_MAX_S = 900
 _POLL_S = 0.25
 _LOOK_S = 2.0  # at all of a ward, which takes the hub some tenths of one
-_TIMEOUT_S = 30
 
 
 async def measure(measuring: Measuring, setting: Setting, peer: Peer | None) -> None:
@@ -160,8 +158,7 @@ async def _all_shown(stage: Stage, began: float) -> float:
     """Wait until the page has a current value of class A of every bed; returns after how long."""
 
     def is_shown() -> bool:
-        with urlopen(f"{stage.pages()[0]}/api/ward", timeout=_TIMEOUT_S) as answer:
-            ward = json.load(answer)
+        ward = get_json(f"{stage.pages()[0]}/api/ward")
         late_ms = 1000 * STALE_S["A"][0]
         newest = [
             max([0, *(d["at"] or 0 for d in bed["devices"] if d["cls"] == "A")])

@@ -16,6 +16,7 @@ from bridge.core.journal.ring import Journal
 from bridge.core.sender import Sender
 from vitalkeep.hub.batch import Batch, Run
 from vitalkeep.hub.consume import Message
+from vitalkeep.hub.decode import add_rows
 from vitalkeep.hub.ingest import Ingest
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
@@ -259,15 +260,13 @@ class Table:
             self.data[change.place] = change.whole or known + change.piece
             if task := self.ingest.task(change.place):
                 batch.changes[index] = self._decode(task, change, batch)
-        for table, rows in batch.rows.items():
-            self.rows.setdefault(table, []).extend(rows)
+        add_rows(self.rows, batch.rows)
         return batch
 
     def _decode(self, task, change, batch):
         found = self.decoders.decode(task, batch.now_ms)
         self.ingest.decoded(found.place, found.decoded)
-        for table, rows in found.rows.items():
-            batch.rows.setdefault(table, []).extend(rows)
+        add_rows(batch.rows, found.rows)
         batch.blocks += found.blocks
         return replace(change, decoded=found.decoded, spans=found.spans)
 

@@ -11,10 +11,9 @@ from bridge.core import wire
 from hil.bench.uplink.bedside import GATEWAY, LOG_ID, ROOT, mark_of
 from hil.tasks import end_tasks
 from vitalkeep.hub.consume import Address, Consumer, Message, Publish
-from vitalkeep.hub.decode import Found
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
-from vitalkeep.hub.late import Decoders, Task
+from vitalkeep.hub.late import Decoders
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.ward import Ward
 from vitalkeep.keys import derive
@@ -61,13 +60,10 @@ class Site:
 
     def start(self, port: int) -> None:
         consumer = Consumer(Address("127.0.0.1", port), self._handle)
-        decoders = Decoders()  # which, unlike a hub's, show each value of a backlog
-
-        def decode(tasks: list[Task], now_ms: int) -> list[Found]:
-            return [decoders.decode(task, now_ms) for task in tasks]
-
-        # On one thread: two could have the same sector in hand.
+        # On one thread: two could have the same sector in hand. Unlike a hub's, its decoders show
+        # each value of a backlog.
         thread = ThreadPoolExecutor(1)
+        decode = Decoders().decode_all
         decoding = Decoding(self._store, self._intake, lambda _: thread, decode)
         self._tasks = [asyncio.create_task(job.run()) for job in (consumer, decoding)]
 

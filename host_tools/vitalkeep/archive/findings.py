@@ -87,7 +87,7 @@ class Report:
 
     @property
     def good(self) -> bool:
-        return not any(count for code, count in self.wrong.items() if code != LACKS)
+        return not self._wrong()
 
     @property
     def error_rate(self) -> float:

@@ -19,6 +19,7 @@ Rows = dict[str, list[Row]]  # by table
 
 OF_THE_HUB = 0  # an event that no gateway wrote
 DECODED = ("observations", "alarms", "events", "gaps")  # tables whose rows name their sector
+RECENT = 90  # observations of a device that people see one by one; blocks have them all
 
 
 class Found(NamedTuple):
@@ -57,9 +58,6 @@ class SectorDecoder:
         self._reader = SectorReader(cipher, key)
         self._damaged = False
 
-    # Whatever one gateway wrote under its own key must not stop the decoding of all others: hence
-    # any exception.
-
     def feed(self, grown: bytes, now_ms: int, recent: int | None = None) -> tuple[Rows, str]:
         """Read what has come: `grown` is all of the sector so far.
 
@@ -68,6 +66,7 @@ class SectorDecoder:
         Returns  (rows that the store does not have, "" or why all behind it cannot be read; that
                  is said once)
         """
+        # Any exception: what one gateway wrote under its own key must not stop all others.
         read: list[Any] = []
         error = ""
         if not self._damaged:
@@ -126,6 +125,12 @@ def _recent(read: list[Any], count: int | None) -> list[Any]:
     return kept
 
 
+def add_rows(rows: Rows, more: Rows) -> None:
+    """Add rows to others, table by table."""
+    for table, found in more.items():
+        rows.setdefault(table, []).extend(found)
+
+
 def row_of(record: Any, place: Place, now_ms: int) -> tuple[str, Row] | None:
     """Return (table name, row) for a record, None for a kind this hub does not keep.
 
@@ -168,11 +173,6 @@ def row_of(record: Any, place: Place, now_ms: int) -> tuple[str, Row] | None:
             "quality": record.clock,
         }
     return None
-
-
-def row_place(row: Row) -> Place:
-    """Return the sector in which a row's record stands."""
-    return Place(row["gateway"], row["log"], row["cls"], row["sector"])
 
 
 def block_row(block: Block, place: Place, day: int) -> Row:

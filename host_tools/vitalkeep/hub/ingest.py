@@ -19,7 +19,7 @@ from bridge.core.journal.seal import FIRST_SEAL
 from vitalkeep.hub import sectors
 from vitalkeep.hub.batch import Batch, Change, Run, Sealed
 from vitalkeep.hub.chains import KeyChains
-from vitalkeep.hub.decode import Row, SectorDecoder, block_row
+from vitalkeep.hub.decode import Row, SectorDecoder, add_rows, block_row
 from vitalkeep.hub.epochs import Epochs
 from vitalkeep.hub.late import Task
 from vitalkeep.hub.payloads import Payloads
@@ -351,8 +351,7 @@ class Ingest:
         place = sector.place
         decoder = SectorDecoder(self._cipher, place, self.chain_key(place, data), 0)
         rows, error = decoder.feed(data, batch.now_ms)
-        for table, found in rows.items():
-            batch.rows.setdefault(table, []).extend(found)
+        add_rows(batch.rows, rows)
         batch.blocks += [block_row(b, place, sector.day) for b in decoder.blocks.take_changed()]
         sector.decoded = decoder.decoded
         if error:

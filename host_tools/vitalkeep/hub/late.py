@@ -12,13 +12,11 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import NamedTuple
 
 from bridge.core.journal.layout import SECTOR_SIZE
-from vitalkeep.hub.decode import Found, SectorDecoder, block_row
+from vitalkeep.hub.decode import RECENT, Found, SectorDecoder, block_row
 from vitalkeep.hub.sectors import Place, Stored
 from vitalkeep.keys.cipher import Aes256
 
 KNOWN_MAX = 10_000  # sectors that grow; each takes some 30 KB
-# All are in blocks; one by one they are for people, who see so many of a value.
-RECENT = 90
 _MEMORY_MAX = 2 << 30  # bytes of addresses: what would need more is a bomb, and cannot be decoded
 
 
@@ -40,8 +38,12 @@ class Decoders:
         self._recent = recent
         self._known: OrderedDict[Place, tuple[bytes, bytes, SectorDecoder]] = OrderedDict()
 
-    def decode(self, task: Task, now_ms: int) -> Found:
+    def decode_all(self, tasks: list[Task], now_ms: int) -> list[Found]:
         """Decode what the store has no rows of yet."""
+        return [self.decode(task, now_ms) for task in tasks]
+
+    def decode(self, task: Task, now_ms: int) -> Found:
+        """Decode one of these."""
         place, stored, data = task.place, task.stored, task.stored.data
         decoder = self._resume(task)
         rows, error = decoder.feed(data, now_ms, self._recent)
@@ -67,7 +69,7 @@ _decoders = Decoders(RECENT)
 
 def decode_sectors(tasks: list[Task], now_ms: int) -> list[Found]:
     """Decode in a process that remembers what it has decoded."""
-    return [_decoders.decode(task, now_ms) for task in tasks]
+    return _decoders.decode_all(tasks, now_ms)
 
 
 def process(nice: int) -> Executor:

@@ -33,13 +33,6 @@ class Spans:
                 return
         spans.append([boot, mono_ms, mono_ms, 1])
 
-    @classmethod
-    def load(cls, class_number: int, text: str) -> Spans:
-        """Return the spans that `dump` wrote."""
-        found = cls(class_number)
-        found.devices = load(text)
-        return found
-
     def dump(self) -> str:
         return json.dumps(self.devices, separators=(",", ":"))
 

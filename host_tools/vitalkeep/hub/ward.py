@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.hub.clocks import Anchor, best_offsets
-from vitalkeep.hub.decode import Row
+from vitalkeep.hub.decode import RECENT, Row
 from vitalkeep.hub.heartbeat import Heartbeat
 from vitalkeep.hub.tls import WARN_DAYS, days_in_words
 from vitalkeep.keys.vault import Gateway
@@ -22,7 +22,6 @@ LINK_DOWN_MS = 6_000  # without a heartbeat
 # Seconds after which a value is late and lost, by class: half of the RPO, and the RPO.
 STALE_S = {"A": (5, 10), "B": (30, 60), "C": (150, 300)}
 
-_TREND = 90
 _STORY = 200
 _ALARMS_MAX = 32
 _WORDS_MAX = 256  # alarms of a device of which the last word's position is remembered
@@ -270,7 +269,7 @@ class Ward:
         device.values = device.values | dated if same else dated
         for label, (text, _, _) in values.items():
             if text is not None:
-                device.trends.setdefault(label, deque(maxlen=_TREND)).append(float(text))
+                device.trends.setdefault(label, deque(maxlen=RECENT)).append(float(text))
         self.dirty.add(row["gateway"])
 
     def _alarm(self, row: Row, now_ms: int) -> None:

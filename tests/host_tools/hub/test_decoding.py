@@ -13,8 +13,9 @@ import pytest
 from bridge.core.journal import layout
 from tests.support.hub import FakeGateway, Table, WritePath, place
 from vitalkeep.hub.consume import Message
+from vitalkeep.hub.decode import RECENT
 from vitalkeep.hub.jobs.decoding import Decoding
-from vitalkeep.hub.late import RECENT, Decoders, Task, decode_sectors, process
+from vitalkeep.hub.late import Decoders, Task, decode_sectors, process
 from vitalkeep.hub.sectors import OPEN, PROVEN, Stored
 from vitalkeep.hub.store import utc_now_ms
 

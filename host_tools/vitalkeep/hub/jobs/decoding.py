@@ -108,9 +108,8 @@ class Decoding:
         place = change.place
         if place in self._live or place in self._behind:
             return place in self._live
-        return (
-            self._left(place, change.length, self._intake.ingest.sector(place).decoded) <= _SHORT
-        )
+        decoded = self._intake.ingest.sector(place).decoded
+        return self._left(place, change.length, decoded) <= _SHORT
 
     def _left(self, place: Place, length: int, decoded: int) -> int:
         """Return how many bytes the process must read: all, of a sector that it does not know."""
@@ -144,8 +143,8 @@ class Decoding:
 
     def _round(self) -> list[Task]:
         """Take what has waited longest, on the write path's thread."""
-        tasks = self._take(self._live, _LIVE_AT_ONCE, SECTOR_SIZE * _LIVE_AT_ONCE)
-        tasks += self._take(self._behind, _LIVE_AT_ONCE, _BEHIND_BYTES)
+        tasks = self._take(self._live, SECTOR_SIZE * _LIVE_AT_ONCE)
+        tasks += self._take(self._behind, _BEHIND_BYTES)
         self._under_way = frozenset(task.place for task in tasks)
         for task in tasks:
             self._read[task.place] = None
@@ -153,9 +152,9 @@ class Decoding:
             self._read.popitem(last=False)
         return tasks
 
-    def _take(self, queue: dict[Place, float], count: int, size: int) -> list[Task]:
+    def _take(self, queue: dict[Place, float], size: int) -> list[Task]:
         tasks: list[Task] = []
-        for place in [*islice(queue, count)]:
+        for place in [*islice(queue, _LIVE_AT_ONCE)]:
             if size <= 0:
                 break
             del queue[place]

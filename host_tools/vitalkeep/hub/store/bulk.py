@@ -21,6 +21,8 @@ _TYPES: tuple[tuple[type[Any], str], ...] = (
     (sa.Text, "text"),
 )
 
+_SELECTED_MAX = 100  # combinations of values in one statement
+
 Rows = Sequence[Sequence[Any]]
 
 
@@ -69,15 +71,17 @@ def select(
     rows: Rows,
 ) -> Sequence[Any]:
     """Return `names` of all rows with one of the combinations of values for `where`."""
-    if not rows:
-        return []
+    found: list[Any] = []
     postgres = _is_postgres(connection)
-    statement = _select(table, names, where, 0 if postgres else len(rows))
-    if postgres:
-        values = tuple(list(column) for column in zip(*rows, strict=True))
-    else:
-        values = tuple(value for row in rows for value in row)
-    return connection.exec_driver_sql(statement, values).all()
+    for start in range(0, len(rows), _SELECTED_MAX):
+        some = rows[start : start + _SELECTED_MAX]
+        statement = _select(table, names, where, 0 if postgres else len(some))
+        if postgres:
+            values = tuple(list(column) for column in zip(*some, strict=True))
+        else:
+            values = tuple(value for row in some for value in row)
+        found += connection.exec_driver_sql(statement, values).all()
+    return found
 
 
 @lru_cache(maxsize=64)

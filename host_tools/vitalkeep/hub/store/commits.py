@@ -8,20 +8,19 @@ unnoticed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from vitalkeep.hub.batch import Batch, Change
-from vitalkeep.hub.decode import DECODED, OF_THE_HUB, Found, Row, Rows
+from vitalkeep.hub.decode import DECODED, OF_THE_HUB, Found, Row, Rows, add_rows
 from vitalkeep.hub.sectors import PROVEN, Place
 from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.store.database import Database, StaleError, StoreError
 from vitalkeep.hub.store.duties import forget_alarms, note_alarms
 from vitalkeep.hub.store.leases import check_fences
-from vitalkeep.hub.store.prefixes import LOAD_CHUNK
 from vitalkeep.hub.store.tables import PLACE, POSITION, at_place
 
 _FRESH = (*PLACE, "length", "state", "data", "spans", "stored_ms", "decoded", "day")
@@ -79,7 +78,8 @@ class Commits(Database):
         """
         with self.writing() as connection:
             names, places = (*PLACE, "decoded"), [one.place for one in found]
-            known = {tuple(row) for row in _stored(connection, names, places)}
+            stored = bulk.select(connection, tables.sectors, names, PLACE, places)
+            known = {tuple(row) for row in stored}
             taken = []
             for one in found:
                 if (*one.place, one.was) in known:
@@ -91,8 +91,7 @@ class Commits(Database):
                 raise StoreError("another hub has just stored the same rows")
             joined: Rows = {}
             for one in taken:
-                for table, some in one.rows.items():
-                    joined.setdefault(table, []).extend(some)
+                add_rows(joined, one.rows)
             blocks = [block for one in taken for block in one.blocks]
             self._write_rows(connection, joined, blocks, _LIVE if live else _LATE)
             if fences:
@@ -161,15 +160,6 @@ def _forget(connection: Connection, place: Place) -> None:
             where.append(table.c.event != OF_THE_HUB)
         connection.execute(sa.delete(table).where(*where))
     forget_alarms(connection, place)
-
-
-def _stored(
-    connection: Connection, names: tuple[str, ...], places: Sequence[Place]
-) -> Iterator[Sequence[Any]]:
-    for at in range(0, len(places), LOAD_CHUNK):
-        yield from bulk.select(
-            connection, tables.sectors, names, PLACE, places[at : at + LOAD_CHUNK]
-        )
 
 
 def _update_row(change: Change, now_ms: int, names: tuple[str, ...]) -> tuple[Any, ...]:

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from bridge.core.journal import layout
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.sectors import OPEN, PROVEN, Place, Stored, Stream
-from vitalkeep.hub.store import tables
+from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.exchange_tables import copies, days, sites, witnesses
-from vitalkeep.hub.store.prefixes import CLAIM, LOAD_CHUNK, SOUND, claimed, load_into
-from vitalkeep.hub.store.tables import PLACE, at_places, in_stream, place_of
+from vitalkeep.hub.store.prefixes import CLAIM, SOUND, claimed, load_into
+from vitalkeep.hub.store.tables import PLACE, in_stream, place_of
 from vitalkeep.hub.tags import TaggedSpan, parse_tags
 
 _TAG_AT = layout.SEAL_AT + 3  # in a sector: behind the seal's mark and end
@@ -93,13 +93,10 @@ class Exchanges(Database):
     def tags_of(self, places: Sequence[Place]) -> dict[Place, list[TaggedSpan]]:
         """Return the tags of the runs in which sectors without a seal came."""
         found: dict[Place, list[TaggedSpan]] = {place: [] for place in places}
-        table = tables.pieces
-        columns = [table.c[name] for name in (*PLACE, "tags")]
+        names = (*PLACE, "tags")
         with self.reading() as connection:
-            for start in range(0, len(places), LOAD_CHUNK):
-                some = places[start : start + LOAD_CHUNK]
-                for row in connection.execute(sa.select(*columns).where(at_places(table, some))):
-                    found[place_of(row)] += parse_tags(bytes(row.tags or b""))
+            for *key, tags in bulk.select(connection, tables.pieces, names, PLACE, places):
+                found[Place(*key)] += parse_tags(bytes(tags or b""))
         return found
 
     def seals(

@@ -15,7 +15,6 @@ from vitalkeep.hub.store.tables import PLACE, archived, at_place, pieces, sector
 
 State = tuple[int, int, int]  # sector, length, state
 
-LOAD_CHUNK = 100
 _LOOKS_MAX = 5
 _STREAM = ("gateway", "log", "cls")
 
@@ -103,19 +102,16 @@ def load_into(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
     """Read sectors; what is not stored is left as it is in `found`."""
-    for start in range(0, len(places), LOAD_CHUNK):
-        some = places[start : start + LOAD_CHUNK]
-        _load(connection, some, found)
-        # On PostgreSQL a commit may come between two statements: what looks spoilt is looked at
-        # until it is twice the same.
-        for _ in range(_LOOKS_MAX):
-            spoilt = {place: seen for place in some if (seen := found[place]) and seen.spoilt}
-            _load(connection, list(spoilt), found)
-            some = [place for place, before in spoilt.items() if found[place] != before]
-            if not some:
-                break
-        else:
-            raise StoreError(f"{some[0]} changes while it is read")
+    _load(connection, places, found)
+    # On PostgreSQL a commit may come between two statements: what looks spoilt is looked at until
+    # it is twice the same.
+    for _ in range(_LOOKS_MAX):
+        spoilt = {place: seen for place in places if (seen := found.get(place)) and seen.spoilt}
+        _load(connection, list(spoilt), found)
+        places = [place for place, before in spoilt.items() if found[place] != before]
+        if not places:
+            return
+    raise StoreError(f"{places[0]} changes while it is read")
 
 
 def _load(

@@ -19,7 +19,7 @@ from hil.ward import Ward
 # When each act begins, as a part of the story's length, and how long the darkness lasts
 _CUT_AT, _RESTORE_AT, _POWER_AT = 0.20, 0.42, 0.58
 _POWER_OFF = 0.08
-_SETTLE_S = COMMIT_MS["C"] / 1000 + 2.0
+SETTLE_S = COMMIT_MS["C"] / 1000 + 2.0
 _POLL_S = 0.1
 _WAIT_S = 30
 SHORTEST_S = 30
@@ -111,7 +111,7 @@ class Story:
         await self._all_well()
         await self._network_outage()
         await self._power_cut()
-        await self._until(1 - (_SETTLE_S + 1) / self._length_s)
+        await self._until(1 - (SETTLE_S + 1) / self._length_s)
         await self._account(ends)
         return self.report
 
@@ -171,7 +171,7 @@ class Story:
         if ends:
             await self.ward.silence_devices()
         until_ms = round(time.time() * 1000)
-        await asyncio.sleep(_SETTLE_S)
+        await asyncio.sleep(SETTLE_S)
         await self._arrives("the rest", until_ms)
         report = self.report
         report.by_class = self._compare(until_ms)

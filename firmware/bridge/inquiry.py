@@ -64,6 +64,7 @@ def _site(forwarder, now_ms):
         "tls": site.server_name is not None,
         "up": forwarder.up,
         "session": not forwarder.idle,
+        "wanted": forwarder.is_wanted(),
         "round_trip_ms": forwarder.trip_ms,
         "overdue_ms": sender.overdue_ms(now_ms),
         "backlog": sum(sender.backlog_bytes(cls) for cls in range(3)),

@@ -107,13 +107,14 @@ class Forwarder:
             if not self._links.is_up():
                 self._pace.restart()
                 await asyncio.sleep_ms(_POLL_MS)
-            elif (early_ms and self._next is None) or not self._is_wanted():
+            elif (early_ms and self._next is None) or not self.is_wanted():
                 await asyncio.sleep_ms(min(early_ms, _POLL_MS) or _POLL_MS)
             else:
                 self.idle = False
                 await self._attempt(beat)
 
-    def _is_wanted(self):
+    def is_wanted(self):
+        """Say whether the site is to have a session now."""
         return not self.held and self._gateway.policy.is_wanted(
             self.site.number, self._clock.mono_ms()
         )
@@ -212,7 +213,7 @@ class Forwarder:
                 # The broker may have lost what we subscribed to.
                 raise RefusedError("no receipts")
             stays = self._shown is None or self._shown.stays(self.up)
-            return stays and self._next is None and self._is_wanted()
+            return stays and self._next is None and self.is_wanted()
 
         def last_words():
             # After a move the next session goes on where this one ends: the site was never left.

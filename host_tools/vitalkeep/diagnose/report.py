@@ -19,6 +19,10 @@ _CLOCK_OFF_MS = 2000
 _CLOCKS = ("not set", "set by SNTP", "set by a site")
 _DAYS_SOON = 28
 _QUIET_MS = 10_000
+_UNTRIED = Meaning(
+    WARN, "it has not been tried yet", "Look again in some seconds; then look at the links."
+)
+_UNNEEDED = Meaning(OK, "it is not needed now")
 
 
 @dataclass(frozen=True)
@@ -250,7 +254,9 @@ def _sites(said: dict[str, Any]) -> Iterator[Item]:
             )  # fmt: skip
         else:
             fault = site.get("fault") or ""
-            meaning = meanings.of_fault(fault) if fault else Meaning(OK, "it is not needed now")
+            meaning = _UNTRIED if site.get("wanted") else _UNNEEDED
+            if fault:
+                meaning = meanings.of_fault(fault)
             yield meant(
                 name, None, f"{name} ({where}): no session {fault}".rstrip() + owed, meaning
             )

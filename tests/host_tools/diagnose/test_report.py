@@ -17,7 +17,7 @@ GOOD: dict[str, Any] = {
     "heads": {"A": [0, 3, 900], "B": [0, 0, 90], "C": [0, 0, 90]},
     "links": [["lan", "good", 3, 0, ""]], "counters": {"link_changes": 1}, "last_error": "",
     "sites": [{"name": "primary", "host": "10.0.0.5", "port": 8883, "up": True, "session": True,
-               "round_trip_ms": 4, "backlog": 0, "fault": ""}],
+               "wanted": True, "round_trip_ms": 4, "backlog": 0, "fault": ""}],
     "devices": [{"name": "oximeter", "class": "A", "quiet_ms": 900}], "umqtt": True,
 }  # fmt: skip
 
@@ -33,7 +33,7 @@ def test_all_is_well() -> None:
 
 
 DOWN = {"name": "primary", "host": "x", "port": 1, "up": False, "session": False, "backlog": 9,
-        "fault": "certificate_expired", "round_trip_ms": None}  # fmt: skip
+        "wanted": True, "fault": "certificate_expired", "round_trip_ms": None}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,7 @@ DOWN = {"name": "primary", "host": "x", "port": 1, "up": False, "session": False
         ("link lan", {"links": [["lan", "slow", 90, 1, ""]]}, "warn", "round trip"),
         ("site primary", {"sites": [DOWN]}, "bad", "certificate has ended"),
         ("site primary", {"sites": [DOWN | {"session": True}]}, "bad", "the hub behind it"),
+        ("site primary", {"sites": [DOWN | {"fault": ""}]}, "warn", "not been tried"),
         ("device oximeter", {"devices": [{"name": "oximeter", "class": "A", "quiet_ms": None}]},
          "bad", "no value"),
         ("counter lost_commits", {"counters": {"lost_commits": 1}}, "bad", "values were lost"),

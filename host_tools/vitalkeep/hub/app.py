@@ -14,12 +14,14 @@ from typing import Any
 
 from vitalkeep.hub import foreign_trends, health, metrics, readiness, trends
 from vitalkeep.hub.cards import with_beds
+from vitalkeep.hub.config.basics import PageSettings
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import COMMON, Address, Consumer
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs import JOBS, accounts
 from vitalkeep.hub.jobs.history import hours
+from vitalkeep.hub.named import Named
 from vitalkeep.hub.page import Feed, make_app
 from vitalkeep.hub.sectors import DAY_MS
 from vitalkeep.hub.serving import QuietServer, listen, quiet_server
@@ -117,7 +119,10 @@ class Hub:
         if sock is not None:
             host, port = sock.getsockname()[:2]
             address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            server = quiet_server(make_app(self, self.feed))
+            refused = self.context.meters.page_refused
+            names = self._settings.config[PageSettings].names
+            door = Named(make_app(self, self.feed), names, refused.labels("name").inc)
+            server = quiet_server(door, refused.labels("crowd").inc)
             tasks.append(asyncio.create_task(server.serve(sockets=[sock])))
             while not server.started and not tasks[-1].done():
                 await asyncio.sleep(0.01)

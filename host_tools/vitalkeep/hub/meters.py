@@ -47,6 +47,9 @@ class Meters:
         self.shed = prometheus.Counter(
             "vitalkeep_hub_shed", "Work put off under load", ["work"], registry=registry
         )
+        self.page_refused = prometheus.Counter(
+            "vitalkeep_hub_page_refused", "Requests and connections", ["why"], registry=registry
+        )
         self.stored: Counter[int] = Counter(dict.fromkeys(range(len(CLASSES)), 0))
         self.closed: Counter[int] = Counter(dict.fromkeys(range(len(CLASSES)), 0))
         self.stored_at = monotonic()

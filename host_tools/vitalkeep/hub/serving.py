@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
+from typing import Any, cast
 
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vitalkeep.errors import ToolError
 
 _BACKLOG = 128
+CONNECTIONS_MAX = 256
 
 HEADERS = {
     # Nothing from elsewhere, no inline code, in no frame: pages are shown next to patients.
@@ -47,16 +50,43 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-def quiet_server(app: Any) -> QuietServer:
-    """Return a server of an ASGI application, which says nothing of its own."""
-    config = uvicorn.Config(
+class _Config(uvicorn.Config):
+    pushed_out: Callable[[], None]
+
+
+class _Connection(H11Protocol):
+    """One of CONNECTIONS_MAX: files and sockets for the hub's own work are not a crowd's to take.
+
+    When there are more, the oldest goes that nothing is done for.
+    """
+
+    config: _Config
+
+    def connection_made(self, transport: Any) -> None:
+        self._began = monotonic()
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            everyone = cast("set[_Connection]", self.connections)
+            idle = [one for one in everyone if one.cycle is None or one.cycle.response_complete]
+            min(idle, key=lambda one: one._began).transport.abort()
+            self.config.pushed_out()
+
+
+def quiet_server(app: Any, pushed_out: Callable[[], None] = lambda: None) -> QuietServer:
+    """Return a server of an ASGI application, which says nothing of its own.
+
+    pushed_out  called for each connection that made room for another one
+    """
+    config = _Config(
         app,
+        http=_Connection,
         log_config=None,  # its lines are ours, in our form
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=1,
         lifespan="off",
     )
+    config.pushed_out = pushed_out
     return QuietServer(config)
 
 

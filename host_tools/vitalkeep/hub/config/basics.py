@@ -90,6 +90,10 @@ class PageSettings:
     listen: HostPort = setting(
         HostPort("127.0.0.1", 8321), "Where; port 0 takes a free one. It has no passwords."
     )
+    names: tuple[str, ...] = setting(
+        (), "By which people reach it, beside its address and this machine's name; under any other"
+        " name it answers 421.", example=("ward.hospital.example",),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ A row is one line: what a stray quote spoils ends with its line.
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -28,7 +29,6 @@ from vitalkeep.migrate.times import Times
 
 _LINE_MAX = 1 << 20
 _RAW_MAX = 2000
-_BOM = b"\xef\xbb\xbf"
 
 
 class CsvRows:
@@ -76,7 +76,7 @@ class CsvRows:
         mapping = self._mapping
         line, raw = 0, b""
         for number, _, data in lines:
-            line, raw = number, data.removeprefix(_BOM) if number == 1 else data
+            line, raw = number, data.removeprefix(codecs.BOM_UTF8) if number == 1 else data
             if number > mapping.csv.skip_lines:
                 break
         if len(raw) >= _LINE_MAX:

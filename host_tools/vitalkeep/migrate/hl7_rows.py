@@ -6,6 +6,7 @@ Source: HL7 v2.6 chapters 2 and 7, IHE PCD-01.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 import hl7
 
 from vitalkeep.migrate import parameters, units
+from vitalkeep.migrate.hl7_fields import text_at
 from vitalkeep.migrate.mapping import Mapping, Where
 from vitalkeep.migrate.numbers import parse_number
 from vitalkeep.migrate.readings import (
@@ -41,8 +43,11 @@ _RAW_MAX = 2000
 _BED, _DEVICE = "PV1-3.3", "MSH-3.1"
 _ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
 _TAKEN_BACK = ("X", "D", "W")
-_WRONG = (hl7.HL7Exception, IndexError, KeyError, ValueError, AttributeError, TypeError)
-_ENDS = re.compile(rb"(?<=\n)|(?<=\r)(?=[^\n])")  # a CR at the end may be the half of a CR LF
+# What `hl7` raises; it asserts that a message separates by different characters.
+_WRONG = (
+    hl7.HL7Exception, IndexError, KeyError, ValueError, AttributeError, TypeError, AssertionError,
+)  # fmt: skip
+_ENDS = re.compile(rb"\n|\r(?!\n|\Z)")  # a CR at the end may be the half of a CR LF
 _MARKERS = re.compile(r"-+|\*+|")
 
 
@@ -128,22 +133,22 @@ class Hl7Rows:
         row = Row(segment.line, segment.end, shown)
         field = "OBX"
         try:
-            code, words = _at(around, "OBX-3.1"), _at(around, "OBX-3.2")
+            code, words = self._at(around, "OBX-3.1"), self._at(around, "OBX-3.2")
             called = next((n for n in (code, words) if n in self._parameters), code or words)
             if {code, words} & set(self._mapping.skip):
                 return row._replace(skipped=1)
-            text = _at(around, "OBX-5.1")
+            text = self._at(around, "OBX-5.1")
             if _MARKERS.fullmatch(text) or text in self._mapping.csv.missing:
                 return row._replace(empty=1)
             field = "OBX-11"
-            if _at(around, field) in _TAKEN_BACK:
-                raise Refused(NOT_A_RESULT, f"status {_at(around, field)}")
+            if self._at(around, field) in _TAKEN_BACK:
+                raise Refused(NOT_A_RESULT, f"status {self._at(around, field)}")
             field = "OBX-8"
-            if "INV" in _at(around, field):
+            if "INV" in self._at(around, field):
                 raise Refused(NOT_A_RESULT, "flagged as invalid")
             field = "OBX-2"
-            if _at(around, field) not in ("NM", ""):
-                raise Refused(NUMBER, f"of type {_at(around, field)[:10]}, want NM")
+            if self._at(around, field) not in ("NM", ""):
+                raise Refused(NUMBER, f"of type {self._at(around, field)[:10]}, want NM")
             field = "time"
             at_ms = self._times.parse(self._time(around))
             field = self._mapping.bed.column or _BED
@@ -162,9 +167,12 @@ class Hl7Rows:
             return row._replace(refusals=(Refusal(field, MALFORMED, text),))
         return row._replace(readings=(Reading(series, at_ms, *value),))
 
+    def _at(self, around: dict[str, Any], address: str) -> str:
+        return text_at(around, address, self._mapping.encoding)
+
     def _time(self, around: dict[str, Any]) -> str:
         for address in self._mapping.time_columns:
-            found = _at(around, address + ("" if "." in address else ".1"))
+            found = self._at(around, address + ("" if "." in address else ".1"))
             if found:
                 return found
         raise Refused(TIME, f"none of {', '.join(self._mapping.time_columns)}")
@@ -174,12 +182,12 @@ class Hl7Rows:
     ) -> str:
         if where.value is not None or where.file is not None:
             return where.name(where.fixed(name), reason)
-        return where.name(_at(around, where.column or default), reason)
+        return where.name(self._at(around, where.column or default), reason)
 
     def _series(
         self, called: str, code: str, words: str, around: dict[str, Any], bed: str, device: str
     ) -> Series:
-        written = _at(around, "OBX-6.1")
+        written = self._at(around, "OBX-6.1")
         unit = parameters.ucum(written)
         known = self._parameters.get(called)
         if known is not None:
@@ -198,22 +206,6 @@ class Hl7Rows:
         return Row(segment.line, segment.end, shown, refusals=(Refusal(field, reason, text),))
 
 
-def _at(around: dict[str, Any], address: str) -> str:
-    """Return the text of a field, or of one component, "" where it is not there."""
-    name, _, rest = address.partition("-")
-    field, _, component = rest.partition(".")
-    segment = around.get(name)
-    if segment is None or int(field) >= len(segment):
-        return ""
-    found = segment[int(field)]
-    if component:
-        # The first repetition; one that has no components is its own first.
-        first = found[0] if len(found) else ""
-        parts = first if isinstance(first, hl7.Repetition) else [found]
-        found = parts[int(component) - 1] if int(component) <= len(parts) else ""
-    return str(found).strip()
-
-
 def _segments(
     file: BinaryIO, size: int, start: tuple[int, int], is_whole: bool
 ) -> Iterator[_Segment]:
@@ -225,19 +217,24 @@ def _segments(
         piece = file.read(min(_PIECE, size - at - len(rest)))
         if not piece:
             break
+        searched = max(0, len(rest) - 1)
         rest += piece
-        *found, rest = _ENDS.split(rest)
-        if len(rest) > _SEGMENT_MAX:
-            found, rest = [*found, rest], b""
-        for part in found:
-            at += len(part)
+        ends = [found.end() for found in _ENDS.finditer(rest, searched)]
+        if len(rest) - (ends[-1] if ends else 0) > _SEGMENT_MAX:
+            ends.append(len(rest))
+        begin = 0
+        for end in ends:
             line += 1
-            yield from _split(line, at, part)
+            yield from _split(line, at + end, rest[begin:end])
+            begin = end
+        at, rest = at + begin, rest[begin:]
     if rest and (is_whole or rest[-1:] in b"\r\n\x1c"):
         yield from _split(line + 1, at + len(rest), rest)
 
 
 def _split(line: int, end: int, part: bytes) -> Iterator[_Segment]:
+    if line == 1:
+        part = part.removeprefix(codecs.BOM_UTF8)
     data = part.strip(b"\r\n \x0b")
     before, is_end, after = data.partition(b"\x1c")
     if before:

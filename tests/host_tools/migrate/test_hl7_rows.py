@@ -1,12 +1,16 @@
 """Results in HL7 v2 files of every framing; what is none is named."""
 
+import codecs
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.archives import ORU, oru, rows
+from vitalkeep.migrate import hl7_rows
 from vitalkeep.migrate.readings import (
     BED,
+    ENCODING,
     MALFORMED,
     NOT_A_RESULT,
     NUMBER,
@@ -48,6 +52,15 @@ def test_plain_batch_and_mllp_give_the_same():
     lines = message.replace(b"\r", b"\r\n")
     assert told(rows(ORU, lines)) == told(rows(ORU, message))  # an editor's lines
     assert readings(rows(ORU, batch * 2)) == wanted * 2
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n", b"\n\r"])
+def test_however_a_file_comes_in_pieces_its_lines_are_the_same(monkeypatch, end):
+    data = b"\x0b" + (oru(SPO2, FEVER) * 2).replace(b"\r", end) + b"\x1c" + end
+    wanted = rows(ORU, data)
+    for size in (1, 2, 3):
+        monkeypatch.setattr(hl7_rows, "_PIECE", size)
+        assert rows(ORU, data) == wanted
 
 
 @pytest.mark.parametrize(
@@ -105,6 +118,79 @@ def test_identifiers_of_its_own():
     assert taken[0].series.label == "SpO2"
     (row,) = rows(mapping, oru("NM|SAT||97|kPa|||||F"))
     assert told([row])[0][2] == [("OBX-3", UNIT)]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("A\\T\\B \\F\\\\S\\\\R\\\\E\\", "A&B |^~\\"),
+        ("\\E\\T\\E\\", "\\T\\"),
+        ("\\XC3BC\\ \\Xc3\\\\XBC\\", "ü ü"),
+        ("\\H\\left\\N\\ \\F\\", "left |"),
+        ("\\.br\\\\Z9\\F\\C2842\\", "\\.br\\\\Z9\\F\\C2842\\"),  # another kind stays
+        ("C:\\ ward \\T\\ \\", "C:\\ ward & \\"),  # and what is no sequence
+    ],
+)
+def test_escapes_are_undone(written, meant):
+    (row,) = rows(ORU, oru(SPO2, location=f"ICU^2^{written}"))
+    assert row.readings[0].series.bed == meant
+
+
+def test_escaped_bytes_that_are_no_text_are_named():
+    (row,) = rows(ORU, oru(SPO2, location="ICU^2^\\XFC\\"))
+    assert told([row])[0][2] == [("PV1-3.3", ENCODING)]
+    (row,) = rows('encoding = "latin-1"\n' + ORU, oru(SPO2, location="ICU^2^\\XFC\\"))
+    assert row.readings[0].series.bed == "ü"
+
+
+def escaped(text, encoding, separators, spelled):
+    """Write a text as a careful sender does; spelled: characters that come in hexadecimal."""
+    field, component, repetition, escape, part = separators
+    names = {field: "F", component: "S", repetition: "R", part: "T", escape: "E"}
+    out = ""
+    for character in text:
+        if character < " " or character in spelled:
+            out += f"{escape}X{character.encode(encoding).hex().upper()}{escape}"
+        elif character in names:
+            out += escape + names[character] + escape
+        else:
+            out += character
+    return out
+
+
+@given(
+    st.data(),
+    # Of the last, one has a byte that is a backslash elsewhere, another one that is a bar.
+    st.sampled_from([("utf-8", "ä€あ"), ("cp1252", "ä€"), ("shift_jis", "表ポ")]),
+    st.permutations("|^~\\&#!$*@;?").map(lambda some: some[:5]),
+)
+def test_a_text_that_was_escaped_is_read_back(data, writing, separators):
+    encoding, letters = writing
+    characters = st.characters(max_codepoint=126) | st.sampled_from([*letters, *separators])
+    text, value = data.draw(st.text(characters, min_size=1)), data.draw(st.integers(0, 999))
+    spelled = data.draw(st.sets(st.sampled_from(text)))
+    other = str.maketrans(dict(zip("|^~\\&", separators, strict=True)))
+    result = SPO2.replace("|97|", "|VALUE|")
+    message = oru(result, location="ICU^2^PLACE").decode().translate(other)
+    message = message.replace("PLACE", escaped(text, encoding, separators, spelled))
+    message = message.replace("VALUE", escaped(str(value), encoding, separators, "0123456789"))
+    (row,) = rows(f'encoding = "{encoding}"\n' + ORU, message.encode(encoding))
+    if text.strip():
+        assert row.readings[0].series.bed == text.strip()
+        assert row.readings[0].value == value
+    else:
+        assert told([row])[0][2] == [("PV1-3.3", BED)]
+
+
+@pytest.mark.parametrize("separators", ["|^^\\&", "|^~\\^", "||", "|"])
+def test_separators_that_separate_nothing_are_named(separators):
+    odd = oru(SPO2).replace(b"|^~\\&", separators.encode(), 1)
+    (row,) = rows(ORU, odd)
+    assert told([row])[0][2] == [("MSH", MALFORMED)]
+
+
+def test_mark_at_the_beginning_is_no_part_of_the_message():
+    assert readings(rows(ORU, codecs.BOM_UTF8 + oru(SPO2))) == readings(rows(ORU, oru(SPO2)))
 
 
 def test_message_that_nothing_ends_may_go_on():

@@ -47,7 +47,7 @@ _SAMPLE_OPTIONS = (
     click.option("--seed", type=int, default=0, help="Chooses the sample."),
     click.option(
         "--report", "report_dir", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
-        help="Folder for report.json, a page, its SHA-256 and this hub's signature.",
+        help="Folder for report.json, a page, their SHA-256 and this hub's signature.",
     ),
 )  # fmt: skip
 
@@ -230,7 +230,10 @@ def hub(
     help="ca.pem of the ward.",
 )
 def check(folder: Path, authority: Path) -> None:
-    """Say which hub signed a report, and what it says; ends with 0 when the switch can be made."""
+    """Say which hub signed a report and its page, and what they say.
+
+    Ends with 0 when the switch can be made.
+    """
     from vitalkeep.migrate.verdict import check_report
 
     report, signer = check_report(folder, authority)

@@ -17,12 +17,13 @@ from vitalkeep.hub.exchange import days
 from vitalkeep.hub.exchange.wire import PeerError
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.tls import Identity
+from vitalkeep.keys.ca import Issued
 from vitalkeep.migrate.comparing import MISSING_THERE, Comparison
 from vitalkeep.migrate.mapping import HL7, Mapping
 from vitalkeep.migrate.page import page
 
 _LABEL = b"vitalkeep migration\0"
-REPORT, PAGE, SUM, SIGNATURE = "report.json", "report.html", "report.sha256", "signature.json"
+REPORT, PAGE, SUMS, SIGNATURE = "report.json", "report.html", "report.sha256", "signature.json"
 
 
 class Condition(NamedTuple):
@@ -104,18 +105,22 @@ def make_report(
 
 
 def write_report(folder: Path, report: dict[str, Any], identity: Identity | None) -> str:
-    """Write report, page, SHA-256 and, with an identity, a signature; returns the SHA-256."""
+    """Write a report, its page, the SHA-256 of both and, with an identity, its signature under
+    those; returns the report's SHA-256. Raises ToolError.
+    """
+    signer = _load(identity) if identity is not None else None
     document = (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode()
     digest = hashlib.sha256(document).hexdigest()
-    signature = _sign(document, identity) if identity is not None else None
-    signer = signature["name"] if signature else None
+    html = page(report, digest, Issued(signer[1]).name if signer else None).encode()
+    sums = _sums({REPORT: document, PAGE: html})
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / REPORT).write_bytes(document)
-        (folder / PAGE).write_text(page(report, digest, signer), encoding="utf-8")
-        (folder / SUM).write_text(f"{digest}  {REPORT}\n")
         (folder / SIGNATURE).unlink(missing_ok=True)
-        if signature is not None:
+        (folder / REPORT).write_bytes(document)
+        (folder / PAGE).write_bytes(html)
+        (folder / SUMS).write_bytes(sums)
+        if signer is not None:
+            signature = days.sign(sums, *signer, _LABEL)
             (folder / SIGNATURE).write_text(json.dumps(signature) + "\n")
     except OSError as error:
         raise ToolError(
@@ -124,28 +129,38 @@ def write_report(folder: Path, report: dict[str, Any], identity: Identity | None
     return digest
 
 
-def _sign(document: bytes, identity: Identity) -> days.Signature:
+def _sums(files: dict[str, bytes]) -> bytes:
+    """Return what `sha256sum -c` reads, and what is signed."""
+    lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()]
+    return "".join(lines).encode()
+
+
+def _load(identity: Identity) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key = serialization.load_pem_private_key(identity.key.read_bytes(), None)
     certificate = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ToolError(f"{identity.key}: not the key of a hub", "vitalkeep ca issue hub NAME.")
-    return days.sign(document, key, certificate, _LABEL)
+    return key, certificate
 
 
 def check_report(folder: Path, authority: Path) -> tuple[dict[str, Any], str]:
-    """Return a report and the hub that signed it; raises ToolError when it is not as signed."""
+    """Return a report and the hub that signed it and its page; raises ToolError when one of them
+    is not as signed.
+    """
     hint = "Ask for the whole folder again, as `vitalkeep migrate` wrote it."
     try:
-        document = (folder / REPORT).read_bytes()
+        files = {name: (folder / name).read_bytes() for name in (REPORT, PAGE)}
+        sums = (folder / SUMS).read_bytes()
         signature = json.loads((folder / SIGNATURE).read_bytes())
         issuer = x509.load_pem_x509_certificate(authority.read_bytes())
-        report: dict[str, Any] = json.loads(document)
-        day = str(report["made"])[:10]
+        report: dict[str, Any] = json.loads(files[REPORT])
+        signer = days.signer_of(sums, signature, issuer, str(report["made"])[:10], _LABEL)
     except OSError as error:
         raise ToolError(f"{error.filename}: {error.strerror}", hint) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (PeerError, ValueError, KeyError, TypeError) as error:
         raise ToolError(f"{folder}: {error}", hint) from None
-    try:
-        return report, days.signer_of(document, signature, issuer, day, _LABEL)
-    except PeerError as error:
-        raise ToolError(f"{folder}: {error}", hint) from None
+    signed = sums.splitlines(keepends=True)
+    changed = [name for name, data in files.items() if _sums({name: data}) not in signed]
+    if changed:
+        raise ToolError(f"{folder}: {' and '.join(changed)}: not as {signer} signed it", hint)
+    return report, signer

@@ -221,11 +221,22 @@ def test_command_reports_signs_and_ends_with_a_code(
     checked = run("check", tmp_path / "report", "--ca", tls / "ca.pem")
     assert (checked.exit_code, "Signed by hub-east" in checked.output) == (0, True)
 
-    changed = tmp_path / "report" / "report.json"
-    changed.write_text(changed.read_text().replace('"wrong": 1', '"wrong": 0', 1))
+    for name, was, told, said in (
+        ("report.json", b'"wrong": 1', b'"wrong": 0', "report.json: not as hub-east signed it"),
+        ("report.html", b"can be made", b"is done", "report.html: not as hub-east signed it"),
+        ("report.sha256", b"a", b"b", "a signature that does not fit"),
+    ):
+        changed = tmp_path / "report" / name
+        signed = changed.read_bytes()
+        assert was in signed
+        changed.write_bytes(signed.replace(was, told, 1))
+        checked = run("check", tmp_path / "report", "--ca", tls / "ca.pem")
+        assert isinstance(checked.exception, ToolError)
+        assert said in checked.exception.message
+        changed.write_bytes(signed)
+    (tmp_path / "report" / "report.html").rename(tmp_path / "elsewhere.html")
     checked = run("check", tmp_path / "report", "--ca", tls / "ca.pem")
-    assert isinstance(checked.exception, ToolError)
-    assert "a signature that does not fit" in checked.exception.message
+    assert "report.html: No such file" in checked.exception.message
 
     file.write_text(recording(change={700}) + "1,x,98,x\n")
     assert run("files", file, *with_mapping).exit_code == 1

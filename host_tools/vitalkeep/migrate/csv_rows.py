@@ -142,7 +142,8 @@ class CsvRows:
             if len(cells) != columns[""]:
                 raise Refused(MALFORMED, f"{len(cells)} cells, want {columns['']}")
             column = " ".join(mapping.time_columns)
-            at_ms = self._times.parse(" ".join(cells[columns[c]] for c in mapping.time_columns))
+            parts = (cells[columns[c]].strip() for c in mapping.time_columns)
+            at_ms = self._times.parse(" ".join(parts))
             names = []
             for kind, where in ((BED, mapping.bed), (DEVICE, mapping.device)):
                 column = where.column or kind

@@ -80,9 +80,12 @@ class Time:
         " that is not empty counts; default OBX-14, OBR-7, MSH-7.",
     )  # fmt: skip
     format: str = setting(
-        "", 'iso, unix, unix_ms, hl7, or directives of strptime: "%d.%m.%Y %H:%M:%S".'
+        "", 'iso, unix, unix_ms, hl7, or directives of strptime: "%d.%m.%Y %H:%M:%S".',
+        check=times.check_form,
+    )  # fmt: skip
+    zone: str | None = setting(
+        None, "What a time without an offset means; without it, such are refused.", check=_is_zone
     )
-    zone: str = setting("UTC", "What a time without an offset means.", check=_is_zone)
     twice: str = setting(
         times.REFUSE, "What a local time means that was there twice, as clocks went back.",
         choices=(times.REFUSE, times.FIRST, times.SECOND),

@@ -1,7 +1,7 @@
 """Times as other systems write them, to UTC. Pure.
 
-What a local time means is never guessed: one that was there twice, or never, is refused unless the
-mapping says which it is.
+What a time means is never guessed: a date alone, a local time of a zone that nobody named, and one
+that was there twice, or never, are refused unless the mapping says what they are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ REFUSE, FIRST, SECOND = "refuse", "first", "second"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MS = dt.timedelta(milliseconds=1)
 _COUNT = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
+_ISO = re.compile(r"[^T ]+[Tt ]\d\d:?\d\d.*", re.ASCII)
 _FRACTION = re.compile(r"(:\d\d)[.,](\d+)", re.ASCII)
 _HL7 = re.compile(
     r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)([+-]\d{4})?", re.ASCII
@@ -34,18 +35,33 @@ def find_zone(name: str) -> dt.tzinfo:
         raise ValueError(f"{name!r}: no such time zone here; want one as Europe/Berlin") from None
 
 
+def check_form(form: str) -> None:
+    """Raise ValueError for a form of which some part of a time would be made up."""
+    if form in ("", ISO, UNIX, UNIX_MS, HL7):
+        return
+    if "Z" in re.findall("%(.)", form, re.DOTALL):
+        raise ValueError("%Z is no offset: want %z, or a zone and a format without it")
+    sample = dt.datetime(2026, 11, 25, 14, 47, tzinfo=dt.timezone.utc)
+    try:
+        found = dt.datetime.strptime(sample.strftime(form), form).replace(tzinfo=sample.tzinfo)
+    except ValueError as error:
+        raise ValueError(f"no directives of strptime: {error}") from None
+    if found != sample:
+        raise ValueError("want year, month, day, hour (%I with %p) and minute in it")
+
+
 class Times:
     """Reads times of one form.
 
     form   ISO, UNIX, UNIX_MS, HL7, or directives of strptime
-    zone   what a time without an offset means
+    zone   what a time without an offset means; None: such are refused
     twice  what one means that was there twice: REFUSE, FIRST or SECOND
     until_ms  no time is later than this, in UTC
     """
 
-    def __init__(self, form: str, zone: str, twice: str, until_ms: int) -> None:
+    def __init__(self, form: str, zone: str | None, twice: str, until_ms: int) -> None:
         self._form = form
-        self._zone = find_zone(zone)
+        self._zone = find_zone(zone) if zone is not None else None
         self._twice = twice
         self._until_ms = until_ms
 
@@ -67,6 +83,9 @@ class Times:
 
     def _read(self, text: str) -> dt.datetime:
         if self._form == ISO:
+            if not _ISO.fullmatch(text):
+                # Python takes "2026-02-01" for midnight, and "2026-02-01+01:00" for one o'clock.
+                raise Refused(TIME, f"{text[:40]!r}: want a date, T or a space, hour and minute")
             # Python 3.10 takes 3 or 6 digits of a second alone, and no Z.
             text = text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text
             text = _FRACTION.sub(lambda m: f"{m[1]}.{m[2][:6]:0<6}", text)
@@ -78,6 +97,8 @@ class Times:
     def _utc(self, local: dt.datetime, text: str) -> dt.datetime:
         if local.tzinfo is not None:
             return local.astimezone(dt.timezone.utc)
+        if self._zone is None:
+            raise Refused(TIME, f"{text[:40]!r}: no offset, and no zone in [time]")
         first = local.replace(tzinfo=self._zone, fold=0)
         second = local.replace(tzinfo=self._zone, fold=1)
         before, after = first.utcoffset(), second.utcoffset()

@@ -57,6 +57,14 @@ def test_long_rows_with_local_names_units_and_decimals():
     assert taken[0].at_ms == 1_769_936_400_000
 
 
+def test_date_without_its_time_is_no_midnight():
+    mapping = WIDE.replace('format = "unix_ms"', 'columns = ["date", "clock"]\nzone = "UTC"')
+    head = b"date,clock,SpO2,Temp,note\n"
+    found = rows(mapping, head + b"2026-02-01,,97,99,a\n 2026-02-01 , 10:00,97,99,b\n")
+    assert reasons(found) == [(2, "date clock", TIME)]
+    assert found[1].readings[0].at_ms == 1_769_940_000_000
+
+
 def test_stray_quote_spoils_its_line_alone():
     found = rows(WIDE, HEAD + b'1000,97,99,"a\n2000,97,99,b\n3000,97\n4000,97,99,"a""b"\n')
     assert reasons(found) == [(2, "", MALFORMED), (4, "", MALFORMED)]

@@ -30,6 +30,10 @@ def test_names_codes_and_labels_lead_to_the_same_parameter():
         (WIDE, "old-cis", "Old CIS", ":2: system: want a short name"),
         (WIDE, '"wide"', '"tall"', ":3: layout: want one of wide, long, hl7"),
         (WIDE, '"unix_ms"', '"unix_ms"\nzone = "Mars/Olympus"', ":8: time.zone: .*no such time"),
+        (LONG, "%d.%m.%Y %H:%M:%S", "%d.%m.%Y", ":11: time.format: want year, month, day, hour"),
+        (LONG, "%H:%M:%S", "%I:%M:%S", "time.format: want year"),
+        (LONG, "%H:%M:%S", "%H:%M:%S %Z", "time.format: %Z is no offset"),
+        (LONG, "%H:%M:%S", "%H:%M:%Q", "time.format: no directives"),
         (WIDE, 'value = "Bed 1"', "", ":9: bed: want one of column, value and file"),
         (WIDE, 'value = "Bed 1"', 'value = "x"\ncolumn = "y"', "bed: want one of column"),
         (WIDE, 'value = "Bed 1"', 'file = "bed"', "bed.file: want one group"),
@@ -45,6 +49,13 @@ def test_names_codes_and_labels_lead_to_the_same_parameter():
 def test_mistakes_are_named(text, old, new, message):
     with pytest.raises(ToolError, match=message):
         parse(text.replace(old, new, 1), "mapping.toml")
+
+
+@pytest.mark.parametrize(
+    "form", ["%d.%m.%y %H:%M", "%b %d %Y %I:%M:%S.%f %p", "%Y-%j %X", "%Y%m%dT%H%M%S%z", "%c"]
+)
+def test_formats_that_say_all_of_a_time(form):
+    assert parse(LONG.replace("%d.%m.%Y %H:%M:%S", form)).time_format == form
 
 
 def test_no_parameters_no_mapping():

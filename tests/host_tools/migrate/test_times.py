@@ -43,12 +43,31 @@ def test_forms(text, form, zone, wanted):
     ("text", "form"),
     [("", ISO), ("soon", ISO), ("1e3", UNIX), ("-1", UNIX_MS), ("2026", HL7),
      ("20261301000000", HL7), ("20260101000000+9999", HL7), ("31.02.2026", "%d.%m.%Y"),
-     ("0001-01-01T00:00:00", "%Y")],
+     ("0001-01-01T00:00:00", "%Y"), ("2026-02-01", ISO), ("2026-02-01 ", ISO),
+     ("2026-02-01T10", ISO), ("2026-02-01+01:00", ISO), ("20260201", HL7), ("2026020110", HL7)],
 )  # fmt: skip
 def test_what_is_no_time_is_refused(text, form):
     with pytest.raises(Refused) as refused:
         parse(text, form, BERLIN)
     assert refused.value.reason == TIME
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [("2026-02-01T10:00", ISO), ("20260201100000", HL7), ("01.02.2026 10:00", "%d.%m.%Y %H:%M")],
+)
+def test_time_of_no_zone_is_refused_where_none_is_named(text, form):
+    with pytest.raises(Refused, match="no offset, and no zone") as refused:
+        parse(text, form, None)
+    assert refused.value.reason == TIME
+    assert parse(text, form, "UTC") == utc(2026, 2, 1, 10)
+
+
+def test_time_that_says_its_offset_needs_no_zone():
+    assert parse("2026-02-01T10:00Z", zone=None) == utc(2026, 2, 1, 10)
+    assert parse("20260201100000+0200", HL7, None) == utc(2026, 2, 1, 8)
+    assert parse("2026-02-01 10:00 +0200", "%Y-%m-%d %H:%M %z", None) == utc(2026, 2, 1, 8)
+    assert parse("1769940000", UNIX, None) == 1_769_940_000_000
 
 
 def test_hour_that_never_was_and_hour_that_was_twice():

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.support.secure_site import HOST
@@ -63,15 +63,23 @@ class Liar:
 
 
 @contextlib.contextmanager
-def lying(liar: Liar, port: int, files: Path, ca: Path, names: list[str]) -> Iterator[Liar]:
+def lying(
+    liar: Liar,
+    port: int,
+    files: Path,
+    ca: Path,
+    names: list[str],
+    unfinished: Callable[[str], None] = lambda why: None,
+) -> Iterator[Liar]:
     """Serve a liar's answers with a certificate, on a thread of its own."""
     identity = Identity(ca, files / "certificate.pem", files / "key.pem")
     door = tls.Doorkeeper(ca, names, None)
-    server = Server(tls.server_context(identity), door, liar.answers(), lambda reason: None)
+    context = tls.server_context(identity)
+    server = Server(context, door, liar.answers(), lambda reason: None, unfinished)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((HOST, port))
-    sock.listen(16)
+    sock.listen(128)
     stop = threading.Event()
 
     async def serve() -> None:

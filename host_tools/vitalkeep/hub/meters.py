@@ -50,6 +50,9 @@ class Meters:
         self.page_refused = prometheus.Counter(
             "vitalkeep_hub_page_refused", "Requests and connections", ["why"], registry=registry
         )
+        self.exchange_unfinished = prometheus.Counter(
+            "vitalkeep_hub_exchange_unfinished", "Connections", ["why"], registry=registry
+        )
         self.stored: Counter[int] = Counter(dict.fromkeys(range(len(CLASSES)), 0))
         self.closed: Counter[int] = Counter(dict.fromkeys(range(len(CLASSES)), 0))
         self.stored_at = monotonic()

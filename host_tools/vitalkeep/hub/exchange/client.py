@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 
 from vitalkeep.hub.exchange import wire
+from vitalkeep.hub.exchange.doorstep import WAIT_S
 from vitalkeep.hub.exchange.settings import Peer
 from vitalkeep.hub.exchange.tls import Doorkeeper
 from vitalkeep.hub.exchange.wire import Frames, Item, PeerError, RefusedError
 
-_CONNECT_S = 5.0
 _SILENT_S = 15.0
 _WHOLE_S = 60.0
 _REASON_MAX = 200
@@ -35,7 +35,7 @@ class Client:
         self._http = httpx.AsyncClient(
             base_url=f"{peer.url.rstrip('/')}/v{wire.VERSION}/",
             verify=context,
-            timeout=httpx.Timeout(_SILENT_S, connect=_CONNECT_S),
+            timeout=httpx.Timeout(_SILENT_S, connect=WAIT_S),
             limits=httpx.Limits(max_connections=2),
             trust_env=False,  # no proxy between two hubs, whatever the environment says
         )

@@ -26,6 +26,7 @@ from vitalkeep.hub.exchange.calendar import Calendar, today
 from vitalkeep.hub.exchange.cold import ColdReader
 from vitalkeep.hub.exchange.copies import Copies
 from vitalkeep.hub.exchange.desk import Desk, spoilt_of
+from vitalkeep.hub.exchange.doorstep import CROWD
 from vitalkeep.hub.exchange.heads import Heads
 from vitalkeep.hub.exchange.holdings import Holdings
 from vitalkeep.hub.exchange.link import Link
@@ -84,6 +85,7 @@ class Exchange:
         self.links = [Link(peer, self, self._context) for peer in settings.peers]
         self._consumer = hub.consumer
         self._ward = hub.ward
+        self._unfinished = hub.meters.exchange_unfinished
         self._names: dict[str, bytes] = {}
         self._refused: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -182,7 +184,8 @@ class Exchange:
             hint = "Stop what uses the port, or set another: listen in [exchange]."
             sock = listen(host, port, "the exchange", hint)
             self._listens = "{}:{}".format(*sock.getsockname()[:2])
-            server = Server(tls.server_context(self.identity), self.door, answers, self._refuse)
+            context = tls.server_context(self.identity)
+            server = Server(context, self.door, answers, self._refuse, self._miss)
             task = asyncio.create_task(server.serve(sock))
             try:
                 while not task.done() and stamp == self._stamp():
@@ -207,6 +210,12 @@ class Exchange:
             log.warning("refused: %s", reason)
             self.say(None, "bad", f"Exchange refused: {reason}")
         self._refused[reason] = self._refused.get(reason, 0) + 1
+
+    def _miss(self, why: str) -> None:
+        """Count a connection that showed no certificate."""
+        self._unfinished.labels(why).inc()
+        if why == CROWD:
+            self._refuse("a crowd that shows no certificates")
 
     async def _keep_house(self) -> None:
         """Once an hour: close what will never be sealed, and state yesterday."""

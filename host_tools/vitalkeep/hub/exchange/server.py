@@ -18,6 +18,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vitalkeep.hub.exchange import wire
+from vitalkeep.hub.exchange.doorstep import Doorstep
 from vitalkeep.hub.exchange.tls import Doorkeeper
 from vitalkeep.hub.exchange.wire import PeerError
 from vitalkeep.hub.serving import QuietServer
@@ -32,7 +33,9 @@ _BINARY = "application/octet-stream"
 Answer = Callable[[str, bytes], Awaitable[bytes]]  # (peer's name, body) to the answer's body
 
 
-def _protocol(door: Doorkeeper, refused: Callable[[str], None]) -> type[H11Protocol]:
+def _protocol(
+    door: Doorkeeper, refused: Callable[[str], None], let_in: Callable[[Any], None]
+) -> type[H11Protocol]:
     open_: defaultdict[str, list[Any]] = defaultdict(list)
 
     class KnownPeers(H11Protocol):
@@ -48,6 +51,7 @@ def _protocol(door: Doorkeeper, refused: Callable[[str], None]) -> type[H11Proto
                 refused(str(error))
                 transport.abort()
                 return
+            let_in(transport)
             of_peer = open_[name] = [one for one in open_[name] if not one.is_closing()]
             of_peer.append(transport)
             # The oldest may be what is left of a power cut over there: it is no reason to refuse.
@@ -62,6 +66,7 @@ class Server:
 
     answers  by path, for example "summary"
     refused  told of each connection that was cut, and why
+    unfinished  told of each that showed no certificate: why, in the doorstep's words
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Server:
         door: Doorkeeper,
         answers: dict[str, Answer],
         refused: Callable[[str], None],
+        unfinished: Callable[[str], None],
     ) -> None:
         self._door = door
         self._refused = refused
@@ -77,9 +83,10 @@ class Server:
             Route(f"/v{wire.VERSION}/{path}", self._route(answer), methods=["POST"])
             for path, answer in answers.items()
         ]
+        self._protocol = _protocol(door, refused, self._let_in)
         config = uvicorn.Config(
             Starlette(routes=routes),
-            http=_protocol(door, refused),
+            http=self._protocol,
             ws="none",
             lifespan="off",
             log_level="warning",
@@ -88,8 +95,15 @@ class Server:
             timeout_graceful_shutdown=1,
         )
         config.load()
-        config.ssl = context
         self._server = QuietServer(config)
+        self._doorstep = Doorstep(context, self._connection, unfinished)
+
+    def _let_in(self, transport: asyncio.Transport) -> None:
+        if (peer := transport.get_extra_info("peername")) is not None:
+            self._doorstep.let_in(peer[0])
+
+    def _connection(self) -> asyncio.Protocol:
+        return self._protocol(self._server.config, self._server.server_state, {})
 
     def _route(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
@@ -112,9 +126,10 @@ class Server:
 
     async def serve(self, sock: Any) -> None:
         """Serve until cancelled."""
-        task = asyncio.create_task(self._server.serve(sockets=[sock]))
+        # Uvicorn listens to nothing: the doorstep hands it connections.
+        task = asyncio.create_task(self._server.serve(sockets=[]))
         try:
-            await asyncio.shield(task)
+            await self._doorstep.run(sock)
         finally:
             self._server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):

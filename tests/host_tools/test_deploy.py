@@ -25,6 +25,31 @@ def test_systemd_understands_the_unit(tmp_path):
     assert done.returncode == 0
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+def test_unit_lets_the_hub_make_the_calls_that_it_needs():
+    def members(name):
+        command = ["systemd-analyze", "syscall-filter", name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        words = [line.split()[0] for line in done.stdout.splitlines()[1:] if line.strip()]
+        return calls([word for word in words if word != "#"])
+
+    def calls(words):
+        found = set()
+        for word in words:
+            found |= members(word) if word.startswith("@") else {word}
+        return found
+
+    allowed = set()
+    for value in re.findall(r"^SystemCallFilter=(.+)$", UNIT.read_text(), re.M):
+        if value.startswith("~"):
+            allowed -= calls(value[1:].split())
+        else:
+            allowed |= calls(value.split())
+    # The clock's state, and the priority and memory of what decodes.
+    assert {"adjtimex", "setpriority", "prlimit64"} <= allowed
+    assert not {"sched_setscheduler", "clock_settime", "mount", "reboot"} & allowed
+
+
 def test_image_copies_what_there_is_and_runs_as_nobody_special():
     text = (DEPLOY / "Containerfile").read_text()
     for names in re.findall(r"^COPY (?!--from)(.+) /", text, re.M):

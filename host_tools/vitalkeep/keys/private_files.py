@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import threading
 from pathlib import Path
 
@@ -11,19 +12,47 @@ from vitalkeep.errors import ToolError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
+# The access list of a file as Linux keeps it: a version, then entries of tag, permissions and id,
+# of which only a named user's means one.
+_LIST = "system.posix_acl_access"
+_LIST_VERSION = struct.pack("<I", 2)
+_ENTRY = struct.Struct("<HHI")
+_OWNER, _USER, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
+_READ, _NO_ID = 4, 0xFFFFFFFF
+
 
 def check_private(path: Path, mode: int, content: str) -> None:
     """Raise ToolError when others than the owner may use a file or folder.
+
+    What systemd hands to this service alone is private, too, though root owns it.
 
     mode     what it should be, 0o600 or 0o700
     content  what it holds, for the message
     """
     found = stat.S_IMODE(path.stat().st_mode)
-    if found & _OTHERS:
+    if found & _OTHERS and not _is_credential(path, found):
         raise ToolError(
             f"{path}: mode {found:o} lets others in; it holds {content}",
             f"Run: chmod {mode:o} {path}",
         )
+
+
+def _is_credential(path: Path, mode: int) -> bool:
+    """Say whether a file is one that systemd hands over, and for this process' user alone.
+
+    On a tmpfs it stays root's, mode 0400, and its access list lets one user more read it. The
+    list's mask then stands where the group's bits would: the mode reads 0440.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder or mode != 0o440:
+        return False
+    entries = ((_OWNER, _READ, _NO_ID), (_USER, _READ, os.geteuid()), (_GROUP, 0, _NO_ID),
+               (_MASK, _READ, _NO_ID), (_OTHER, 0, _NO_ID))  # fmt: skip
+    wanted = _LIST_VERSION + b"".join(_ENTRY.pack(*entry) for entry in entries)
+    try:
+        return path.parent.samefile(folder) and os.getxattr(path, _LIST) == wanted
+    except (AttributeError, OSError):  # a system or a file without such lists
+        return False
 
 
 def read_secret_file(path: Path, content: str) -> bytes:

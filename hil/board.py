@@ -16,15 +16,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import bridge
 from hil.errors import RigError
 from hil.stalls import Stalls, stalls_of
-from vitalkeep.board.kinds import open_kind
+from vitalkeep.board.kinds import BOARDS, FIRMWARE, open_kind
 
 RIG = Path(__file__).resolve().parent
 REPOSITORY = RIG.parent
-FIRMWARE = Path(bridge.__file__).resolve().parent.parent
-BOARDS = REPOSITORY / "boards"
 
 NAME_SERVER = "10.0.0.53"  # what the virtual DHCP servers and providers name
 # By port: what time.time() counts from, and what the clock shows at power-on, both in seconds

@@ -18,10 +18,10 @@ import click
 
 from hil.bench.figures import Figure, Report, show
 from hil.bench.runner import Runner
-from hil.board import BOARDS, FIRMWARE, find_micropython
+from hil.board import find_micropython
 from vitalkeep.board.bundle import pack
 from vitalkeep.board.compile import compile_firmware
-from vitalkeep.board.kinds import open_kind
+from vitalkeep.board.kinds import BOARDS, FIRMWARE, open_kind
 
 _KIND = "VIRTUAL_ESP32S3"
 _PEER = "a file a module"

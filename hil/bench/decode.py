@@ -19,10 +19,11 @@ import click
 from bridge.core.protocols import PROTOCOLS
 from hil.bench.figures import LESS, MORE, Figure, Report, show
 from hil.bench.runner import Runner
-from hil.board import FIRMWARE, REPOSITORY
+from hil.board import REPOSITORY
 from hil.errors import RigError
 from hil.simulators import module_of
 from hil.traffic import traffic_of
+from vitalkeep.board.kinds import FIRMWARE
 
 _LINE_BYTES_PER_S = 11520  # 115200 baud, 10 bits a byte
 _HEAP_MAX = 8 * 1024
@@ -71,7 +72,9 @@ def measure(
         node = shutil.which("node")
         packages = list(_WASM.glob("*")) if _WASM.is_dir() else []
         if node is None or not packages:
-            report.skipped["decode.heap_bytes"] = "no MicroPython for 32 bits here: make setup"
+            report.skipped["decode.heap_bytes"] = (
+                "no MicroPython for 32 bits: make setup, in a checkout"
+            )
         for name in names:
             tell(f"{name} ...")
             job = Path(folder) / "job.py"

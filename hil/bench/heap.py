@@ -32,13 +32,14 @@ from cryptography.x509.oid import NameOID
 
 from bridge.core.protocols import make_decoder
 from hil.bench.figures import LESS, Figure
-from hil.board import FIRMWARE, REPOSITORY
+from hil.board import REPOSITORY
 from hil.errors import RigError
 from hil.ledger import Ledger
 from hil.rehearsal import MemoryLine, rehearse
 from hil.simulators import module_of, plug_in, setting_of
 from hil.simulators.device import Plug
 from hil.vitals import VitalsModel
+from vitalkeep.board.kinds import FIRMWARE
 from vitalkeep.keys import derive
 from vitalkeep.keys.provision import key_region
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hil.bench.recording import Recording
-from hil.board import FIRMWARE, REPOSITORY, find_micropython
+from hil.board import REPOSITORY, find_micropython
 from hil.errors import RigError
+from vitalkeep.board.kinds import FIRMWARE
 
 _HEAP = "16M"  # room for a run with the collector off; nothing here is said to fit a board
 _TIMEOUT_S = 900

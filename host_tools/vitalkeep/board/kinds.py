@@ -9,13 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import bridge
 from vitalkeep.board.chips import CHIPS, Chip
 from vitalkeep.board.partitions import Partition, read_csv
 from vitalkeep.errors import ToolError
 
-FIRMWARE = Path(bridge.__file__).resolve().parent.parent
-BOARDS = FIRMWARE.parent / "boards"
+_TOOLS = Path(__file__).resolve().parents[1]
+# Installed, both are inside this package (pyproject.toml); in a checkout they are at its top.
+_TOP = _TOOLS if (_TOOLS / "boards").is_dir() else _TOOLS.parents[1]
+FIRMWARE, BOARDS = _TOP / "firmware", _TOP / "boards"
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,7 @@ def open_kind(folder: Path) -> Kind:
 def all_kinds(boards: Path = BOARDS) -> list[Kind]:
     """Return all real kinds of boards, by name; raises ToolError."""
     if not boards.is_dir():
-        raise ToolError(
-            f"{boards}: no such folder", "Run this from a checkout, or name the folder: --boards."
-        )
+        raise ToolError(f"{boards}: no such folder", "Name the folder of boards: --boards.")
     folders = sorted(path.parent for path in boards.glob("*/wiring.py"))
     return [kind for kind in map(open_kind, folders) if kind.is_real]
 

@@ -12,7 +12,7 @@ from bridge.core.airtime import make_plan
 from bridge.core.config import Config
 from bridge.core.errors import ConfigError
 from bridge.core.protocols import make_decoder
-from vitalkeep.board.kinds import BOARDS, find_kind
+from vitalkeep.board.kinds import find_kind
 from vitalkeep.errors import ToolError
 from vitalkeep.settings.fields import Secret
 from vitalkeep.settings.toml import Mistake, Names, parse_as, read_text
@@ -134,11 +134,10 @@ def _mistakes(ward: Ward) -> Iterator[Mistake]:
 
 
 def _unknown_board(at: Names, name: str) -> Iterator[Mistake]:
-    if BOARDS.is_dir():  # without a checkout nobody knows them here
-        try:
-            find_kind(name)
-        except ToolError as error:
-            yield at, f"{error.message}: {error.hint}"
+    try:
+        find_kind(name)
+    except ToolError as error:
+        yield at, f"{error.message}: {error.hint}"
 
 
 def _twice(part: str, values: list[str], name: str) -> Iterator[Mistake]:

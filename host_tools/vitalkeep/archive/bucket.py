@@ -8,13 +8,25 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import errno
+import logging
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from vitalkeep.errors import ToolError
+
+log = logging.getLogger(__name__)
+
+# What becomes of the retention lock of an object
+NO_LOCK = "none"  # none is wanted, or the storage offers none
+LOCKED = "locked"
+UNLOCKED = "unlocked"  # it is wanted, and refused: the object stands there all the same
+UNKNOWN = "unknown"  # nothing was written yet, or nobody may ask: then each object is to have it
 
 # What happened to a request
 FULL = "full"
@@ -36,10 +48,12 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _S3_FULL = ("QuotaExceeded", "XMinioStorageFull", "StorageFull", "InsufficientCapacity")
 # What a service says that has no Object Lock, or none for this bucket
-_NO_LOCK = (
+_S3_NO_LOCK = (
     "ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidRequest",
 )  # fmt: skip
 _TMP = ".part-"
+_PART = re.compile(r"\.part-[0-9a-f]{16}")
+_ABANDONED_S = 24 * 3600.0  # nobody writes one object for so long
 _S3 = ("s3", "s3a")
 _S3_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}
 
@@ -63,6 +77,9 @@ class Bucket:
     address    as fsspec has them: s3://bucket/prefix, file:///folder, memory://folder
     options    for the fsspec file system, such as endpoint_url; secrets come from the environment
     lock_days  how long each object is to be locked where the storage offers that, 0 for never
+    lock       what became of the last object's lock, one of the constants above; lock_refusal:
+               what the storage said to an UNLOCKED one
+    unlocked   objects that were written without the lock that they should have
     Raises     ToolError when the address or what it needs is not there
     """
 
@@ -85,7 +102,11 @@ class Bucket:
         self._local = "file" in _protocols(self._fs)
         self._s3 = bool(set(_S3) & set(_protocols(self._fs)))
         self._lock_days = lock_days
-        self._lock_offered: bool | None = None
+        self._locks = False
+        self.lock = UNKNOWN if self._s3 and lock_days else NO_LOCK
+        self.lock_refusal = ""
+        self.unlocked = 0
+        self._sweep_at = monotonic()
 
     def __repr__(self) -> str:
         return f"<Bucket {self.address}>"
@@ -104,39 +125,97 @@ class Bucket:
         return fresh
 
     def _create(self, name: str, data: bytes) -> bool:
+        path = self._path(name)
         if self._local:
             self._check_root()
-            return _create_file(Path(self._path(name)), data)
+            fresh = _create_file(Path(path), data)
+            if fresh and monotonic() >= self._sweep_at:
+                self._sweep_at = monotonic() + _ABANDONED_S
+                # By the clock of the disk, which may be another machine's.
+                self._sweep(os.stat(path).st_mtime - _ABANDONED_S)
+            return fresh
         try:
-            self._fs.pipe_file(self._path(name), data, mode="create", **self._lock())
+            self._write(path, data)
         except FileExistsError:
             return False
         return True
 
-    def _lock(self) -> dict[str, Any]:
-        if not self.locks:
-            return {}
+    def _write(self, path: str, data: bytes) -> None:
+        """Write an object with its lock: without it where that is refused, as that is no reason
+        to have no copy.
+        """
+        if self._ask_lock() == NO_LOCK:
+            self._fs.pipe_file(path, data, mode="create")
+            self.lock, self.lock_refusal = NO_LOCK, ""
+            return
+        try:
+            self._fs.pipe_file(path, data, mode="create", **self._retention())
+            self.lock, self.lock_refusal = LOCKED, ""
+        except OSError as error:
+            if not isinstance(error, PermissionError) and _s3_code(error) not in _S3_NO_LOCK:
+                raise
+            self._fs.pipe_file(path, data, mode="create")
+            self.lock, self.lock_refusal = UNLOCKED, _text(error)
+            self.unlocked += 1
+            log.error("%s is written without its retention lock: %s", path, self.lock_refusal)
+
+    def _retention(self) -> dict[str, Any]:
         until = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=self._lock_days)
         return {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
 
-    @property
-    def locks(self) -> bool:
-        """True when objects are locked against deletion (S3 Object Lock)."""
+    def _ask_lock(self) -> str:
+        """Return whether objects will be LOCKED, NO_LOCK or UNKNOWN.
+
+        Asked anew until it is yes: somebody may give the right, or set the lock up.
+        """
         if not self._s3 or not self._lock_days:
-            return False
-        if self._lock_offered is None:
-            bucket = self._fs.split_path(self._root)[0]
+            return NO_LOCK
+        if not self._locks:
             try:
-                found = self._fs.call_s3("get_object_lock_configuration", Bucket=bucket)
-                rule = found.get("ObjectLockConfiguration", {})
-                self._lock_offered = rule.get("ObjectLockEnabled") == "Enabled"
+                found = self._fs.call_s3("get_object_lock_configuration", Bucket=self._bucket())
+            except PermissionError:
+                return UNKNOWN
             except OSError as error:
-                if not isinstance(error, PermissionError) and _s3_code(error) not in _NO_LOCK:
+                if _s3_code(error) not in _S3_NO_LOCK:
                     raise  # it may be offered all the same: nothing is written unlocked for that
-                self._lock_offered = False
-        return self._lock_offered
+                return NO_LOCK
+            rule = found.get("ObjectLockConfiguration", {})
+            self._locks = rule.get("ObjectLockEnabled") == "Enabled"
+        return LOCKED if self._locks else NO_LOCK
+
+    def _sweep(self, before_s: float) -> None:
+        """Remove what writers began before a time and were cut off over.
+
+        One that is not dead after all finds its own file gone, and writes the object anew.
+        """
+        count = 0
+        for folder, _, names in os.walk(self._root):
+            for name in filter(_PART.fullmatch, names):
+                path = Path(folder, name)
+                try:
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode) and found.st_mtime < before_s:
+                        path.unlink()
+                        count += 1
+                except FileNotFoundError:
+                    pass  # another hub swept it
+                except OSError as error:
+                    log.warning("%s stays: %s", path, error.strerror)
+        if count:
+            log.warning("%s: %d unfinished files are removed", self.address, count)
 
     # --- reading ---
+
+    def look(self) -> str:
+        """Reach a folder or S3; returns whether objects will be LOCKED, NO_LOCK or UNKNOWN.
+
+        Raises  BucketError
+        """
+        with _outcomes(self.address):
+            self._check_root()
+            if self._s3:
+                self._fs.call_s3("list_objects_v2", Bucket=self._bucket(), MaxKeys=1)
+            return self._ask_lock()
 
     def get(self, name: str, start: int = 0, end: int | None = None) -> bytes:
         """Return an object's bytes, or those from `start` up to `end`; raises BucketError."""
@@ -157,6 +236,9 @@ class Bucket:
         """See that a folder is there, as a bucket must be: a disk may not be mounted."""
         if self._local and not Path(self._root).is_dir():
             raise FileNotFoundError(errno.ENOENT, "there is no such folder", self._root)
+
+    def _bucket(self) -> str:
+        return str(self._fs.split_path(self._root)[0])
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

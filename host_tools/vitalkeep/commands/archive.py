@@ -197,6 +197,9 @@ def backup(parts: Parts, full: bool, names: tuple[str, ...]) -> None:
         failed |= not row["ok"]
         size = f"{row['sectors']} sectors, {row['size']} bytes, restored and compared"
         click.echo(f"class {name}: {size if row['ok'] else 'FAILED: ' + row['why']}")
+    if bucket.unlocked:
+        text = f"{bucket.unlocked} objects have no retention lock: {bucket.lock_refusal}"
+        click.echo(text, err=True)
     raise SystemExit(1 if failed else 0)
 
 

@@ -24,7 +24,7 @@ _MARKS = {"good": "ok  ", "warn": "warn", "bad": "BAD "}
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def hub_doctor(context: click.Context, /, ntp: str | None, as_json: bool, **options: Any) -> None:
-    """Check what a hub needs: the file, vault, modes, database, disk, broker, clock, ports.
+    """Check what a hub needs: file, vault, modes, database, disk, broker, archive, clock, ports.
 
     It takes the options of `vitalkeep hub`, after or before its own name, and changes nothing
     but a time stamp in the database.
@@ -66,6 +66,7 @@ def _examine(
 ) -> None:
     from sqlalchemy.engine import make_url
 
+    from vitalkeep.archive.settings import ArchiveSettings
     from vitalkeep.hub.config import chosen
     from vitalkeep.hub.config.load import Config, load
     from vitalkeep.hub.doctor import away, here
@@ -107,6 +108,7 @@ def _examine(
             first = min((end for end in ends if end is not None), default=None)
             now = dt.datetime.now(dt.timezone.utc)
             away.check_certificates(findings, addresses[0], first, now)
+    away.check_archive(findings, config[ArchiveSettings])
     here.check_clock(findings, ntp, ahead_ms)
     with findings.of("page"):
         page = chosen.page_address(config, http)

@@ -53,6 +53,17 @@ class Meters:
         self.exchange_unfinished = prometheus.Counter(
             "vitalkeep_hub_exchange_unfinished", "Connections", ["why"], registry=registry
         )
+        self.unlocked = prometheus.Counter(
+            "vitalkeep_hub_archive_unlocked",
+            "Objects of the archive without the retention lock that they should have",
+            registry=registry,
+        )
+        self.days_failed = prometheus.Counter(
+            "vitalkeep_hub_days_failed",
+            "Rounds in which partitions were not made, or not dropped",
+            ["work"],
+            registry=registry,
+        )
         self.stored: Counter[int] = Counter(dict.fromkeys(range(len(CLASSES)), 0))
         self.closed: Counter[int] = Counter(dict.fromkeys(range(len(CLASSES)), 0))
         self.stored_at = monotonic()

@@ -2,9 +2,12 @@
 
 import socket
 import time
+from urllib.request import urlopen
 
 import pytest
 
+from tests.host_tools.archive.test_bucket import s3_bucket
+from tests.support.archive import guarded
 from tests.support.hub import FakeGateway
 from tests.support.hub_process import HubProcess, Online
 from vitalkeep.archive.backup import due
@@ -68,6 +71,28 @@ def test_archive_that_fails_is_said_and_stops_nothing_else(started, tmp_path):
     assert found["backups"]["A"]["success_percent"] == 0
     assert found["backups"]["A"]["last_failure"]["why"].startswith("missing: ")
     assert any("backup of class" in text and "failed" in text for text in story)
+
+
+@pytest.mark.s3
+def test_lock_that_is_refused_is_said_and_nothing_else_waits_for_it(started, s3_server):
+    with guarded(s3_server) as guard:
+        s3_bucket(guard.address, "job-unlocked", lock=True)
+        text = f'[archive]\naddress = "s3://job-unlocked"\nendpoint = "{guard.address}"\n'
+        process, gateway = started(text + 'key = "env:HOME"\nsecret = "env:HOME"\n')
+        with process as hub:
+            online = Online(gateway, hub.broker)
+            gateway.observe()
+            online.talk(online.settled, 30)
+            online.client.close()
+            said = "Archive: objects are written without their retention lock: No."
+            found = wait_for(
+                hub, lambda _: said in [line["text"] for line in hub.get("/api/ward")["story"]]
+            )
+            with urlopen(hub.where["http"] + "/metrics") as answer:
+                metrics = answer.read().decode()
+    assert (found["lock"], found["lock_refusal"]) == ("unlocked", "No.")
+    assert {found["backups"][name]["success_percent"] for name in "ABC"} == {100}
+    assert f"vitalkeep_hub_archive_unlocked_total {found['unlocked']:.1f}" in metrics
 
 
 _MINUTE = 60_000

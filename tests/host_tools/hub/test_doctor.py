@@ -8,7 +8,9 @@ import threading
 
 import pytest
 
+from tests.host_tools.archive.test_bucket import s3_bucket
 from tests.host_tools.hub.test_app import run_hub
+from tests.support.archive import guarded, s3_server  # noqa: F401
 from tests.support.hub_process import HubProcess
 from tests.support.secure_site import SecureSite
 from tests.support.time_servers import NtpServer
@@ -52,6 +54,29 @@ def test_a_hub_that_can_run_is_told_so(data):
     assert code == 0
     for name in ("vault", "files", "database", "broker", "page"):
         assert levels(checks[name]) == ["good"], checks[name]
+
+
+def test_archive_that_is_not_there_is_no_reason_not_to_run(data):
+    (data / "hub.toml").write_text(f'[archive]\naddress = "file://{data}/archive"\n')
+    checks, code = examine(data, "--config", data / "hub.toml")
+    assert (levels(checks["archive"]), code) == (["warn"], 0)
+    (data / "archive").mkdir()
+    checks, _ = examine(data, "--config", data / "hub.toml")
+    assert levels(checks["archive"]) == ["good"]
+    assert "not locked" in checks["archive"][0][1]
+
+
+@pytest.mark.s3
+def test_lock_that_nobody_may_ask_for_is_told_before_anything_is_written(data, s3_server):  # noqa: F811
+    with guarded(s3_server) as guard:
+        s3_bucket(guard.address, "doctor", lock=True)
+        text = f'[archive]\naddress = "s3://doctor"\nendpoint = "{guard.address}"\n'
+        (data / "hub.toml").write_text(text + 'key = "env:HOME"\nsecret = "env:HOME"\n')
+        (found,) = examine(data, "--config", data / "hub.toml")[0]["archive"]
+        assert (found[0], "ObjectLockConfiguration" in found[2]) == ("warn", True)
+        guard.rights.add("ask")
+        (found,) = examine(data, "--config", data / "hub.toml")[0]["archive"]
+        assert (found[0], "locked for 35 days" in found[1]) == ("good", True)
 
 
 def test_people_get_lines_and_the_options_may_stand_before_it(data):

@@ -9,6 +9,8 @@ import secrets
 import time
 from collections.abc import Sequence
 
+from vitalkeep.archive.bucket import LOCKED, UNKNOWN, Bucket, BucketError
+from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.hub import migrations
 from vitalkeep.hub.consume import Address, Consumer, Message, Publish
 from vitalkeep.hub.doctor.findings import BAD, GOOD, WARN, Findings
@@ -113,3 +115,22 @@ def check_certificates(
         else:
             action = f"Renew it: vitalkeep ca issue {'site' if name == 'broker' else 'hub'} ..."
             findings.add("certificates", BAD if days < 0 else WARN, text, action)
+
+
+def check_archive(findings: Findings, settings: ArchiveSettings) -> None:
+    """Reach the archive, if there is one, and ask it whether objects will be locked."""
+    if settings.address is None:
+        return
+    with findings.of("archive"):
+        try:
+            lock = Bucket(settings.address, settings.options(), settings.lock_days).look()
+        except BucketError as error:
+            findings.add("archive", WARN, f"{error.code}: {error}", error.hint)
+            return
+        if lock == UNKNOWN:
+            text = f"{settings.address}: whether objects are locked may not be asked"
+            action = "Give the hub's account s3:GetBucketObjectLockConfiguration."
+            findings.add("archive", WARN, text, action)
+        else:
+            kept = f"locked for {settings.lock_days} days" if lock == LOCKED else "not locked"
+            findings.add("archive", GOOD, f"{settings.address}: reached; objects are {kept}")

@@ -16,7 +16,8 @@ GOOD, WARN, BAD = "good", "warn", "bad"
 class Finding:
     """One thing that was looked at.
 
-    check  what: config, vault, files, database, disk, broker, certificates, clock, page, time
+    check  what: config, vault, files, database, disk, broker, certificates, archive, clock, page,
+           time
     level  good, warn (it runs, not for long or not well) or bad (it does not)
     next   what to do, "" when it is good
     """

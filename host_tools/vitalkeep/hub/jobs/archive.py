@@ -8,7 +8,7 @@ from typing import Any
 from bridge.core.journal.layout import CLASSES
 from vitalkeep.archive import backup
 from vitalkeep.archive.backup import Backups
-from vitalkeep.archive.bucket import Bucket, BucketError
+from vitalkeep.archive.bucket import UNLOCKED, Bucket, BucketError
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.tiers import Tiers
@@ -61,6 +61,7 @@ class _Desk:
         self._tiers_at = -_TIERS_S
         self._sizes: dict[str, int] = {}
         self._sized_at = -_TIERS_S
+        self._unlocked = 0
         self._spoilt = ""
         self._trouble = ""
 
@@ -78,7 +79,8 @@ class _Desk:
                     self._spoilt = self._move()
                     self._tiers_at = monotonic()
                     self._sized_at = -_TIERS_S
-                trouble = trouble or self._spoilt
+                unlocked = self._count_unlocked()
+                trouble = trouble or self._spoilt or unlocked
             if monotonic() - self._sized_at >= _TIERS_S:
                 # It goes through all that is cold or compressed: not at every look.
                 self._sizes = self._hub.store.tier_sizes()
@@ -138,8 +140,22 @@ class _Desk:
         spoilt = sum(self._tiers.run(cls).spoilt for cls in range(len(CLASSES)))
         return f"{spoilt} sectors are not what was sealed: vitalkeep verify" if spoilt else ""
 
+    def _count_unlocked(self) -> str:
+        """Count what was written without its retention lock; returns what is wrong with that."""
+        if self._bucket is None:
+            return ""
+        self._hub.meters.unlocked.inc(self._bucket.unlocked - self._unlocked)
+        self._unlocked = self._bucket.unlocked
+        if self._bucket.lock != UNLOCKED:
+            return ""
+        return f"objects are written without their retention lock: {self._bucket.lock_refusal}"
+
     def _show(self) -> dict[str, Any]:
         found: dict[str, Any] = {"address": self._settings.address}
         if self._settings.address is not None:
             found["backups"] = backup.summary(self._hub.store, utc_now_ms())
+        if self._bucket is not None:
+            found["lock"] = self._bucket.lock
+            found["lock_refusal"] = self._bucket.lock_refusal
+            found["unlocked"] = self._bucket.unlocked
         return found | {"tiers": self._sizes}

@@ -58,8 +58,8 @@ class Meters:
             "Objects of the archive without the retention lock that they should have",
             registry=registry,
         )
-        self.days_failed = prometheus.Counter(
-            "vitalkeep_hub_days_failed",
+        self.partitions_failed = prometheus.Counter(
+            "vitalkeep_hub_partitions_failed",
             "Rounds in which partitions were not made, or not dropped",
             ["work"],
             registry=registry,

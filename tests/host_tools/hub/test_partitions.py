@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from tests.support.hub import GATEWAY_ID, FakeGateway, Table
 from vitalkeep.hub.jobs import days
+from vitalkeep.hub.meters import Meters
 from vitalkeep.hub.store import Store, StoreError, tables
 
 _REST = "observations_rest"
@@ -159,6 +161,19 @@ def test_a_long_reader_is_not_waited_for(site):
     assert len(site.store.drop_days()) == 2
 
 
+def test_days_are_made_behind_no_long_reader_and_a_hub_starts_without_them(site):
+    site.pass_days(2)
+    with site.store.reading() as connection:
+        connection.execute(sa.select(sa.func.count()).select_from(tables.observations))
+        with pytest.raises(StoreError, match="lock timeout"):
+            site.store.make_days()
+        other = Store(site.url)
+        other.open()
+        other.close()
+        assert max(site.days()) == site.today + 7
+    assert len(site.store.make_days()) == 2
+
+
 def test_hubs_that_do_it_together_do_it_once(site):
     count = site.put(site.today)
     site.pass_days(3)
@@ -183,25 +198,49 @@ def test_hubs_that_do_it_together_do_it_once(site):
     assert len(dropped) == len(set(dropped)) == 3
 
 
-def test_the_job_does_both_as_days_pass(site, monkeypatch):
-    monkeypatch.setattr(days, "_EVERY_S", 0.01)
+@pytest.fixture
+def job(site, monkeypatch):
+    """Return a function that runs the job, without its pauses, until a condition holds."""
+    for name in ("_EVERY_S", "_RETRY_S"):
+        monkeypatch.setattr(days, name, 0.01)
 
     async def read(work):
         return await asyncio.to_thread(work)
 
-    async def watch():
-        job = asyncio.create_task(days.run(SimpleNamespace(store=site.store, read=read)))
-        for passed in (1, 3):
-            site.pass_days(passed)
-            wanted = set(range(site.today + passed - 1, site.today + passed + 8))
-            async with asyncio.timeout(30):
-                while site.days() != wanted:
-                    await asyncio.sleep(0.01)
+    hub = SimpleNamespace(store=site.store, read=read, meters=Meters())
+
+    async def run_until(condition):
+        job = asyncio.create_task(days.run(hub))
+        async with asyncio.timeout(30):
+            while not await asyncio.to_thread(condition, hub):
+                await asyncio.sleep(0.01)
         job.cancel()
         await asyncio.wait([job])
         assert job.cancelled()
 
-    asyncio.run(watch())
+    return lambda condition: asyncio.run(run_until(condition))
+
+
+def test_the_job_does_both_as_days_pass(site, job):
+    for passed in (1, 3):
+        site.pass_days(passed)
+        wanted = set(range(site.today + passed - 1, site.today + passed + 8))
+        job(lambda _, wanted=wanted: site.days() == wanted)
+
+
+def test_the_job_counts_what_a_long_reader_kept_it_from_and_does_it_later(site, job, caplog):
+    def failed(hub):
+        count = partial(
+            hub.meters.registry.get_sample_value, "vitalkeep_hub_partitions_failed_total"
+        )
+        return all(count({"work": work}) for work in ("make", "drop"))
+
+    site.pass_days(3)
+    with site.store.reading() as connection:
+        connection.execute(sa.select(sa.func.count()).select_from(tables.observations))
+        job(failed)
+    assert "days: make: canceling statement due to lock timeout" in caplog.text
+    job(lambda _: site.days() == set(range(site.today + 2, site.today + 11)))
 
 
 def test_sqlite_has_no_days(tmp_path):

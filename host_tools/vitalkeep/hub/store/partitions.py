@@ -6,33 +6,42 @@ A row of a day that has none goes to `observations_rest`: nothing is refused for
 
 from __future__ import annotations
 
+import logging
 import re
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from vitalkeep.hub.store.database import Database
+from vitalkeep.hub.store.database import Database, StoreError
+
+log = logging.getLogger(__name__)
 
 _AHEAD = 7
 _LEFT_MAX = 1000  # blocks: moving them kept others waiting for 0.03 to 0.2 s
 _WAIT_MS = 1000  # for those who read; whoever commits waits behind us
+_TURN_MS = 10_000  # for another hub that does the same; nobody waits behind us for that
 _LOCK = 0x766B_5041_5254_5320  # as in migrations: one hub at a time
 _BLOCK_BYTES = 8160  # a block grows within its row's page: not moved out of it
 _NAME = re.compile(r"observations_day_(\d+)")
 
 
 class Partitions(Database):
-    """Called when a hub starts, and every hour or so."""
+    """Called when a hub starts, and every hour or so.
+
+    Each raises StoreError, when someone reads for long, too: all others would wait behind us.
+    """
 
     def open(self) -> None:
         super().open()
-        self.make_days()
+        try:
+            self.make_days()
+        except StoreError as error:
+            log.warning("days of observations are not made: %s", error)  # it runs without, too
 
     def make_days(self) -> list[str]:
         """Make the partitions of today and a week; returns those that were missing.
 
         Whoever commits rows of another day does not wait for that.
-        Raises  StoreError
         """
         if self.kind != "postgresql":
             return []
@@ -51,7 +60,6 @@ class Partitions(Database):
 
         Statements that name no day lock each partition: in some years there would be more of
         them than PostgreSQL has locks for.
-        Raises  StoreError, when someone reads for long, too: all others would wait behind us
         """
         if self.kind != "postgresql":
             return []
@@ -62,7 +70,6 @@ class Partitions(Database):
     def _drop(self, name: str) -> bool:
         """Drop a day that has little left; returns whether it went."""
         with self.writing() as connection:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_WAIT_MS}")
             _take_turns(connection)
             if name not in _days(connection)[0] or not _has_little(connection, name):
                 return False
@@ -79,7 +86,10 @@ class Partitions(Database):
 
 
 def _take_turns(connection: Connection) -> None:
+    """Be the only hub that changes days, until the transaction ends, and wait for no lock long."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_TURN_MS}")
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_WAIT_MS}")
 
 
 def _days(connection: Connection) -> tuple[dict[str, int], int]:

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from time import monotonic
 from typing import Any, TypeVar
 
 from bridge.core.journal.layout import CLASSES
@@ -33,6 +34,7 @@ from vitalkeep.hub.exchange.link import Link
 from vitalkeep.hub.exchange.ranges import Ranges
 from vitalkeep.hub.exchange.server import Answer, Server
 from vitalkeep.hub.exchange.settings import ExchangeSettings
+from vitalkeep.hub.exchange.silence import Silence
 from vitalkeep.hub.exchange.wire import Speaker
 from vitalkeep.hub.sectors import DAY_MS, OPEN, Place, Stored, Stream
 from vitalkeep.hub.serving import listen
@@ -86,6 +88,7 @@ class Exchange:
         self._consumer = hub.consumer
         self._ward = hub.ward
         self._unfinished = hub.meters.exchange_unfinished
+        self._silence = Silence()
         self._names: dict[str, bytes] = {}
         self._refused: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -228,11 +231,14 @@ class Exchange:
             await asyncio.sleep(_HOUSE_S)
 
     async def _close_orphans(self) -> None:
+        if not (self._consumer.connected and self.intake.receipting):
+            self._silence.deaf()
+            return
         since_ms = utc_now_ms() - self.settings.orphan_days * DAY_MS
         silent = await self.read(lambda: self.store.silent(since_ms))
         places = [place for place, length, state in silent if state == OPEN and length]
         places = [place for place in places if self.intake.serves(place.gateway)]
-        if places:
+        if places := self._silence.lasting(places, monotonic()):
             await self.intake.close_orphans(places)
 
     async def _follow_others(self) -> None:

@@ -63,7 +63,8 @@ class ExchangeSettings:
         " not.", low=1, high=3600, unit="s",
     )  # fmt: skip
     orphan_days: int = setting(
-        7, "An open sector of which no site has heard for so long is closed without a seal.",
+        7, "An open sector of which no site has heard for so long, the last day of it listening,"
+        " is closed without a seal.",
         low=1, high=3650, unit="days",
     )  # fmt: skip
     peers: tuple[Peer, ...] = setting((), "The other sites.")

@@ -374,7 +374,8 @@ class Intake:
         for beat in beats:
             log_id, boot, at_ms = self._heads_ms.get(beat.gateway, (b"", -1, 0))
             news = (log_id, boot) != (beat.log, beat.boot)
-            if news or batch.now_ms - at_ms >= _HEADS_EVERY_MS:
+            # Either way: after a clock that was ahead, heads would not be stored for as long.
+            if news or abs(batch.now_ms - at_ms) >= _HEADS_EVERY_MS:
                 self._heads_ms[beat.gateway] = (beat.log, beat.boot, batch.now_ms)
                 batch.heads[beat.gateway] = _heads_row(beat, batch.now_ms)
         self._tell(batch.alarms, batch.now_ms)

@@ -35,6 +35,17 @@ def test_gateway_and_site_agree_on_everything(path, store, gateway):
     assert gateway.whole == [(0, number) for number in range(4)]
 
 
+def test_heads_are_stored_again_after_a_clock_that_was_far_ahead(
+    path, store, gateway, monkeypatch
+):
+    stored = []
+    for at_ms in (1_000_000, 9_000_000_000, 1_020_000, 1_025_000):
+        monkeypatch.setattr("vitalkeep.hub.intake.utc_now_ms", lambda at_ms=at_ms: at_ms)
+        path.send(gateway.heartbeat())
+        stored.append(store.heads()[0]["at_ms"])
+    assert stored == [1_000_000, 9_000_000_000, 1_020_000, 1_020_000]
+
+
 def test_live_comes_first_and_backlog_proves_it_later(path, store, gateway):
     gateway.fill(2)
     converse(path, gateway)

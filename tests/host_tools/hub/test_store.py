@@ -92,6 +92,23 @@ def test_sqlite_is_durable_at_every_commit(tmp_path):
     store.close()
 
 
+def test_who_reads_makes_no_file_in_the_place_of_one_that_was_moved(tmp_path, gateway):
+    table = Table(gateway)
+    runs = gateway.sector_runs(0, 0, 500)
+    file, away = tmp_path / "a %?#b.db", tmp_path / "away.db"
+    store = Store("sqlite:///" + str(file).replace("%", "%25").replace("?", "%3F"))
+    store.open()
+    store.commit(table.take(runs[0]))
+    file.rename(away)
+    with pytest.raises(StoreError, match="unable to open"):
+        store.count("pieces")
+    assert not file.exists()
+    away.rename(file)
+    store.commit(table.take(runs[1]))
+    assert store.count("pieces") == 2
+    store.close()
+
+
 def test_what_is_in_a_log_without_a_name_is_in_the_file_once_that_is_noticed(tmp_path, gateway):
     table = Table(gateway)
     runs = gateway.sector_runs(0, 0, 500)

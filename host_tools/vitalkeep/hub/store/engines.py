@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -46,18 +49,22 @@ def parse_url(text: str) -> sa.URL:
 def make_engine(url: sa.URL, pool_size: int, writes: bool = False) -> Engine:
     """Return an engine that never holds more than `pool_size` connections.
 
-    writes  SQLite's transactions begin as writers: one that read first could not become one
+    writes  SQLite's transactions begin as writers: one that read first could not become one. Who
+            only reads makes no file: in the place of one that was moved it would be an empty one,
+            for which SQLite deletes the other's log
     """
     if url.get_backend_name() == "postgresql":
         return sa.create_engine(
             url, pool_size=pool_size, max_overflow=0, connect_args=dict(_POSTGRES)
         )
+    mode = "rwc" if writes else "rw"
+    path = f"file:{quote(os.path.abspath(str(url.database)))}?mode={mode}"
     engine = sa.create_engine(
         url,
+        creator=lambda: sqlite3.connect(path, uri=True, check_same_thread=False),
         poolclass=sa.pool.QueuePool,
         pool_size=pool_size,
         max_overflow=0,
-        connect_args={"check_same_thread": False},
     )
     sa.event.listen(engine, "connect", _set_up_sqlite)
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"

@@ -167,11 +167,13 @@ class CsvRows:
                 if parameter is None:
                     raise Refused(PARAMETER, f"{name[:40]!r}: the mapping does not name it")
                 if unit not in (None, parameter.unit, parameter.written):
-                    raise Refused(UNIT, f"{unit!r}, want {parameter.written or parameter.unit!r}")
+                    raise Refused(
+                        UNIT, f"{unit[:40]!r}, want {parameter.written or parameter.unit!r}"
+                    )
                 value = parse_number(cell, mapping.csv.decimal)
                 readings.append(Reading(parameter.series(names[0], names[1]), at_ms, *value))
             except Refused as refused:
-                refusals.append(Refusal(name, refused.reason, str(refused)))
+                refusals.append(Refusal(name[:40], refused.reason, str(refused)))
         return Row(line, end, shown, tuple(readings), tuple(refusals), empty, skipped)
 
     def _values(

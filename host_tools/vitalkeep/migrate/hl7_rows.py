@@ -22,6 +22,7 @@ from vitalkeep.migrate.readings import (
     DEVICE,
     ENCODING,
     MALFORMED,
+    NAME_MAX,
     NOT_A_RESULT,
     NUMBER,
     PARAMETER,
@@ -39,6 +40,7 @@ _PIECE = 1 << 16
 _SEGMENT_MAX = 1 << 20
 _SEGMENTS_MAX = 50_000  # of a message
 _MESSAGE_MAX = 1 << 24  # bytes
+_PARTS_MAX = 500_000  # fields, components and repetitions of a message: each takes half a kB here
 _RAW_MAX = 2000
 _BED, _DEVICE = "PV1-3.3", "MSH-3.1"
 _ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
@@ -52,9 +54,12 @@ _MARKERS = re.compile(r"-+|\*+|")
 
 
 class _Segment(NamedTuple):
+    """is_long: it is too long, and data is its beginning."""
+
     line: int
     end: int
     data: bytes
+    is_long: bool = False
 
 
 class Hl7Rows:
@@ -76,6 +81,11 @@ class Hl7Rows:
         message: list[_Segment] = []
         length = 0
         for segment in _segments(file, size, start, is_whole):
+            if segment.is_long:
+                text = f"a segment of more than {_SEGMENT_MAX} bytes"
+                yield self._refuse(segment, "", MALFORMED, text)
+                message, length = [], 0
+                continue
             kind = segment.data[:3]
             if kind == b"MSH" or kind in _ENVELOPE or segment.data == b"\x1c":
                 yield from self._message(message, name, False)
@@ -98,13 +108,17 @@ class Hl7Rows:
             return
         last = segments[-1]
         for row in self._results(segments, name):
-            yield row._replace(is_open=is_open)
+            # A run that is stopped in the midst of them begins with their message again.
+            yield row._replace(is_open=True)
         yield Row(last.line, last.end, "", is_open=is_open)
 
     def _results(self, segments: list[_Segment], name: str) -> Iterator[Row]:
         first = segments[0]
         try:
             text = b"\r".join(s.data for s in segments).decode(self._mapping.encoding)
+            if sum(map(text.count, set(text[3:8]))) > _PARTS_MAX:
+                yield self._refuse(first, "", MALFORMED, f"more than {_PARTS_MAX} parts")
+                return
             message = hl7.parse(text)
             kind = [part for part in str(message[0][9]).split(str(message[0][2])[0]) if part]
         except UnicodeError as error:
@@ -117,7 +131,9 @@ class Hl7Rows:
             yield Row(first.line, first.end, "", skipped=1)
             return
         if kind[:2] != ["ORU", "R01"]:
-            yield self._refuse(first, "MSH-9", NOT_A_RESULT, f"{'^'.join(kind)}, want ORU^R01")
+            yield self._refuse(
+                first, "MSH-9", NOT_A_RESULT, f"{'^'.join(kind)[:40]}, want ORU^R01"
+            )
             return
         around: dict[str, Any] = {}
         for segment, parsed in zip(segments, message, strict=False):
@@ -188,6 +204,8 @@ class Hl7Rows:
         self, called: str, code: str, words: str, around: dict[str, Any], bed: str, device: str
     ) -> Series:
         written = self._at(around, "OBX-6.1")
+        if len(written) > NAME_MAX:
+            raise Refused(UNIT, f"{written[:40]!r}: {len(written)} characters")
         unit = parameters.ucum(written)
         known = self._parameters.get(called)
         if known is not None:
@@ -211,25 +229,29 @@ def _segments(
 ) -> Iterator[_Segment]:
     """Yield what stands between ends of lines, and b"\\x1c" where MLLP ends a message."""
     file.seek(start[0])
-    at, line = start
-    rest = b""
-    while at + len(rest) < size:
-        piece = file.read(min(_PIECE, size - at - len(rest)))
-        if not piece:
-            break
+    read, line = start
+    rest = head = b""  # head: of a segment that is too long, and goes on
+    while read < size and (piece := file.read(min(_PIECE, size - read))):
+        read += len(piece)
         searched = max(0, len(rest) - 1)
         rest += piece
-        ends = [found.end() for found in _ENDS.finditer(rest, searched)]
-        if len(rest) - (ends[-1] if ends else 0) > _SEGMENT_MAX:
-            ends.append(len(rest))
         begin = 0
-        for end in ends:
+        for found in _ENDS.finditer(rest, searched):
             line += 1
-            yield from _split(line, at + end, rest[begin:end])
-            begin = end
-        at, rest = at + begin, rest[begin:]
+            end = read - len(rest) + found.end()
+            if head:
+                yield _Segment(line, end, head, True)
+            else:
+                yield from _split(line, end, rest[begin : found.end()])
+            begin, head = found.end(), b""
+        rest = rest[begin:]
+        if len(rest) > _SEGMENT_MAX:
+            head, rest = head or rest[:_RAW_MAX], rest[-1:]
     if rest and (is_whole or rest[-1:] in b"\r\n\x1c"):
-        yield from _split(line + 1, at + len(rest), rest)
+        if head:
+            yield _Segment(line + 1, read, head, True)
+        else:
+            yield from _split(line + 1, read, rest)
 
 
 def _split(line: int, end: int, part: bytes) -> Iterator[_Segment]:

@@ -63,11 +63,17 @@ def find_files(sources: Iterable[Path]) -> list[tuple[str, Path]]:
     for source in sources:
         if not source.exists():
             raise ToolError(f"{source}: there is no such file or folder", "Check its name.")
+        if not source.is_file() and not source.is_dir():
+            # A pipe has no size, and cannot be gone on with.
+            raise ToolError(f"{source}: neither a file nor a folder", "Write it to a file first.")
         some = {source.name: source}
         if source.is_dir():
             paths = sorted(p for p in source.rglob("*") if p.is_file() and p.name[:1] != ".")
             some = {path.relative_to(source).as_posix(): path for path in paths}
         for name, path in some.items():
+            name = _storable(
+                name
+            )  # an archive of another computer may name files in its own bytes
             if name in found and found[name].resolve() != path.resolve():
                 raise ToolError(
                     f"{path} and {found[name]}: two files of one name",
@@ -199,9 +205,11 @@ class Import:
         done = {"done_ms": self._now_ms()}
         self._commit(number, some, second, (at, line), counts, done)
         if second.digest(size) != digest:
+            # Nobody knows of which bytes the rows were: none of them counts as read.
+            self._store.foreign_restart(number)
             raise ToolError(
                 f"{name}: it was changed while it was read",
-                "Run the same command again, with --full: what came of the other bytes stays.",
+                "Run the same command again: it reads all of it, and what came so far stays.",
             )
         if (some[-1].end if some else seen) < size:
             self.result.waiting += 1

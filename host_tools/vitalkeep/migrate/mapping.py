@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from vitalkeep.migrate import parameters, times, units
-from vitalkeep.migrate.readings import Refused, Series
+from vitalkeep.migrate.readings import NAME_MAX, Refused, Series
 from vitalkeep.settings.fields import setting
 from vitalkeep.settings.toml import Mistake, parse_as, read_text
 
@@ -36,7 +36,10 @@ def _is_encoding(text: str) -> None:
     except (LookupError, UnicodeError):
         plain = False
     if not plain:
-        raise ValueError("want an encoding in which ASCII is itself: utf-8, latin-1, cp1252")
+        raise ValueError(
+            "want an encoding in which ASCII is itself, as utf-8, latin-1 or cp1252;"
+            " make UTF-8 of UTF-16"
+        )
 
 
 def _is_ucum(text: str) -> None:
@@ -121,6 +124,10 @@ class Where:
         found = found.strip()
         if not found:
             raise Refused(reason, f"no {reason}")
+        if len(found) > NAME_MAX:
+            raise Refused(
+                reason, f"{found[:40]!r}: {len(found)} characters, want {NAME_MAX} at most"
+            )
         if not self.names:
             return found
         if found not in self.names:

@@ -23,6 +23,9 @@ REASONS = (
 )  # fmt: skip
 
 
+NAME_MAX = 200  # characters of what a bed or a device is called, or a unit
+
+
 class Refused(Exception):
     """A value that is not taken; `reason` is one of REASONS."""
 
@@ -69,7 +72,7 @@ class Row(NamedTuple):
     end      of it, in bytes from the beginning of the file
     raw      as it stands there, for whoever has to mend it
     empty    cells with no value; skipped: those that the mapping leaves out on purpose
-    is_open  the message it is of may go on: a later run begins with that message again
+    is_open  of a message that is not told to its end: a later run begins with that message again
     """
 
     line: int

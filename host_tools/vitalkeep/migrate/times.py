@@ -21,7 +21,7 @@ _COUNT = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
 _ISO = re.compile(r"[^T ]+[Tt ]\d\d:?\d\d.*", re.ASCII)
 _FRACTION = re.compile(r"(:\d\d)[.,](\d+)", re.ASCII)
 _HL7 = re.compile(
-    r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)([+-]\d{4})?", re.ASCII
+    r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)([+-]\d\d[0-5]\d)?", re.ASCII
 )
 
 

@@ -65,6 +65,20 @@ def test_date_without_its_time_is_no_midnight():
     assert found[1].readings[0].at_ms == 1_769_940_000_000
 
 
+def test_what_is_told_of_a_cell_is_short():
+    """However long it is: indexes and reports have bounds."""
+    head = b"date;clock;place;source;name;value;unit\n"
+    line = "01.02.2026;10:00:00;{};mon;{};16;{}\n"
+    for cells in (
+        ("B" * 9000, "AF", "1/Min"),
+        ("BETT04", "AF", "u" * 9000),
+        ("BETT04", "n" * 9000, "1"),
+    ):
+        mapping = LONG.replace("names = {", "# names = {")
+        (row,) = rows(mapping, head + line.format(*cells).encode())
+        assert max(map(len, row.refusals[0])) < 120
+
+
 def test_stray_quote_spoils_its_line_alone():
     found = rows(WIDE, HEAD + b'1000,97,99,"a\n2000,97,99,b\n3000,97\n4000,97,99,"a""b"\n')
     assert reasons(found) == [(2, "", MALFORMED), (4, "", MALFORMED)]

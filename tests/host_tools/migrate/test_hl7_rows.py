@@ -1,13 +1,16 @@
 """Results in HL7 v2 files of every framing; what is none is named."""
 
 import codecs
+import io
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.archives import ORU, oru, rows
+from tests.support.archives import ORU, UNTIL_MS, oru, rows
 from vitalkeep.migrate import hl7_rows
+from vitalkeep.migrate.hl7_rows import Hl7Rows
+from vitalkeep.migrate.mapping import parse
 from vitalkeep.migrate.readings import (
     BED,
     ENCODING,
@@ -193,24 +196,66 @@ def test_mark_at_the_beginning_is_no_part_of_the_message():
     assert readings(rows(ORU, codecs.BOM_UTF8 + oru(SPO2))) == readings(rows(ORU, oru(SPO2)))
 
 
+def next_begins(data):
+    """Return where a run begins after one that has read this."""
+    found = Hl7Rows(parse(ORU), UNTIL_MS).rows(io.BytesIO(data), "a.hl7", (0, 0), len(data), False)
+    return max((row.end for row in found if not row.is_open), default=0)
+
+
 def test_message_that_nothing_ends_may_go_on():
-    found = rows(ORU, oru(SPO2) + oru(FEVER)[:-20], whole=False)
-    assert [(row.line, row.is_open) for row in found] == [(5, False)]
-    found = rows(ORU, oru(SPO2) + oru(FEVER), whole=False)
-    assert [row.is_open for row in found] == [False, True]
-    ended = oru(SPO2) + b"\x1c\r"
-    assert [row.is_open for row in rows(ORU, ended, whole=False)] == [False]
+    first, second = oru(SPO2), oru(FEVER)
+    assert next_begins(first + second[:-20]) == len(first)
+    assert next_begins(first + second) == len(first)
+    assert next_begins(first + b"\x1c\r") == len(first) + 2
+    assert next_begins(first + first + b"FTS|1\r") == 2 * len(first) + len(b"FTS|1\r")
+
+
+def test_no_run_begins_within_a_message():
+    found = rows(ORU, oru(SPO2, FEVER, SPO2) + oru(SPO2), whole=False)
+    assert [row.is_open for row in found] == [True] * 4
 
 
 def test_a_message_without_end_is_refused_before_it_fills_the_memory():
     wanted = readings(rows(ORU, oru(SPO2)))
-    endless = b"OBX|1|NM|" + b"x" * (1 << 20) * 18
-    found = rows(ORU, oru(SPO2) + b"MSH|^~\\&\r" + endless + b"\r" + oru(SPO2))
+    endless = b"MSH|^~\\&\r" + (b"NTE|1||" + b"x" * 1_000_000 + b"\r") * 18
+    found = rows(ORU, oru(SPO2) + endless + oru(SPO2))
     assert readings(found) == wanted * 2
     refused = [r for row in found for r in row.refusals]
     assert any("segments or" in r.text for r in refused)
     assert {r.reason for r in refused} == {MALFORMED}
     assert max(len(row.raw) for row in found) < 10_000
+
+
+def test_a_message_of_very_many_parts_is_refused_before_it_fills_the_memory():
+    full = oru(SPO2 + "^" * 600_000)
+    found = rows(ORU, full + oru(SPO2))
+    assert [(row.line, len(row.readings)) for row in found] == [(1, 0), (10, 1)]
+    assert found[0].refusals[0].text == "more than 500000 parts"
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n"])
+def test_rest_of_a_segment_that_is_too_long_is_no_segment(end):
+    """Cut off at the right place it would look like one."""
+    wanted = readings(rows(ORU, oru(SPO2)))
+    result = b"OBX|1|" + SPO2.encode()
+    for length in range((1 << 20) - 8, (1 << 20) + (1 << 17), 1 << 16):
+        long = b"NTE|1||" + b"x" * length + result
+        data = (oru(SPO2) + b"MSH|^~\\&\r").replace(b"\r", end) + long + end
+        found = rows(ORU, data + oru(SPO2))
+        assert readings(found) == wanted * 2
+        assert {x.reason for row in found for x in row.refusals} == {MALFORMED}
+        assert found[-1].line == 12
+        # While nothing ends it, the next run looks at all of it.
+        assert next_begins(data[: -len(end) - 1]) <= len(data) - len(long)
+
+
+def test_a_name_of_any_length_is_no_bed():
+    (row,) = rows(ORU, oru(SPO2, location="ICU^2^" + "B" * 201))
+    assert told([row])[0][2] == [("PV1-3.3", BED)]
+    assert len(row.refusals[0].text) < 100
+    unit = "{" + "x" * 300 + "}%^percent^UCUM"
+    (row,) = rows(ORU, oru(SPO2.replace("%^percent^UCUM", unit)))
+    assert told([row])[0][2] == [("OBX-3", UNIT)]
 
 
 def test_segments_of_no_message_are_named():

@@ -1,6 +1,8 @@
 """Files into both stores: once and only once, whoever interrupts, whatever grows."""
 
+import hashlib
 import json
+import os
 
 import pytest
 import sqlalchemy as sa
@@ -33,8 +35,6 @@ def counts(result):
 
 
 def test_values_keep_where_they_came_from(store, file):
-    import hashlib
-
     assert counts(take(store, WIDE, file)) == (4, 0, 1, 1)
     assert kept(store) == [
         ("Bed 1", "SpO2", 1000, "97", 2),
@@ -165,6 +165,31 @@ def test_messages_that_go_on_are_taken_once(store, tmp_path):
     assert len(kept(store)) == 3
 
 
+@pytest.mark.parametrize("killed_at", [2, 3])
+def test_run_that_was_killed_within_a_message_loses_nothing_of_it(
+    store, tmp_path, monkeypatch, killed_at
+):
+    results = [f"NM|150456^^MDC||97|%|||||F|||20260102030{n:03}+0000" for n in range(0, 60, 2)]
+    path = tmp_path / "ward.hl7"
+    path.write_bytes(oru(*results[:15]) + oru(*results[15:]))
+    monkeypatch.setattr(importing, "_ROWS_AT_ONCE", 4)
+    real = Store.foreign_take
+    calls = []
+
+    def dies(self, *arguments):
+        calls.append(1)
+        if len(calls) == killed_at:
+            raise StoreError("killed")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Store, "foreign_take", dies)
+    with pytest.raises(StoreError):
+        take(store, ORU, path)
+    calls.append(100)
+    assert take(store, ORU, path).refused == 0
+    assert len(kept(store)) == 30
+
+
 def test_wrong_mapping_stops_before_anything_is_stored(store, file):
     file.write_text(HEAD + "yesterday,97,98,a\n" * 2000)
     with pytest.raises(ToolError, match=r"first 1000 rows. Line 2: time: time: 'yesterday'"):
@@ -183,6 +208,11 @@ def test_file_that_changes_while_it_is_read_is_named(store, file, monkeypatch):
     monkeypatch.setattr(importing, "_digests", late)
     with pytest.raises(ToolError, match="changed while it was read"):
         take(store, WIDE, file)
+    monkeypatch.undo()
+    assert unfinished_files(store, parse(WIDE)) == ["bed1.csv"]
+    assert take(store, WIDE, file).rows == 3  # all of it, whatever was read before
+    assert unfinished_files(store, parse(WIDE)) == []
+    assert len(list(store.foreign_rejects("old-cis"))) == 1
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -258,3 +288,19 @@ def test_two_files_of_one_name_and_none_at_all(tmp_path, file):
         importing.find_files([file, tmp_path / "more"])
     names = [name for name, _ in importing.find_files([tmp_path])]
     assert names == ["bed1.csv", "more/bed1.csv"]
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ToolError, match="neither a file nor a folder"):
+        importing.find_files([tmp_path / "pipe"])
+
+
+def test_file_of_a_name_that_is_no_text_is_taken(store, tmp_path):
+    """As archives have it that were packed on another system."""
+    path = tmp_path / os.fsdecode(b"Bett-\x84.csv")
+    path.write_text(HEAD + "1000,97,98.6,a\n")
+    ((name, found),) = importing.find_files([path])
+    assert found == path
+    digest = hashlib.sha256(WIDE.encode()).digest()
+    job = importing.Import(store, parse(WIDE), WIDE, digest, lambda: NOW_MS)
+    job.run(name, found)
+    assert job.result.imported == 2
+    assert [row["name"] for row in store.foreign_files()] == ["Bett-\\udc84.csv"]

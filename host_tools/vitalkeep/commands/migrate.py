@@ -20,6 +20,7 @@ from vitalkeep.commands.archive import (
 from vitalkeep.commands.migrate_compare import check, compare, hub, json_option, mapping_option
 from vitalkeep.commands.verify import time_of
 from vitalkeep.errors import ToolError
+from vitalkeep.shown import shown
 
 _FOREVER = 2**62
 
@@ -60,6 +61,7 @@ def files(
     from vitalkeep.hub.store import StoreError, utc_now_ms
     from vitalkeep.migrate import mapping as mappings
     from vitalkeep.migrate.importing import Import, find_files, write_rejects
+    from vitalkeep.migrate.turns import turn
 
     mapping, text, digest = mappings.load(mapping_path)
     found = find_files(sources)
@@ -71,9 +73,10 @@ def files(
         with click.progressbar(length=max(size, 1), label="Reading", file=sys.stderr) as bar:
             job = Import(parts.store, mapping, text, digest, utc_now_ms, full, bar.update)
             try:
-                for name, path in found:
-                    job.run(name, path)
-                kept = write_rejects(parts.store, mapping.system, rejects_path)
+                with turn(parts.store, mapping.system):
+                    for name, path in found:
+                        job.run(name, path)
+                    kept = write_rejects(parts.store, mapping.system, rejects_path)
             except StoreError as error:
                 raise refused_by_store(parts.store.address, error) from None
             except OSError as error:
@@ -121,13 +124,11 @@ def status(parts: Parts, as_json: bool) -> None:
             f" {len(found['files'])} files, {sum(found['refused'].values())} refused"
         )
         for row in found["series"]:
-            click.echo(
-                f"  {row['bed']} {row['device']} {row['label']} [{row['unit']}]:"
-                f" {row['first']} to {row['last']}"
-            )
+            named = f"{row['bed']} {row['device']} {row['label']} [{row['unit']}]"
+            click.echo(shown(f"  {named}: {row['first']} to {row['last']}"))
         for row in found["files"]:
             if not row["done"]:
-                click.echo(f"  not finished: {row['name']} at line {row['line']}")
+                click.echo(shown(f"  not finished: {row['name']} at line {row['line']}"))
 
 
 @migrate.command()
@@ -175,6 +176,8 @@ def values(
 @with_parts
 def forget(parts: Parts, system: str, yes: bool) -> None:
     """Delete all that came from a system, to import it anew; what gateways sealed stays."""
+    from vitalkeep.migrate.turns import turn
+
     known = {row["system"] for row in parts.store.foreign_files()}
     if system not in known:
         raise ToolError(
@@ -182,7 +185,8 @@ def forget(parts: Parts, system: str, yes: bool) -> None:
         )
     if not yes:
         click.confirm(f"Delete all values of {system}?", abort=True)
-    gone = parts.store.foreign_forget(system)
+    with turn(parts.store, system):
+        gone = parts.store.foreign_forget(system)
     click.echo(f"{gone} values of {system} are deleted")
 
 

@@ -19,6 +19,7 @@ from vitalkeep.commands.archive import (
 )
 from vitalkeep.commands.verify import time_of
 from vitalkeep.errors import ToolError
+from vitalkeep.shown import shown
 
 if TYPE_CHECKING:
     from vitalkeep.commands.archive import Parts
@@ -72,9 +73,9 @@ def _finish(report: dict[str, Any], parts: Parts, folder: Path | None, as_json: 
     else:
         for condition in report["conditions"]:
             mark = "holds" if condition["holds"] else "DOES NOT HOLD"
-            click.echo(f"{mark}: {condition['name']}: {condition['text']}")
+            click.echo(shown(f"{mark}: {condition['name']}: {condition['text']}"))
         for finding in report["findings"][:_SHOWN]:
-            click.echo("  " + " ".join(str(part) for part in finding.values() if part))
+            click.echo(shown("  " + " ".join(str(part) for part in finding.values() if part)))
         if len(report["findings"]) > _SHOWN:
             click.echo(f"  and {len(report['findings']) - _SHOWN} more: see --json or --report")
         if folder is not None:

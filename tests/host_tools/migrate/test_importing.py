@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -18,8 +21,19 @@ from vitalkeep.hub.store import Store, StoreError, tables
 from vitalkeep.keys.vault import Vault
 from vitalkeep.migrate import importing
 from vitalkeep.migrate.mapping import parse
+from vitalkeep.migrate.turns import turn
 from vitalkeep.migrate.verdict import unfinished_files
 
+HOLD = """
+import sys, time
+from vitalkeep.hub.store import Store
+from vitalkeep.migrate.turns import turn
+
+store = Store(sys.argv[1])
+with turn(store, "old-cis"):
+    print("mine", flush=True)
+    time.sleep(600)
+"""
 HEAD = "time,SpO2,Temp,note\n"
 
 
@@ -277,6 +291,61 @@ def test_commands(tmp_path, file):
     assert run("values", "--bed", "Bed 7", *where).exception.hint == "There are beds: Bed 1."
     assert "4 values" in run("forget", "old-cis", "--yes", *where).output
     assert "Nothing came" in run("status", *where).output
+
+
+def test_no_byte_of_an_archive_steers_the_terminal(tmp_path, vault, file):
+    mapping = tmp_path / "old.toml"
+    mapping.write_text(
+        WIDE.replace('value = "Bed 1"', 'column = "note"').replace('["note"]', "[]")
+    )
+    file.write_text(HEAD + "1000,97,98.6,\x1b[2JBed 9\n")
+    where = ("--vault", vault.folder, "--data", tmp_path / "data")
+    assert run("files", file, "--mapping", mapping, *where).exit_code == 0
+    output = run("status", *where).output
+    assert "\\x1b[2JBed 9 monitor SpO2" in output
+    assert "\x1b" not in output
+
+
+def test_two_runs_take_turns(store, database, vault, file, tmp_path):
+    mapping = tmp_path / "old.toml"
+    mapping.write_text(WIDE)
+    where = ("--vault", vault.folder, "--database", database)
+    other = Store(database)
+    other.open()
+    with turn(other, "old-cis"):
+        for command in (("files", file, "--mapping", mapping), ("forget", "old-cis", "--yes")):
+            # What a forgotten system had is asked for first.
+            take(store, WIDE, file)
+            result = run(*command, *where)
+            assert "another run works on old-cis" in result.exception.message
+        with turn(store, "old-monitors"):
+            pass
+    other.close()
+    assert run("files", file, "--mapping", mapping, *where).exit_code == 0
+    with turn(store, "old-cis"), pytest.raises(ToolError), turn(store, "old-cis"):
+        pass
+    assert "4 values" in run("forget", "old-cis", "--yes", *where).output
+
+
+def test_turn_of_a_run_that_was_killed_is_free(store, database, tmp_path):
+    held = subprocess.Popen(
+        [sys.executable, "-c", HOLD, database], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert held.stdout.readline() == "mine\n"
+        with pytest.raises(ToolError, match="another run works"), turn(store, "old-cis"):
+            pass
+    finally:
+        held.kill()
+        held.communicate()
+    until = time.monotonic() + 30  # PostgreSQL looks for who is gone in its own time
+    while True:
+        try:
+            with turn(store, "old-cis"):
+                return
+        except ToolError:
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
 
 def test_two_files_of_one_name_and_none_at_all(tmp_path, file):

@@ -75,6 +75,8 @@ class Doorstep:
                 task = asyncio.create_task(self._greet(connection))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+                # The next one may be there already; all else has its turn all the same.
+                await asyncio.sleep(0)
         finally:
             for connection in list(self._waiting):
                 self._end(connection)

@@ -149,7 +149,7 @@ class Hub:
             await asyncio.wait([tasks.pop()], timeout=_STOP_S)
         waiting: set[asyncio.Task[None]] = set(tasks)
         while waiting:
-            # Again and again: before Python 3.12 wait_for may swallow a cancellation.
+            # Again and again: before Python 3.12 a library's wait_for may swallow a cancellation.
             for task in waiting:
                 task.cancel()
             _, waiting = await asyncio.wait(waiting, timeout=_STOP_S)

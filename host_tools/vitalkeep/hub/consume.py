@@ -24,6 +24,7 @@ from bridge.core.errors import ProtocolError
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.giants import PatientDecoder
 from vitalkeep.hub.tls import Identity, end_of_peer
+from vitalkeep.hub.within import within
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +213,7 @@ class Consumer:
             pairs = [(text, self._qos) for text in come[at : at + _FILTERS_MAX]]
             waiting.append(self._ask(writer, mqtt.subscribe, pairs))
         try:
-            codes = await asyncio.wait_for(asyncio.gather(*waiting), _SUBSCRIBE_S)
+            codes = await within(_SUBSCRIBE_S, asyncio.gather(*waiting))
             if any(code > 1 for part in codes for code in part):
                 raise ConnectionRefusedError("the broker refused a subscription")
         except (asyncio.TimeoutError, OSError) as error:
@@ -237,9 +238,9 @@ class Consumer:
         address = self.address
         # Made anew each time: a renewed certificate is used from the next session on.
         context = address.identity.context() if address.identity else None
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(address.host, address.port, limit=_READ_BYTES, ssl=context),
+        reader, writer = await within(
             _CONNECT_S,
+            asyncio.open_connection(address.host, address.port, limit=_READ_BYTES, ssl=context),
         )
         peer = writer.get_extra_info("ssl_object")
         self.broker_ends = end_of_peer(peer) if peer else None
@@ -254,7 +255,7 @@ class Consumer:
         self._writer = writer
         try:
             decoder = PatientDecoder(PACKET_MAX)
-            await asyncio.wait_for(self._open(reader, writer, decoder), _CONNECT_S)
+            await within(_CONNECT_S, self._open(reader, writer, decoder))
             await self._subscribe(reader, writer, decoder)
             self.connected = True
             self.sessions += 1
@@ -299,7 +300,7 @@ class Consumer:
             identifier = self._identifier()
             writer.write(mqtt.subscribe(identifier, [(text, self._qos) for text in part]))
             answer = self._expect(reader, decoder, mqtt.SUBACK)
-            packet = await asyncio.wait_for(answer, _CONNECT_S)
+            packet = await within(_CONNECT_S, answer)
             if packet.packet_id != identifier or len(packet.codes) != len(part):
                 raise ProtocolError("the broker acknowledged another subscription")
             self._in_flight.discard(identifier)

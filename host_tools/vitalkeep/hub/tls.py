@@ -14,6 +14,7 @@ from cryptography import x509
 
 from bridge.core import mqtt
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.within import within
 from vitalkeep.keys.private_files import check_private
 
 WARN_DAYS = 28  # as gateways do
@@ -65,12 +66,12 @@ class Identity:
     async def lets_strangers_in(self, host: str, port: int) -> bool:
         """Say whether the broker takes a client that shows no certificate at all."""
         with contextlib.suppress(OSError, asyncio.TimeoutError, EOFError):
-            reader, writer = await asyncio.wait_for(
-                asyncio.open_connection(host, port, ssl=self._trusting()), _PROBE_S
+            reader, writer = await within(
+                _PROBE_S, asyncio.open_connection(host, port, ssl=self._trusting())
             )
             try:
                 writer.write(mqtt.connect("vitalkeep-probe", 10))
-                answer = await asyncio.wait_for(reader.readexactly(4), _PROBE_S)
+                answer = await within(_PROBE_S, reader.readexactly(4))
                 return answer == b"\x20\x02\x00\x00"
             finally:
                 writer.close()

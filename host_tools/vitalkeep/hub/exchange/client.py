@@ -20,6 +20,7 @@ from vitalkeep.hub.exchange.doorstep import WAIT_S
 from vitalkeep.hub.exchange.settings import Peer
 from vitalkeep.hub.exchange.tls import Doorkeeper
 from vitalkeep.hub.exchange.wire import Frames, Item, PeerError, RefusedError
+from vitalkeep.hub.within import within
 
 _SILENT_S = 15.0
 _WHOLE_S = 60.0
@@ -83,7 +84,7 @@ class Client:
 
     async def _bounded(self, job: Coroutine[Any, Any, None]) -> None:
         try:
-            await asyncio.wait_for(job, _WHOLE_S)
+            await within(_WHOLE_S, job)
         except asyncio.TimeoutError:
             raise PeerError(f"no whole answer in {_WHOLE_S:g} s") from None
         except httpx.TimeoutException:

@@ -17,6 +17,7 @@ from vitalkeep.hub.exchange.wire import Asked, Item, Nothing, Speaker, Tagged
 from vitalkeep.hub.sectors import PROVEN, Place, Stored
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.tags import TaggedSpan, payloads
+from vitalkeep.hub.within import within
 
 T = TypeVar("T")
 Read = Callable[[Callable[[], T]], Awaitable[T]]
@@ -75,7 +76,7 @@ class Desk:
                 break
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), left)
+                await within(left, self._news.wait())
             except asyncio.TimeoutError:
                 break
         room = self._bucket.piece(_SUMMARY_ROOM)

@@ -9,6 +9,7 @@ from vitalkeep.hub.context import Context
 from vitalkeep.hub.cut import Signs
 from vitalkeep.hub.duties import DutySettings
 from vitalkeep.hub.store import utc_now_ms
+from vitalkeep.hub.within import within
 from vitalkeep.settings.fields import HostPort
 
 _EVERY_S = 1.0
@@ -72,9 +73,7 @@ class _Stopwatch:
 
 async def _answers(place: HostPort) -> bool:
     try:
-        _, writer = await asyncio.wait_for(
-            asyncio.open_connection(place.host, place.port), _KNOCK_S
-        )
+        _, writer = await within(_KNOCK_S, asyncio.open_connection(place.host, place.port))
     except (OSError, asyncio.TimeoutError):
         return False
     writer.close()

@@ -5,7 +5,7 @@ import pytest
 from tests.support.browser import _browser_session, browser
 from tests.support.mosquitto import mosquitto
 from tests.support.needs import NEEDS, required
-from tests.support.postgres import _postgres_server, postgres
+from tests.support.postgres import _postgres_server, databases, postgres
 from tests.support.softhsm import _softhsm_module, softhsm
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "_postgres_server",
     "_softhsm_module",
     "browser",
+    "databases",
     "mosquitto",
     "postgres",
     "softhsm",

@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,12 @@ def _postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres(_postgres_server: PostgresServer) -> str:
+def databases(_postgres_server: PostgresServer) -> Callable[[], str]:
+    """Makes a fresh, empty database and returns its SQLAlchemy URL."""
+    return lambda: _postgres_server.create(f"test_{next(_numbers)}")
+
+
+@pytest.fixture
+def postgres(databases: Callable[[], str]) -> str:
     """The SQLAlchemy URL of a fresh, empty database."""
-    return _postgres_server.create(f"test_{next(_numbers)}")
+    return databases()

@@ -3,13 +3,16 @@
 A term is kept in a database that all of them reach. The holder believes in its own term for no
 longer than the database was asked for, counted from before it asked; whoever comes next waits for
 that by the database's clock. So two never hold it at once, whatever their clocks say.
+
+What a holder has done is told as a length of time as well: all is told that was stored longer ago
+than so much. Whoever comes next counts that back from its own now, by its own store's clock. So
+the clocks of two sites may differ by any amount, and nothing is left out between them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.basics import no_password
+from vitalkeep.hub.elapsed import elapsed_s
 from vitalkeep.hub.handover import GIVE, TAKE, Standby, decide
 from vitalkeep.hub.store import StoreError
 from vitalkeep.hub.store.duties import Duty, LostTermError
@@ -51,10 +55,9 @@ class Book(Protocol):
         self, duty: str, name: str, rank: int, fit: bool, for_ms: int
     ) -> tuple[list[Standby], Duty]: ...
     def take(self, duty: str, name: str, for_ms: int) -> Duty | None: ...
-    def keep(self, duty: str, name: str, term: int, for_ms: int, progress_ms: int) -> None: ...
+    def keep(self, duty: str, name: str, term: int, for_ms: int, behind_ms: int) -> None: ...
     def give(self, duty: str, name: str, term: int) -> None: ...
     def depart(self, duty: str, name: str) -> None: ...
-    def clock_ms(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class DutySettings:
     )
     overlap_s: float = setting(
         600.0, "A new holder with a database of its own tells again what it stored in so many"
-        " seconds before the last one's last word.", low=0.0,
+        " seconds before the last one's last word. Their clocks may differ as they like.", low=0.0,
     )  # fmt: skip
     other_site: HostPort | None = setting(
         None, "Something of the other site that takes connections, to know whether it is reached.",
@@ -105,7 +108,8 @@ class DutyDesk:
     name    of this hub, different from all others' at the database
     book    where it is agreed who has the duty
     term    of the duty while this hub has it, None while it has not
-    since_ms  what was stored before, another holder has told
+    since_s   what was stored before, another holder has told; told_s: what was stored before, is
+            told; both by elapsed_s, which two sites do not compare
     alive   who stands by, as the database said last
     holder  who has it, None for nobody or not known
     """
@@ -114,8 +118,8 @@ class DutyDesk:
         self.duty = duty
         self.name = name
         self.term: int | None = None
-        self.since_ms = 0
-        self.progress_ms = 0
+        self.since_s = float("-inf")
+        self.told_s = 0.0
         self.alive: Sequence[Standby] = ()
         self.holder: str | None = None
         self.why = ""  # the database does not answer
@@ -130,7 +134,7 @@ class DutyDesk:
 
     def left_s(self) -> float:
         """Return how much longer this hub may act, 0 when it may not."""
-        return max(0.0, self._until_s - time.monotonic()) if self.term is not None else 0.0
+        return max(0.0, self._until_s - elapsed_s()) if self.term is not None else 0.0
 
     async def beat(self, fit: bool) -> str | None:
         """Renew, and take or give the duty if it is time.
@@ -155,10 +159,9 @@ class DutyDesk:
             self._opened = True
         settings, for_ms = self._settings, int(self._settings.term_s * 1000)
         if self.term is not None:
-            asked_s = time.monotonic()
-            keep = partial(
-                self.book.keep, self.duty, self.name, self.term, for_ms, self.progress_ms
-            )
+            asked_s = elapsed_s()
+            behind_ms = int(max(0.0, asked_s - self.told_s) * 1000)
+            keep = partial(self.book.keep, self.duty, self.name, self.term, for_ms, behind_ms)
             try:
                 await _ask(keep)
                 self._until_s = asked_s + settings.term_s
@@ -173,31 +176,26 @@ class DutyDesk:
         holder = None if duty.holder == self.name and self.term is None else duty.holder
         verdict = decide(self.name, self.alive, holder, settings.steady_s)
         if verdict == TAKE:
-            return await self._take(duty, for_ms)
+            return await self._take(for_ms)
         if verdict == GIVE and self.term is not None:
             term, self.term, self.holder = self.term, None, None
             await _ask(partial(self.book.give, self.duty, self.name, term))
             return "given"
         return None
 
-    async def _take(self, before: Duty, for_ms: int) -> str | None:
-        now_ms = await _ask(self.book.clock_ms)
-        asked_s = time.monotonic()
+    async def _take(self, for_ms: int) -> str | None:
+        asked_s = elapsed_s()
         found = await _ask(partial(self.book.take, self.duty, self.name, for_ms))
         if found is None:
             return None
         self.term, self.holder = found.term, self.name
         self._until_s = asked_s + self._settings.term_s
-        # The holder before may have had a clock that was ahead: nothing is told before it is.
-        self.progress_ms = min(found.progress_ms, now_ms)
-        overlap_ms = int(self._settings.overlap_s * 1000)
-        if found.term == 1:
-            # Nobody ever told anything: what is long past is no alarm any more.
-            self.since_ms = now_ms - overlap_ms
-        elif self._settings.witness is None:
-            self.since_ms = 0  # this database knows of each alarm whether it was told
+        # Where nobody ever told anything, what is long past is no alarm any more.
+        self.told_s = asked_s - (found.behind_ms / 1000 if found.term > 1 else 0)
+        if found.term > 1 and self._settings.witness is None:
+            self.since_s = float("-inf")  # this database knows of each alarm whether it was told
         else:
-            self.since_ms = self.progress_ms - overlap_ms
+            self.since_s = self.told_s - self._settings.overlap_s
         return "taken"
 
     async def leave(self) -> None:

@@ -3,23 +3,28 @@
 A key has a revision, and a write that names the last one is refused when there is a later one. So
 whoever takes a duty writes over the very word of the holder that it has not seen renewed for a
 term, by its own clock; and a holder that was overtaken fails at its next renewal. No clock of a
-server is in it: a term runs from before its holder asked, and from after another one read.
+server is in that: a term runs from before its holder asked, and from after another one read.
+
+How old a word is, whoever takes over wants to know, too: at least as old as it has been seen, and
+as old as the servers' time stamps say. The longer of the two is believed, so that a process that
+just began, and one whose servers' clocks differ, rather tell an alarm again than not at all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import ssl
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.elapsed import elapsed_s
 from vitalkeep.hub.handover import Standby
-from vitalkeep.hub.store import StoreError, utc_now_ms
+from vitalkeep.hub.store import StoreError
 from vitalkeep.hub.store.duties import Duty, LostTermError
 
 T = TypeVar("T")
@@ -29,13 +34,14 @@ _ANSWER_S = 5.0
 _TRIES = 8
 _CLUSTER = 3  # servers, of which each keeps the bucket
 _FORGOTTEN_TERMS = 20
+_MS = dt.timedelta(milliseconds=1)
 
 Document = dict[str, Any]
 
 
 @dataclass
 class _Seen:
-    """When something was first seen as it is, by this machine's monotonic clock."""
+    """When something was first seen as it is, by elapsed_s."""
 
     what: int
     at_s: float
@@ -93,7 +99,7 @@ class JetStreamBook:
 
         document = self._change(f"{duty}.standbys", add)
         gone = self._gone(duty, document, 1)
-        now_s = time.monotonic()
+        now_s = elapsed_s()
         alive = []
         for other, word in document.items():
             since = self._note(self._fit, (duty, other), int(word["fit"]), now_s)
@@ -102,21 +108,19 @@ class JetStreamBook:
                 alive.append(Standby(other, word["rank"], bool(word["fit"]), for_s))
         found, _ = self._look(duty)
         holder = found["holder"] if self._runs(duty, found) else None
-        return alive, Duty(holder, found["term"], found["progress_ms"])
+        return alive, Duty(holder, found["term"], found["behind_ms"])
 
     def take(self, duty: str, name: str, for_ms: int) -> Duty | None:
         found, revision = self._look(duty)
         if found["holder"] not in (None, name) and self._runs(duty, found):
             return None
         term = found["term"] + 1
-        made = {"holder": name, "term": term, "for_ms": for_ms}
-        made["progress_ms"] = found["progress_ms"]
-        if not self._write(f"{duty}.holder", made, revision):
-            return None
-        return Duty(name, term, found["progress_ms"])
+        behind_ms = found["behind_ms"] + self._age_ms(duty, revision)
+        made = {"holder": name, "term": term, "for_ms": for_ms, "behind_ms": behind_ms}
+        return Duty(name, term, behind_ms) if self._set(duty, made, revision) else None
 
-    def keep(self, duty: str, name: str, term: int, for_ms: int, progress_ms: int) -> None:
-        self._go_on(duty, name, term, {"for_ms": for_ms, "progress_ms": progress_ms})
+    def keep(self, duty: str, name: str, term: int, for_ms: int, behind_ms: int) -> None:
+        self._go_on(duty, name, term, {"for_ms": for_ms, "behind_ms": behind_ms})
 
     def give(self, duty: str, name: str, term: int) -> None:
         try:
@@ -127,10 +131,6 @@ class JetStreamBook:
     def depart(self, duty: str, name: str) -> None:
         self._change(f"{duty}.standbys", lambda found: found.pop(name, None))
 
-    def clock_ms(self) -> int:
-        """Return this hub's clock: the servers tell none."""
-        return utc_now_ms()
-
     # --- documents ---
 
     def _go_on(self, duty: str, name: str, term: int, changes: Document) -> None:
@@ -139,25 +139,42 @@ class JetStreamBook:
             found, revision = self._look(duty)
             if (found["holder"], found["term"]) != (name, term):
                 raise LostTermError(duty)
+            aged = {"behind_ms": found["behind_ms"] + self._seen_ms(duty)}
             # One that is refused may be our own, of which the answer was lost.
-            if self._write(f"{duty}.holder", found | changes, revision):
+            if self._set(duty, found | aged | changes, revision):
                 return
         raise StoreError("the bucket changes all the time")
 
     def _look(self, duty: str) -> tuple[Document, int]:
         """Return a duty's last word and its revision, and note since when that is so."""
         found, revision = self._read(f"{duty}.holder")
-        self._note(self._duties, duty, revision, time.monotonic())
-        return {"holder": None, "term": 0, "for_ms": 0, "progress_ms": 0} | found, revision
+        self._note(self._duties, duty, revision, elapsed_s())
+        return {"holder": None, "term": 0, "for_ms": 0, "behind_ms": 0} | found, revision
+
+    def _set(self, duty: str, word: Document, revision: int) -> bool:
+        made = self._write(f"{duty}.holder", word, revision)
+        if made:
+            self._note(self._duties, duty, made, elapsed_s())
+        return bool(made)
 
     def _runs(self, duty: str, found: Document) -> bool:
         """Say whether the term of the last word may not be over yet."""
-        seen_s = time.monotonic() - self._duties[duty].at_s
-        return found["holder"] is not None and seen_s * 1000 <= found["for_ms"]
+        return found["holder"] is not None and self._seen_ms(duty) <= found["for_ms"]
+
+    def _seen_ms(self, duty: str) -> int:
+        return int((elapsed_s() - self._duties[duty].at_s) * 1000)
+
+    def _age_ms(self, duty: str, revision: int) -> int:
+        """Return how old a duty's last word is, by what was seen or by stamps, if that is more."""
+        if not revision:
+            return 0
+        said, now = self._stamp(seq=revision), self._stamp(subject=f"$KV.{BUCKET}.{duty}.standbys")
+        stamped_ms = (now - said) // _MS if said and now else 0
+        return max(self._seen_ms(duty), stamped_ms)
 
     def _gone(self, duty: str, document: Document, terms: int) -> list[str]:
         """Return who has said nothing for so many terms."""
-        now_s = time.monotonic()
+        now_s = elapsed_s()
         gone = []
         for name, word in document.items():
             seen = self._note(self._words, (duty, name), word["count"], now_s)
@@ -196,21 +213,38 @@ class JetStreamBook:
 
         return self._ask(read)
 
-    def _write(self, key: str, document: Document, revision: int) -> bool:
-        """Write over a revision, 0 for a key that is not there; returns False if it is another."""
+    def _write(self, key: str, document: Document, revision: int) -> int:
+        """Write over a revision, 0 for a key that is not there.
+
+        Returns  the new revision, 0 if it was another that is there
+        """
         from nats.js.errors import KeyWrongLastSequenceError
 
         data = json.dumps(document, separators=(",", ":")).encode()
 
-        async def write() -> bool:
+        async def write() -> int:
             bucket = await self._ready()
             try:
-                await bucket.update(key, data, last=revision)
+                return int(await bucket.update(key, data, last=revision))
             except KeyWrongLastSequenceError:
-                return False
-            return True
+                return 0
 
         return self._ask(write)
+
+    def _stamp(self, **which: Any) -> dt.datetime | None:
+        """Return when the servers took a message, None for one that is not there."""
+        from nats.js.errors import NotFoundError
+
+        async def read() -> dt.datetime | None:
+            await self._ready()
+            try:
+                message = await self._client.jetstream().get_msg(f"KV_{BUCKET}", **which)
+            except NotFoundError:
+                return None
+            found: dt.datetime | None = message.time
+            return found
+
+        return self._ask(read)
 
     async def _ready(self) -> Any:
         """Return the bucket of a session that stands."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.consume import COMMON, Publish
+from vitalkeep.hub.elapsed import elapsed_s
 from vitalkeep.hub.shares import plan
 from vitalkeep.hub.store import StoreError, SupersededError
 from vitalkeep.hub.store.leases import Leases, Member, Roll
@@ -147,9 +147,9 @@ class Worker:
         if self._member is None:
             self._member = await self._ask(partial(self._store.join, self.name, self._term_ms))
         if session.connected:
-            self._heard_s = time.monotonic()
+            self._heard_s = elapsed_s()
         # A broker that is back within the term costs nobody a move.
-        able = time.monotonic() - self._heard_s < self._terms.term_s
+        able = elapsed_s() - self._heard_s < self._terms.term_s
         member = self._member
         renew = partial(self._store.renew, member, self._term_ms, able)
         self.roll = roll = await self._ask(renew)

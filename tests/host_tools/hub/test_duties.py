@@ -19,6 +19,7 @@ from tests.support.hub_process import Client, HubProcess
 from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.load import parse
 from vitalkeep.hub.duties import DutyDesk, DutySettings
+from vitalkeep.hub.elapsed import elapsed_s
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.store.duties import LostTermError, duties
 from vitalkeep.hub.targets import Lines, TargetError, make_target
@@ -38,11 +39,12 @@ def test_a_duty_has_one_holder_and_each_has_a_higher_term(store: Store) -> None:
     assert first is not None
     assert first.term == 1
     assert store.take("alarms", "b", LONG_MS) is None
-    store.keep("alarms", "a", 1, LONG_MS, 77)
+    store.keep("alarms", "a", 1, LONG_MS, 77_000)
     expire(store)
     second = store.take("alarms", "b", LONG_MS)
     assert second is not None
-    assert (second.term, second.progress_ms) == (2, 77)
+    assert second.term == 2
+    assert 77_000 <= second.behind_ms < 77_000 + LONG_MS
     with pytest.raises(LostTermError):
         store.keep("alarms", "a", 1, LONG_MS, 99)
     store.give("alarms", "a", 1)
@@ -95,17 +97,58 @@ def test_it_goes_from_one_that_is_cut_off_to_another_and_back(store: Store) -> N
     assert primary.term == 3
 
 
-def test_alarms_are_told_after_a_holder_whose_clock_was_ahead(store: Store) -> None:
-    found = store.take("alarms", "a", LONG_MS)
-    assert found is not None
-    now_ms = store.clock_ms()
-    store.keep("alarms", "a", found.term, LONG_MS, now_ms + 10**11)
-    store.give("alarms", "a", found.term)
+def test_a_successor_looks_back_by_a_length_of_time_and_not_by_a_clock(store: Store) -> None:
     settings = DutySettings(witness="postgresql://witness.example/a", overlap_s=60.0)
-    successor = DutyDesk("alarms", "b", store, settings)
-    assert asyncio.run(successor.beat(True)) == "taken"
-    assert successor.since_ms <= store.clock_ms() - 60_000
-    assert successor.progress_ms <= store.clock_ms()
+    first, second = (DutyDesk("alarms", name, store, settings) for name in "ab")
+
+    async def story() -> None:
+        assert await first.beat(True) == "taken"
+        first.told_s -= 300  # so long nobody answered where alarms are told
+        assert await first.beat(True) is None
+        await first.leave()
+        before_s = elapsed_s()
+        assert await second.beat(True) == "taken"
+        assert second.since_s <= before_s - 360
+        assert second.told_s <= before_s - 300
+        assert await first.beat(True) is None
+        await second.leave()
+        assert await first.beat(True) == "taken"
+        assert first.since_s <= before_s - 360, "it has not got any further"
+
+    asyncio.run(story())
+
+
+def sleeps(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let this machine have been suspended: its monotonic clock stood still."""
+    awake = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + seconds)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="of Linux alone")
+def test_whoever_slept_for_longer_than_its_term_knows_that_it_is_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = desk(store, "a", 0, term_s=600.0)
+    assert asyncio.run(holder.beat(True)) == "taken"
+    sleeps(monkeypatch, 500)
+    assert holder.left_s() > 0
+    sleeps(monkeypatch, 200)
+    assert holder.left_s() == 0
+
+
+def test_whoever_does_not_know_that_it_slept_is_kept_out_by_the_database(store: Store) -> None:
+    sleeper, other = desk(store, "a", 0, term_s=600.0), desk(store, "b", 1)
+    assert asyncio.run(sleeper.beat(True)) == "taken"
+    expire(store)
+    store.depart("alarms", "a")
+    assert asyncio.run(other.beat(True)) == "taken"
+    assert sleeper.left_s() > 0, "it believes in its term"
+    with pytest.raises(LostTermError):
+        store.told([1], 1, ("alarms", "a"))
+    with pytest.raises(LostTermError), store.under("alarms", "a", 1).writing():
+        pass
+    assert asyncio.run(sleeper.beat(True)) == "lost"
+    assert other.left_s() > 0
 
 
 def test_a_holder_that_does_not_reach_the_database_stops_by_itself(store: Store) -> None:
@@ -218,15 +261,19 @@ class Sites:
 
     def alarm(self, text: str) -> None:
         """Send an alarm, and all that lies before it, to whoever listens at the broker."""
-        host, port = self.broker.removeprefix("mqtt://").split(":")
         self.gateway.alarm(text)
+        self.send()
+
+    def send(self) -> None:
+        """Send all alarms so far: whoever did not listen may do so by now."""
+        host, port = self.broker.removeprefix("mqtt://").split(":")
         client = Client(host, int(port), "vk-alarm")
         for run in self.gateway.sector_runs(0, 0):
             client.publish(*run)
         client.pump(0.2)
         client.close()
 
-    def hub(self, name: str, rank: int) -> HubProcess:
+    def hub(self, name: str, rank: int, *more: str) -> HubProcess:
         folder = self.root / name
         folder.mkdir(exist_ok=True)
         config = folder / "hub.toml"
@@ -239,7 +286,7 @@ class Sites:
             copy = Vault.create(folder / "vault", name)
             for entry in vault.gateways():
                 copy.add_gateway(entry.id, entry.bed, entry.root, entry.logs[0])
-        return HubProcess(folder, "--config", str(config), "--broker", self.broker)
+        return HubProcess(folder, "--config", str(config), "--broker", self.broker, *more)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = SOON_S) -> None:
@@ -284,3 +331,51 @@ def test_two_sites_with_a_witness_tell_each_alarm_and_know_who_does_it(
             wait_for(lambda: "third" in hook.texts())
             thirds = [notice for notice in hook.got if notice["text"] == "third"]
             assert [notice["term"] for notice in thirds] == [3]
+
+
+def shift_clock(url: str, hours: int) -> str:
+    """Let a database's clock be wrong, for all that asks it; returns its address."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA shifted"))
+        wrong = f"SELECT pg_catalog.clock_timestamp() + interval '{hours} hours'"
+        made = "CREATE FUNCTION shifted.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
+        connection.execute(sa.text(f"{made} VOLATILE AS $${wrong}$$"))
+        # What PostgreSQL has itself comes last, once it is named.
+        name = connection.dialect.identifier_preparer.quote(engine.url.database or "")
+        path = "public, shifted, pg_catalog"
+        connection.execute(sa.text(f"ALTER DATABASE {name} SET search_path = {path}"))
+    engine.dispose()
+    return url
+
+
+@pytest.mark.mosquitto
+@pytest.mark.postgres
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_an_alarm_is_told_though_the_clocks_of_two_sites_differ_by_hours(
+    tmp_path: Path, mosquitto: str, databases: Callable[[], str], hook: Hook, hours: int
+) -> None:
+    """Either way: the clock of the site that takes over is behind, or ahead."""
+    sites = Sites(tmp_path, mosquitto, databases(), hook)
+    late = ("--database", shift_clock(databases(), hours))
+
+    def is_here(hub: HubProcess) -> bool:
+        return hub.health()["duties"]["alarms"]["here"]
+
+    with sites.hub("primary", 0) as primary, sites.hub("standby", 1, *late) as standby:
+        wait_for(lambda: is_here(primary))
+        store = Store(late[1])
+        store.open()
+        sites.alarm("first")
+        wait_for(lambda: hook.texts() == ["first"])
+        hook.broken = True
+        sites.alarm("second")
+        wait_for(lambda: primary.health()["duties"]["alarms"]["error"])
+        wait_for(lambda: sites.send() or len(store.untold(0, 10)) == 2)
+        told = store.untold(0, 10)[0]["stored_ms"]
+        assert abs(told - 1000 * time.time()) > 3_600_000, "its clock is wrong"
+        store.close()
+        primary.child.send_signal(signal.SIGKILL)
+        primary.child.wait()
+        hook.broken = False
+        wait_for(lambda: is_here(standby) and "second" in hook.texts())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from vitalkeep.errors import ToolError
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.decode import Row
 from vitalkeep.hub.duties import DutyDesk, DutySettings
+from vitalkeep.hub.elapsed import elapsed_s
 from vitalkeep.hub.jobs.holding import hold, show, together, witnessed_desk
 from vitalkeep.hub.store import StoreError, utc_now_ms
 from vitalkeep.hub.store.duties import LostTermError
@@ -81,9 +83,10 @@ class _Teller:
         self._held = (desk.duty, desk.name) if desk.book is hub.store else None
         self._failing_since_s: float | None = None
         self._pardon_s = 0.0
+        self._first_ms: int | None = None  # when the first was stored that is ours to tell
 
     def begin(self) -> None:
-        self._failing_since_s = None
+        self._failing_since_s = self._first_ms = None
 
     def is_failing(self) -> bool:
         """Say whether the target has refused for long: another hub may reach it."""
@@ -114,8 +117,10 @@ class _Teller:
 
     async def _look(self) -> None:
         hub, desk = self._hub, self._desk
+        asked_s = elapsed_s()
         now_ms = await _ask(hub.store.clock_ms)
-        rows = await hub.read(partial(hub.store.untold, desk.since_ms, _AT_ONCE))
+        since_ms = self._since_ms(now_ms, asked_s)
+        rows = await hub.read(partial(hub.store.untold, since_ms, _AT_ONCE))
         self.waiting = len(rows)
         for row in rows:
             term, left_s = desk.term, desk.left_s()
@@ -125,9 +130,20 @@ class _Teller:
             self._succeeded()
             await _ask(partial(hub.store.told, [row["id"]], term, self._held))
             self.waiting -= 1
-            desk.progress_ms = max(desk.progress_ms, row["stored_ms"])
+            ago_s = max(0, now_ms - row["stored_ms"]) / 1000
+            desk.told_s = max(desk.told_s, asked_s - ago_s)
         if len(rows) < _AT_ONCE:
-            desk.progress_ms = max(desk.progress_ms, now_ms)
+            desk.told_s = max(desk.told_s, asked_s)
+
+    def _since_ms(self, now_ms: int, asked_s: float) -> int:
+        """Return from when on notices are ours to tell, by the store's own clock."""
+        since_s = self._desk.since_s
+        if self._first_ms is None:
+            ago_s = asked_s - since_s
+            self._first_ms = now_ms - int(ago_s * 1000) if math.isfinite(ago_s) else 0
+        # A store whose clock was set back stores alarms all the same.
+        overlap_s = self._hub.config[DutySettings].overlap_s
+        return min(self._first_ms, now_ms - int(overlap_s * 1000))
 
     def _notice(self, row: Row, term: int) -> dict[str, Any]:
         gateway, content = bytes(row["gateway"]), row["content"]

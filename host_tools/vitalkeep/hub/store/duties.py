@@ -35,7 +35,7 @@ from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.leases import now_ms
 from vitalkeep.hub.store.tables import POSITION, at_place, metadata
 
-# progress_ms  every alarm that a holder stored before was told, by the holder's clock
+# progress_ms  every alarm that a holder stored before was told, by this database's clock
 duties = Table(
     "duties",
     metadata,
@@ -83,11 +83,14 @@ class LostTermError(Exception):
 
 @dataclass(frozen=True)
 class Duty:
-    """A duty as the database knows it; holder is None while it is free."""
+    """A duty as the database knows it; holder is None while it is free.
+
+    behind_ms  every alarm that a holder stored longer ago was told
+    """
 
     holder: str | None
     term: int
-    progress_ms: int
+    behind_ms: int
 
 
 def note_alarms(database: Database, connection: Connection, rows: Sequence[Row]) -> None:
@@ -161,13 +164,15 @@ class Duties(Database):
                 for row in connection.execute(query)
             ]
             found = connection.execute(
-                sa.select(duties, (duties.c.until_ms > now).label("runs")).where(
-                    duties.c.duty == duty
-                )
+                sa.select(
+                    duties,
+                    (duties.c.until_ms > now).label("runs"),
+                    (now - duties.c.progress_ms).label("behind_ms"),
+                ).where(duties.c.duty == duty)
             ).one_or_none()
         if found is None:
             return alive, Duty(None, 0, 0)
-        return alive, Duty(found.holder if found.runs else None, found.term, found.progress_ms)
+        return alive, Duty(found.holder if found.runs else None, found.term, found.behind_ms)
 
     def take(self, duty: str, name: str, for_ms: int) -> Duty | None:
         """Have a duty that is free, or that a process of this name had; None when it is not."""
@@ -181,18 +186,21 @@ class Duties(Database):
                 sa.update(duties)
                 .where(duties.c.duty == duty, free)
                 .values(holder=name, term=duties.c.term + 1, until_ms=now + for_ms)
-                .returning(duties.c.term, duties.c.progress_ms)
+                .returning(duties.c.term, (now - duties.c.progress_ms).label("behind_ms"))
             ).one_or_none()
-        return None if found is None else Duty(name, found.term, found.progress_ms)
+        return None if found is None else Duty(name, found.term, max(0, found.behind_ms))
 
-    def keep(self, duty: str, name: str, term: int, for_ms: int, progress_ms: int) -> None:
-        """Go on with a duty for `for_ms`; raises LostTermError."""
+    def keep(self, duty: str, name: str, term: int, for_ms: int, behind_ms: int) -> None:
+        """Go on with a duty for `for_ms`; all older than `behind_ms` is told.
+
+        Raises  LostTermError
+        """
         now = now_ms(self.kind)
         with self.writing() as connection:
             if not connection.execute(
                 sa.update(duties)
                 .where(*_held(duty, name, term), duties.c.until_ms > now)
-                .values(until_ms=now + for_ms, progress_ms=progress_ms)
+                .values(until_ms=now + for_ms, progress_ms=now - behind_ms)
             ).rowcount:
                 raise LostTermError(duty)
 

@@ -64,9 +64,9 @@ def files(
     from vitalkeep.migrate.turns import turn
 
     mapping, text, digest = mappings.load(mapping_path)
-    found = find_files(sources)
     if rejects_path is None:
         rejects_path = mapping_path.with_suffix(".rejects.jsonl")
+    found = find_files(sources, (mapping_path, rejects_path))
     with ExitStack() as stack:
         parts = open_parts(stack, config_path, vault_dir, database, data_dir, make=True)
         size = sum(path.stat().st_size for _, path in found)

@@ -57,9 +57,13 @@ class Imported:
         return dict(vars(self)) | {"reasons": dict(self.reasons)}
 
 
-def find_files(sources: Iterable[Path]) -> list[tuple[str, Path]]:
-    """Return (name, path) of files, those in folders with the way to them; raises ToolError."""
+def find_files(sources: Iterable[Path], apart: Iterable[Path] = ()) -> list[tuple[str, Path]]:
+    """Return (name, path) of files, those in folders with the way to them; raises ToolError.
+
+    apart  files of ours, which are no part of a folder that they lie in
+    """
     found: dict[str, Path] = {}
+    ours = {path.resolve() for path in apart}
     for source in sources:
         if not source.exists():
             raise ToolError(f"{source}: there is no such file or folder", "Check its name.")
@@ -68,8 +72,15 @@ def find_files(sources: Iterable[Path]) -> list[tuple[str, Path]]:
             raise ToolError(f"{source}: neither a file nor a folder", "Write it to a file first.")
         some = {source.name: source}
         if source.is_dir():
-            paths = sorted(p for p in source.rglob("*") if p.is_file() and p.name[:1] != ".")
-            some = {path.relative_to(source).as_posix(): path for path in paths}
+            within = sorted(path for path in source.rglob("*") if path.name[:1] != ".")
+            for path in within:
+                if path.is_symlink() and path.is_dir():
+                    raise ToolError(f"{path}: a link to a folder", "Name that folder, too.")
+            some = {
+                path.relative_to(source).as_posix(): path
+                for path in within
+                if path.is_file() and path.resolve() not in ours
+            }
         for name, path in some.items():
             name = _storable(
                 name
@@ -143,23 +154,26 @@ class Import:
             start = (known["offset"], known["line"])
         else:
             prefix = hashlib.sha256()
-        if known is None or not same:
-            number = self._begin(name, (size, digest), start, prefix.digest())
-        else:
-            number = known["id"]
+
+        def begin() -> int:
+            if known is None or not same:
+                return self._begin(name, (size, digest), start, prefix.digest())
             if start == (0, 0):
-                self._store.foreign_restart(number)
+                self._store.foreign_restart(known["id"])
+            return int(known["id"])
+
         self._tell(start[0])
-        self._read(number, name, file, start, prefix, (size, digest))
-        if start == (0, 0):
-            # All that was refused of these very bytes before was looked at again.
-            self._store.foreign_supersede(
-                version["id"]
-                for version in versions
-                if version["id"] != number
-                and version["size"] in states
-                and states[version["size"]].digest() == version["digest"]
-            )
+        number = self._read(begin, name, file, start, prefix, (size, digest))
+        # All that was refused of these very bytes before was looked at again: now, or by this
+        # mapping up to where this run began.
+        self._store.foreign_supersede(
+            version["id"]
+            for version in versions
+            if version["id"] != number
+            and (start == (0, 0) or version["mapping"] != self._digest)
+            and version["size"] in states
+            and states[version["size"]].digest() == version["digest"]
+        )
 
     def _begin(
         self, name: str, whole: tuple[int, bytes], start: tuple[int, int], read_digest: bytes
@@ -173,14 +187,19 @@ class Import:
 
     def _read(
         self,
-        number: int,
+        begin: Callable[[], int],
         name: str,
         file: BinaryIO,
         start: tuple[int, int],
         state: Any,
         whole: tuple[int, bytes],
-    ) -> None:
+    ) -> int:
+        """Take the rows from a place on; returns the file's id, which `begin` gives.
+
+        It is asked for when there is something to store: of a wrong mapping nothing stays.
+        """
         file.seek(0)
+        number = None
         size, digest = whole
         counts = Counter(dict.fromkeys(_COUNTS, 0))
         at, line = start  # of the store: behind the last row that nothing can change any more
@@ -199,9 +218,11 @@ class Import:
                 doubt = False
             waiting += len(row.readings)
             if not doubt and (len(some) >= _ROWS_AT_ONCE or waiting >= _VALUES_AT_ONCE):
+                number = begin() if number is None else number
                 at, line = self._commit(number, some, second, (at, line), counts, None)
                 self._tell(some[-1].end - seen)
                 seen, some, waiting = some[-1].end, [], 0
+        number = begin() if number is None else number
         done = {"done_ms": self._now_ms()}
         self._commit(number, some, second, (at, line), counts, done)
         if second.digest(size) != digest:
@@ -214,6 +235,7 @@ class Import:
         if (some[-1].end if some else seen) < size:
             self.result.waiting += 1
         self._tell(size - seen)
+        return number
 
     def _commit(
         self,

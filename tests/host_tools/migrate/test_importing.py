@@ -118,6 +118,54 @@ def test_another_mapping_reads_the_file_again(store, file, monkeypatch):
     assert kept(store) == store.foreign_files() == list(store.foreign_rejects("old-cis")) == []
 
 
+def test_mapping_that_was_mended_settles_what_was_refused_though_its_run_was_killed(
+    store, tmp_path, monkeypatch
+):
+    path = tmp_path / "bed1.csv"
+    path.write_text(HEAD + "".join(f"{n},{n % 100},x,a\n" for n in range(30)))
+    assert take(store, WIDE, path).refused == 30
+    monkeypatch.setattr(importing, "_ROWS_AT_ONCE", 10)
+    real = Store.foreign_take
+    calls = []
+
+    def dies(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise StoreError("killed")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Store, "foreign_take", dies)
+    mended = WIDE + '\n[csv]\nmissing = ["x"]\n'
+    with pytest.raises(StoreError):
+        take(store, mended, path)
+    assert take(store, mended, path).empty == 20
+    assert store.foreign_refused("old-cis") == {}
+
+
+def test_files_of_a_system_that_was_half_forgotten_are_read_anew(store, file, monkeypatch):
+    take(store, WIDE, file)
+    before = kept(store)
+    monkeypatch.setattr("vitalkeep.hub.store.foreign._AT_ONCE", 1)
+    real = Store.writing
+    calls = []
+
+    def dies(self):
+        calls.append(1)
+        if len(calls) == 3:
+            raise StoreError("killed")
+        return real(self)
+
+    monkeypatch.setattr(Store, "writing", dies)
+    with pytest.raises(StoreError):
+        store.foreign_forget("old-cis")
+    monkeypatch.undo()
+    left = len(kept(store))
+    assert left < len(before)
+    assert unfinished_files(store, parse(WIDE)) == ["bed1.csv"]
+    assert take(store, WIDE, file).imported == len(before) - left
+    assert kept(store) == before
+
+
 @pytest.mark.parametrize("killed_at", [1, 2, 3, 4])
 def test_killed_run_is_gone_on_with(store, tmp_path, monkeypatch, killed_at):
     path = tmp_path / "bed1.csv"
@@ -209,6 +257,12 @@ def test_wrong_mapping_stops_before_anything_is_stored(store, file):
     with pytest.raises(ToolError, match=r"first 1000 rows. Line 2: time: time: 'yesterday'"):
         take(store, WIDE, file)
     assert store.count("foreign_values") == store.count("foreign_rejects") == 0
+    assert store.foreign_files() == []
+    file.write_text(HEAD + "1000,97,98,a\n" * 2000)
+    take(store, WIDE, file)
+    with pytest.raises(ToolError, match="Line 2: time: time"):
+        take(store, WIDE.replace("unix_ms", "iso"), file)
+    assert unfinished_files(store, parse(WIDE)) == []  # by the mapping that was right
 
 
 def test_file_that_changes_while_it_is_read_is_named(store, file, monkeypatch):
@@ -357,6 +411,14 @@ def test_two_files_of_one_name_and_none_at_all(tmp_path, file):
         importing.find_files([file, tmp_path / "more"])
     names = [name for name, _ in importing.find_files([tmp_path])]
     assert names == ["bed1.csv", "more/bed1.csv"]
+    (tmp_path / "old.toml").touch()
+    assert [*names, "old.toml"] == [name for name, _ in importing.find_files([tmp_path])]
+    apart = (tmp_path / "more" / ".." / "old.toml", tmp_path / "none.jsonl")
+    assert names == [name for name, _ in importing.find_files([tmp_path], apart)]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "link").symlink_to(tmp_path / "more")
+    with pytest.raises(ToolError, match="link: a link to a folder"):
+        importing.find_files([tmp_path / "other"])
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ToolError, match="neither a file nor a folder"):
         importing.find_files([tmp_path / "pipe"])

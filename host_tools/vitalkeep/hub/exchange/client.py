@@ -100,6 +100,8 @@ class Client:
             name = self._door.name(shown)
             if name != self.peer.name:
                 raise PeerError(f"{name} answers where {self.peer.name} should")
+            # It comes from there as well, most likely, and finds the door open in a crowd.
+            self._door.friends.note(stream.get_extra_info("server_addr")[0])
             if response.status_code != httpx.codes.OK:
                 words = bytearray()
                 async for chunk in response.aiter_raw():

@@ -2,8 +2,8 @@
 
 Whoever connects and says nothing costs a socket and a buffer. So there is room for so many whose
 handshake is not finished. Of one address there are fewer, and whoever is too many ends the
-oldest of its own. When all the room is taken, the address with the most makes room, and one from
-which a peer was let in before is asked last.
+oldest of its own. When all the room is taken, the address with the most makes room, and one at
+which a peer has shown its certificate before, as it came or as it was asked, is chosen last.
 """
 
 from __future__ import annotations
@@ -30,11 +30,28 @@ CROWD, LATE, BROKEN = "crowd", "late", "handshake"
 _V6_NETWORK = 64  # the least that one holder has of IPv6
 
 
+class Friends:
+    """Where peers are: the last addresses at which some showed a good certificate."""
+
+    def __init__(self) -> None:
+        self._networks: dict[str, None] = {}  # the last one at the end
+
+    def note(self, address: str) -> None:
+        self._networks.pop(_network(address), None)
+        self._networks[_network(address)] = None
+        if len(self._networks) > _FRIENDS_MAX:
+            del self._networks[next(iter(self._networks))]
+
+    def __contains__(self, network: str) -> bool:
+        return network in self._networks
+
+
 class Doorstep:
     """Takes connections from a socket and gives those that finish their handshake a protocol.
 
     context  of TLS; it decides who finishes
     make     returns the protocol of a connection
+    friends  who makes room last
     refused  told of each one that did not finish: CROWD, LATE or BROKEN
     """
 
@@ -42,21 +59,15 @@ class Doorstep:
         self,
         context: ssl.SSLContext,
         make: Callable[[], asyncio.Protocol],
+        friends: Friends,
         refused: Callable[[str], None],
     ) -> None:
         self._context = context
         self._make = make
+        self._friends = friends
         self._refused = refused
         self._waiting: dict[socket.socket, str] = {}  # by network, the oldest first
-        self._friends: dict[str, None] = {}  # networks, the last one let in at the end
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def let_in(self, address: str) -> None:
-        """Hear that a peer's certificate was good."""
-        self._friends.pop(_network(address), None)
-        self._friends[_network(address)] = None
-        if len(self._friends) > _FRIENDS_MAX:
-            del self._friends[next(iter(self._friends))]
 
     async def run(self, sock: socket.socket) -> None:
         """Take connections until cancelled; none of those that wait is left then."""

@@ -33,9 +33,7 @@ _BINARY = "application/octet-stream"
 Answer = Callable[[str, bytes], Awaitable[bytes]]  # (peer's name, body) to the answer's body
 
 
-def _protocol(
-    door: Doorkeeper, refused: Callable[[str], None], let_in: Callable[[Any], None]
-) -> type[H11Protocol]:
+def _protocol(door: Doorkeeper, refused: Callable[[str], None]) -> type[H11Protocol]:
     open_: defaultdict[str, list[Any]] = defaultdict(list)
 
     class KnownPeers(H11Protocol):
@@ -51,7 +49,8 @@ def _protocol(
                 refused(str(error))
                 transport.abort()
                 return
-            let_in(transport)
+            if (peer := transport.get_extra_info("peername")) is not None:
+                door.friends.note(peer[0])
             of_peer = open_[name] = [one for one in open_[name] if not one.is_closing()]
             of_peer.append(transport)
             # The oldest may be what is left of a power cut over there: it is no reason to refuse.
@@ -83,7 +82,7 @@ class Server:
             Route(f"/v{wire.VERSION}/{path}", self._route(answer), methods=["POST"])
             for path, answer in answers.items()
         ]
-        self._protocol = _protocol(door, refused, self._let_in)
+        self._protocol = _protocol(door, refused)
         config = uvicorn.Config(
             Starlette(routes=routes),
             http=self._protocol,
@@ -96,11 +95,7 @@ class Server:
         )
         config.load()
         self._server = QuietServer(config)
-        self._doorstep = Doorstep(context, self._connection, unfinished)
-
-    def _let_in(self, transport: asyncio.Transport) -> None:
-        if (peer := transport.get_extra_info("peername")) is not None:
-            self._doorstep.let_in(peer[0])
+        self._doorstep = Doorstep(context, self._connection, door.friends, unfinished)
 
     def _connection(self) -> asyncio.Protocol:
         return self._protocol(self._server.config, self._server.server_state, {})

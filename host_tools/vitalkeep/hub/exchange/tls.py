@@ -17,6 +17,7 @@ from vitalkeep.errors import ToolError
 from vitalkeep.hub.config.basics import BrokerSettings
 from vitalkeep.hub.config.chosen import find_identity
 from vitalkeep.hub.config.load import Config
+from vitalkeep.hub.exchange.doorstep import Friends
 from vitalkeep.hub.exchange.settings import ExchangeSettings
 from vitalkeep.hub.exchange.wire import PeerError
 from vitalkeep.hub.tls import CIPHERS, Identity
@@ -59,12 +60,14 @@ class Doorkeeper:
 
     names  CNs of the hubs that the settings name
     crl    the authority's list of what it revoked, None for none; read again when it changes
+    friends  where some of those were met
     """
 
     def __init__(self, authority: Path, names: Collection[str], crl: Path | None) -> None:
         self._authority = authority
         self._names = frozenset(names)
         self._crl = crl
+        self.friends = Friends()
         self._stamp: tuple[int, int] | None = None
         self._revoked: frozenset[int] = frozenset()
 

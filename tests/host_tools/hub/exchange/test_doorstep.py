@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import selectors
 import socket
@@ -19,10 +20,14 @@ from tests.support.processes import free_port
 from tests.support.secure_site import HOST, make_authority, now
 from tests.support.sites import Ward, exchange_of, peer_of, recorded, wait_for
 from vitalkeep.hub.exchange import doorstep, wire
-from vitalkeep.hub.exchange.doorstep import OF_ADDRESS_MAX, WAITING_MAX
+from vitalkeep.hub.exchange.client import Client
+from vitalkeep.hub.exchange.doorstep import OF_ADDRESS_MAX, WAITING_MAX, Friends
+from vitalkeep.hub.exchange.settings import Peer
+from vitalkeep.hub.exchange.tls import Doorkeeper
 from vitalkeep.hub.tls import Identity
 
 PATIENCE_S = 60
+QUESTION = wire.dump({"instance": "00" * 8, "version": 0, "names": 0, "wait_ms": 0})
 
 
 class Strangers:
@@ -111,11 +116,10 @@ def site(tmp_path) -> Iterator[tuple[int, ssl.SSLContext, Counter]]:
 
 def ask(port: int, context: ssl.SSLContext, source: str = HOST) -> bytes:
     """Ask for news as a peer does; returns the first line of the answer."""
-    body = wire.dump({"instance": "00" * 8, "version": 0, "names": 0, "wait_ms": 0})
     raw = socket.create_connection((HOST, port), PATIENCE_S, (source, 0))
     with context.wrap_socket(raw, server_hostname=HOST) as sock:
-        head = f"POST /v1/summary HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {len(body)}\r\n"
-        sock.sendall(head.encode() + b"connection: close\r\n\r\n" + body)
+        head = f"POST /v1/summary HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {len(QUESTION)}\r\n"
+        sock.sendall(head.encode() + b"connection: close\r\n\r\n" + QUESTION)
         return sock.makefile("rb").readline().strip()
 
 
@@ -162,6 +166,31 @@ def test_when_all_room_is_taken_the_greediest_make_room_and_a_peers_address_last
     assert friend.left() == ["127.0.0.2"]
     for some in (friend, greedy, crowd, more):
         some.close()
+
+
+def test_a_peer_that_was_asked_is_known_when_it_comes(site, tmp_path):
+    port, context, _ = site
+    door = Doorkeeper(tmp_path / "west" / "ca.pem", ["hub-east"], None)
+    assert HOST not in door.friends
+
+    async def asks() -> None:
+        async with Client(Peer("hub-east", f"https://{HOST}:{port}"), context, door) as client:
+            await client.ask("summary", QUESTION)
+
+    asyncio.run(asks())
+    assert HOST in door.friends
+
+
+def test_addresses_of_ipv6_count_by_network_and_friends_have_an_end():
+    friends = Friends()
+    friends.note("2001:db8:1:2::7")
+    assert "2001:db8:1:2::/64" in friends
+    friends.note("::ffff:192.0.2.1")
+    assert "192.0.2.1" in friends
+    for number in range(100):
+        friends.note(f"198.51.100.{number}")
+    assert "192.0.2.1" not in friends
+    assert "198.51.100.99" in friends
 
 
 def test_whoever_says_nothing_is_hung_up_on_and_whoever_shows_nothing_is_counted(site):

@@ -116,6 +116,15 @@ class TestRoute(unittest.TestCase):
             self.assertEqual(ward.run(3), WIFI)
         self.assertEqual(len(ward.changes), 2)
 
+    def test_a_silence_soon_after_a_lost_probe_is_loss_before_it_is_deaf(self):
+        ward = measured(5, 5)
+        ward.run(40)
+        for trips in ([LOST], [5] * 5, [LOST] * 2):
+            for ward.trips[LAN] in trips:
+                self.assertEqual(ward.run(1), WIFI if ward.route.gauges[LAN].lost > 2 else LAN)
+        self.assertEqual(ward.changes[1:], [(WIFI, "lossy")])
+        self.assertTrue(ward.route.gauges[LAN].works())
+
     def test_silence_with_the_cable_in_is_left_once_another_answers(self):
         ward = measured(5, LOST)
         ward.run(40)

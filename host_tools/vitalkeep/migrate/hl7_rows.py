@@ -50,7 +50,7 @@ _WRONG = (
     hl7.HL7Exception, IndexError, KeyError, ValueError, AttributeError, TypeError, AssertionError,
 )  # fmt: skip
 _ENDS = re.compile(rb"\n|\r(?!\n|\Z)")  # a CR at the end may be the half of a CR LF
-_MARKERS = re.compile(r"-+|\*+|")
+_MARKERS = re.compile(r"-+|\*+|\"\"|")  # two quotes are HL7's word for no value
 
 
 class _Segment(NamedTuple):
@@ -153,7 +153,7 @@ class Hl7Rows:
             called = next((n for n in (code, words) if n in self._parameters), code or words)
             if {code, words} & set(self._mapping.skip):
                 return row._replace(skipped=1)
-            text = self._at(around, "OBX-5.1")
+            text = self._at(around, "OBX-5")  # all of it: several values are no number
             if _MARKERS.fullmatch(text) or text in self._mapping.csv.missing:
                 return row._replace(empty=1)
             field = "OBX-11"

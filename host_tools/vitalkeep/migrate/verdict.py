@@ -148,6 +148,11 @@ def check_report(folder: Path, authority: Path) -> tuple[dict[str, Any], str]:
     is not as signed.
     """
     hint = "Ask for the whole folder again, as `vitalkeep migrate` wrote it."
+    if (folder / REPORT).exists() and not (folder / SIGNATURE).exists():
+        raise ToolError(
+            f"{folder}: nobody signed it",
+            "A hub signs what it reports, if its hub.toml has a certificate.",
+        )
     try:
         files = {name: (folder / name).read_bytes() for name in (REPORT, PAGE)}
         sums = (folder / SUMS).read_bytes()

@@ -234,6 +234,10 @@ def test_command_reports_signs_and_ends_with_a_code(
         assert isinstance(checked.exception, ToolError)
         assert said in checked.exception.message
         changed.write_bytes(signed)
+    (tmp_path / "report" / "signature.json").rename(tmp_path / "signature.json")
+    checked = run("check", tmp_path / "report", "--ca", tls / "ca.pem")
+    assert "nobody signed it" in checked.exception.message
+    (tmp_path / "signature.json").rename(tmp_path / "report" / "signature.json")
     (tmp_path / "report" / "report.html").rename(tmp_path / "elsewhere.html")
     checked = run("check", tmp_path / "report", "--ca", tls / "ca.pem")
     assert "report.html: No such file" in checked.exception.message

@@ -73,6 +73,8 @@ def test_however_a_file_comes_in_pieces_its_lines_are_the_same(monkeypatch, end)
         (SPO2.replace("|||||F", "||INV|||F"), "OBX-8", NOT_A_RESULT),
         (SPO2.replace("NM|", "ST|", 1), "OBX-2", NUMBER),
         (SPO2.replace("|97|", "|97..|"), "OBX-5", NUMBER),
+        (SPO2.replace("|97|", "|97~98|"), "OBX-5", NUMBER),  # which of both nobody knows
+        (SPO2.replace("|97|", "|97^98|"), "OBX-5", NUMBER),
         (SPO2.replace("%^percent^UCUM", "kPa"), "OBX-3", UNIT),
         (SPO2.replace("%^percent^UCUM", ""), "OBX-3", UNIT),
         (SPO2.replace("150456^MDC_PULS_OXIM_SAT_O2^MDC", "777^Odd"), "OBX-3", PARAMETER),
@@ -86,8 +88,8 @@ def test_what_is_not_taken_is_named(result, column, reason):
 
 
 def test_no_value_is_empty_and_other_messages_are_named_or_skipped():
-    found = rows(ORU, oru(SPO2.replace("|97|", "|---|"), SPO2.replace("|97|", "||")))
-    assert [row.empty for row in found] == [1, 1]
+    none = [SPO2.replace("|97|", f"|{word}|") for word in ("---", "", '""', "NA")]
+    assert [row.empty for row in rows(ORU, oru(*none))] == [1, 1, 1, 1]
     other = oru(SPO2, kind="ADT^A01")
     (row,) = rows(ORU, other)
     assert told([row])[0][2] == [("MSH-9", NOT_A_RESULT)]

@@ -268,7 +268,7 @@ class Ward:
 
     def __init__(self, vault, store):
         self.store = store
-        self.beds = [FakeGateway(id=b"gatewa%02d" % number) for number in range(12)]
+        self.beds = [FakeGateway(id=b"gatewa%02d" % number) for number in range(20)]
         for number, bed in enumerate(self.beds):
             vault.add_gateway(bed.id, f"Bed {number}", bed.root, bed.log_id)
         self.sent = dict.fromkeys([bed.id for bed in self.beds], 0)
@@ -299,6 +299,7 @@ def test_what_takes_long_to_read_keeps_nobody_else_waiting(vault, store):
     """After a start, and after an outage: who has little to be read is shown in the next round."""
     ward = Ward(vault, store)
     decoding = ward.path.decoding
+    (growing,) = decoding._growing
 
     async def story():
         with ThreadPoolExecutor(1) as pool:
@@ -306,12 +307,12 @@ def test_what_takes_long_to_read_keeps_nobody_else_waiting(vault, store):
             for bed in ward.beds:
                 ward.grow(bed, 1200)
             await ward.send(*ward.beds)
-            await decoding._decode_live(pool)
+            await decoding._decode_live(growing, pool)
             first = ward.shown()
             assert 0 < len(first) < len(ward.beds)
             ward.grow(first[0], 1)
             await ward.send(first[0])
-            await decoding._decode_live(pool)
+            await decoding._decode_live(growing, pool)
             assert first[0] in ward.shown()
             assert len(ward.shown()) < len(ward.beds)
             await decoding.catch_up()
@@ -322,7 +323,7 @@ def test_what_takes_long_to_read_keeps_nobody_else_waiting(vault, store):
             await ward.send(*ward.beds[:-1])
             ward.grow(ward.beds[-1], 1)
             await ward.send(ward.beds[-1])
-            await decoding._decode_live(pool)
+            await decoding._decode_live(growing, pool)
             assert ward.beds[-1] in ward.shown()
             assert len(ward.shown()) < len(ward.beds)
             await decoding.catch_up()
@@ -330,3 +331,60 @@ def test_what_takes_long_to_read_keeps_nobody_else_waiting(vault, store):
 
     asyncio.run(story())
     ward.path.intake.close()
+
+
+def test_gateways_are_shared_and_a_killed_process_costs_nothing(vault, store):
+    """Each gateway has one process, which knows it; another one takes the place of the killed."""
+    ward = Ward(vault, store)
+    intake, pools, given = ward.path.intake, [], []
+
+    def make(nice):
+        pools.append(process(nice))
+        return pools[-1]
+
+    class Sharing(Decoding):
+        async def _decode(self, tasks, pool, live=False):
+            given.extend((task.place.gateway, pools.index(pool)) for task in tasks)
+            await super()._decode(tasks, pool, live)
+
+    async def shown():
+        deadline = time.monotonic() + 60
+        while ward.shown() != ward.beds:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+    async def say(size=1):
+        for bed in ward.beds:
+            ward.grow(bed, size)
+        await ward.send(*ward.beds)
+
+    async def story():
+        job = asyncio.create_task(Sharing(store, intake, make, count=2).run())
+        try:
+            await say(400)
+            await shown()
+            first = dict(given)
+            assert set(first.values()) == {0, 1}
+            assert len(set(given)) == len(ward.beds)
+            (child,) = pools[0]._processes
+            os.kill(child, signal.SIGKILL)
+            while intake.ingest.counters["restart_decoder"] == 0:
+                await say()
+                await asyncio.sleep(0.05)
+            given.clear()
+            await say()
+            await shown()
+            kept = {gateway for gateway, number in first.items() if number == 1}
+            assert {number for gateway, number in given if gateway in kept} == {1}
+            assert {number for gateway, number in given if gateway not in kept} == {2}
+        finally:
+            job.cancel()
+            await asyncio.gather(job, return_exceptions=True)
+
+    asyncio.run(story())
+    assert intake.ingest.counters["restart_decoder"] == 1
+    intake.close()
+    for bed in ward.beds:
+        times = [row["mono_ms"] for row in store.observations(bed.id)]
+        assert times == sorted(set(times))
+        assert times[-1] == bed.clock.now_ms

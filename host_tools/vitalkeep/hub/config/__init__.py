@@ -8,6 +8,7 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("page", "vitalkeep.hub.config.basics", "PageSettings"),
     ("time", "vitalkeep.hub.config.basics", "TimeSettings"),
     ("log", "vitalkeep.hub.logs", "LogSettings"),
+    ("decoding", "vitalkeep.hub.growing", "DecodingSettings"),
     ("load", "vitalkeep.hub.load", "LoadSettings"),
     ("room", "vitalkeep.hub.forecast", "RoomSettings"),
     ("cluster", "vitalkeep.hub.worker", "ClusterSettings"),

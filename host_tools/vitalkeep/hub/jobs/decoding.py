@@ -1,34 +1,34 @@
 """Bytes are decoded after they were committed and receipted: late, but never not at all.
 
-What gateways write now is decoded at once, a round for all of them, by a process that remembers
-where each sector stood; a second process decodes whatever else the store has no rows of, behind
-whatever is live. How far each sector is decoded stands in the store, so that a hub that was killed
-goes on. What comes back is stored between two batches.
+What gateways write now is decoded at once, a round for all of them, by processes that remember
+where each sector stood: a gateway always has the same one. Another process decodes whatever else
+the store has no rows of, behind whatever is live. How far each sector is decoded stands in the
+store, so that a hub that was killed goes on. What comes back is stored between two batches.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from itertools import islice
+from concurrent.futures import BrokenExecutor, Executor
 
 from bridge.core.errors import FormatError
-from bridge.core.journal.layout import HEADER_SIZE, SECTOR_SIZE
+from bridge.core.journal.layout import HEADER_SIZE
 from vitalkeep.hub.batch import Change
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.decode import Found
+from vitalkeep.hub.growing import DecodingSettings, Growing
 from vitalkeep.hub.intake import Intake
-from vitalkeep.hub.late import KNOWN_MAX, Task, decode_sectors, process
+from vitalkeep.hub.late import Task, decode_sectors, process
 from vitalkeep.hub.sectors import Place, Stored
 from vitalkeep.hub.store import Store, StoreError, utc_now_ms
 
-_LIVE_AT_ONCE = 200  # sectors, some 60 ms of work
-_SHORT = 512  # bytes that are read in no time
-_BEHIND_BYTES = 4096  # of sectors of which much is to be read, beside these
+log = logging.getLogger(__name__)
+
 _ROUND_S = 0.05  # from one round of live ones to the next: fewer commits, and people see no less
 _LIVE_NICE = 5
 _AT_ONCE = 16  # sectors, 64 KB and up to a second or two of work
@@ -39,7 +39,8 @@ _TRIED_MAX = 100_000
 
 
 async def run(hub: Context) -> None:
-    await Decoding(hub.store, hub.intake).run()
+    count = hub.config[DecodingSettings].count()
+    await Decoding(hub.store, hub.intake, count=count).run()
 
 
 class Decoding:
@@ -47,6 +48,7 @@ class Decoding:
 
     pool    pool(nice) makes what decodes: a process of its own, or a thread
     decode  decode(tasks, now_ms), what it is given to do
+    count   of processes that share what gateways write now
     """
 
     def __init__(
@@ -55,25 +57,22 @@ class Decoding:
         intake: Intake,
         pool: Callable[[int], Executor] = process,
         decode: Callable[[list[Task], int], list[Found]] = decode_sectors,
+        count: int = 1,
     ) -> None:
         self._decode_sectors = decode
         self._store = store
         self._intake = intake
         self._make_pool = pool
-        # What grew since it was decoded last, and since when: a little, as it does all the time;
-        # or much, as after an outage, and after a start, when each is read from its beginning.
-        self._live: dict[Place, float] = {}
-        self._behind: dict[Place, float] = {}
-        self._read: OrderedDict[Place, None] = OrderedDict()  # by the process
-        self._under_way: frozenset[Place] = frozenset()
-        self._grew = asyncio.Event()
+        self._growing = [Growing(intake.ingest, intake.knows) for _ in range(count)]
+        self._grew = [asyncio.Event() for _ in range(count)]
         # What does not get any further is not tried again until it has grown.
         self._tried: OrderedDict[Place, int] = OrderedDict()
 
     async def run(self) -> None:
         """Decode for ever: what comes, and whatever the store has no rows of."""
         self._intake.on_commit.append(self.committed)
-        tasks = [asyncio.create_task(job()) for job in (self._follow_commits, self._follow_store)]
+        jobs = [self._follow_commits(number) for number in range(len(self._growing))]
+        tasks = [asyncio.create_task(job) for job in (*jobs, self._follow_store())]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -85,8 +84,9 @@ class Decoding:
     async def catch_up(self, rest_ms: int = _REST_MS) -> None:
         """Decode all there is, and return."""
         with self._make_pool(_NICE) as pool:
-            while self._live or self._behind:
-                await self._decode_live(pool)
+            for growing in self._growing:
+                while growing.waits:
+                    await self._decode_live(growing, pool)
             while tasks := await self._next(rest_ms):
                 await self._decode(tasks, pool)
 
@@ -98,72 +98,45 @@ class Decoding:
         for change in changes:
             place = change.place
             if change.length > HEADER_SIZE and self._intake.answers.is_live(place):
-                queue = self._live if self._is_short(change) else self._behind
-                queue.setdefault(place, now_s)
-        if self._live or self._behind:
-            self._grew.set()
+                number = hash(place.gateway) % len(self._growing)
+                self._growing[number].note(place, change.length, now_s)
+                self._grew[number].set()
 
-    def _is_short(self, change: Change) -> bool:
-        """Say whether there is little to read of a sector that grew."""
-        place = change.place
-        if place in self._live or place in self._behind:
-            return place in self._live
-        decoded = self._intake.ingest.sector(place).decoded
-        return self._left(place, change.length, decoded) <= _SHORT
-
-    def _left(self, place: Place, length: int, decoded: int) -> int:
-        """Return how many bytes the process must read: all, of a sector that it does not know."""
-        return length - decoded if place in self._read else length
-
-    async def _follow_commits(self) -> None:
-        pool = self._make_pool(_LIVE_NICE)
-        # The first value need not wait for a process to start.
-        pool.submit(self._decode_sectors, [], 0)
-        try:
-            while True:
-                await self._grew.wait()
-                self._grew.clear()
-                while self._live or self._behind:
+    async def _follow_commits(self, number: int) -> None:
+        growing, grew = self._growing[number], self._grew[number]
+        while True:
+            pool = self._make_pool(_LIVE_NICE)
+            try:
+                # The first value need not wait for a process to start.
+                pool.submit(self._decode_sectors, [], 0)
+                while True:
+                    if not growing.waits:
+                        grew.clear()
+                        await grew.wait()
                     began = time.monotonic()
-                    await self._decode_live(pool)
+                    await self._decode_live(growing, pool)
                     await asyncio.sleep(max(0.0, began + _ROUND_S - time.monotonic()))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            except BrokenExecutor:
+                self._note_end()
+                growing.forget()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+            await asyncio.sleep(_PAUSE_S)
 
-    async def _decode_live(self, pool: Executor) -> None:
-        since_s = min(self._live.values(), default=None)
+    async def _decode_live(self, growing: Growing, pool: Executor) -> None:
+        since_s = growing.since_s
         try:
-            tasks = await self._intake.work(self._round)
+            tasks = await self._intake.work(growing.take)
             if tasks:
                 await self._decode(tasks, pool, live=True)
             if since_s is not None:
                 self._intake.meters.decoded.observe(time.monotonic() - since_s)
         finally:
-            self._under_way = frozenset()
+            growing.done()
 
-    def _round(self) -> list[Task]:
-        """Take what has waited longest, on the write path's thread."""
-        tasks = self._take(self._live, SECTOR_SIZE * _LIVE_AT_ONCE)
-        tasks += self._take(self._behind, _BEHIND_BYTES)
-        self._under_way = frozenset(task.place for task in tasks)
-        for task in tasks:
-            self._read[task.place] = None
-        while len(self._read) > KNOWN_MAX:
-            self._read.popitem(last=False)
-        return tasks
-
-    def _take(self, queue: dict[Place, float], size: int) -> list[Task]:
-        tasks: list[Task] = []
-        for place in [*islice(queue, _LIVE_AT_ONCE)]:
-            if size <= 0:
-                break
-            del queue[place]
-            # What is no longer in memory is found in the store.
-            task = self._intake.ingest.task(place) if self._intake.knows(place) else None
-            if task is not None:
-                tasks.append(task)
-                size -= self._left(place, len(task.stored.data), task.stored.decoded)
-        return tasks
+    def _note_end(self) -> None:
+        log.warning("a process that decodes has ended; another one takes its place")
+        self._intake.ingest.counters["restart_decoder"] += 1
 
     # --- what the store has no rows of ---
 
@@ -171,11 +144,16 @@ class Decoding:
         pool: Executor | None = None
         try:
             while True:
-                if tasks := await self._next():
-                    pool = pool or self._make_pool(_NICE)
-                    await self._decode(tasks, pool)
-                else:
-                    await asyncio.sleep(_PAUSE_S)
+                try:
+                    if tasks := await self._next():
+                        pool = pool or self._make_pool(_NICE)
+                        await self._decode(tasks, pool)
+                        continue
+                except BrokenExecutor:
+                    self._note_end()
+                    self._tried.clear()
+                    pool = None
+                await asyncio.sleep(_PAUSE_S)
         finally:
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -196,9 +174,7 @@ class Decoding:
                 self._tried[place] = -1  # it is decoded when it is whole again
                 continue
             known = self._tried.get(place) == len(stored.data)
-            known = known or any(
-                place in some for some in (self._live, self._behind, self._under_way)
-            )
+            known = known or any(place in growing for growing in self._growing)
             if not known and len(stored.data) > HEADER_SIZE and self._intake.knows(place):
                 wanted[place] = stored
                 if len(wanted) == _AT_ONCE:
@@ -210,7 +186,7 @@ class Decoding:
     def _tasks(self, wanted: dict[Place, Stored]) -> list[Task]:
         """Add the keys, which only the write path's thread derives, and note what is tried."""
         found = []
-        for place, stored in wanted.items():
+        for place, stored in reversed(wanted.items()):  # the newest last: its word stays
             self._tried[place] = len(stored.data)
             with contextlib.suppress(FormatError):  # of a header that the store spoilt
                 key = self._intake.ingest.chain_key(place, stored.data)

@@ -74,7 +74,7 @@ class Prefixes(Database):
         return found
 
     def undecoded(self, before_ms: int, count: int) -> dict[Place, Stored]:
-        """Return sectors that have bytes of which the rows are not stored yet, the oldest first.
+        """Return sectors that have bytes of which the rows are not stored yet, the newest first.
 
         before_ms  when a sector must have grown last that is not closed
         """
@@ -83,7 +83,7 @@ class Prefixes(Database):
         query = (
             sa.select(*(sectors.c[name] for name in PLACE))
             .where(sectors.c.decoded < sectors.c.length, rest)
-            .order_by(sectors.c.stored_ms)
+            .order_by(sectors.c.stored_ms.desc(), sectors.c.sector.desc())
             .limit(count)
         )
         found: dict[Place, Stored | None] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -110,6 +111,9 @@ class Hub:
         if settings.time is not None:
             await self.time.listen(settings.time, settings.time_may_fail)
         await self.context.read(self._remember)
+        # What is here by now stays. To look at it again would stop everything each time.
+        gc.collect()
+        gc.freeze()
         self.ward.say(utc_now_ms(), None, "info", "Hub started")
         jobs: list[tuple[str, Callable[[], Awaitable[None]]]] = [("consumer", self.consumer.run)]
         jobs += [(name, partial(job, self.context)) for name, job in JOBS]

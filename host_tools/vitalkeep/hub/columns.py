@@ -10,6 +10,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bridge.core.errors import FormatError
@@ -226,6 +227,7 @@ class Buckets:
         ]
 
 
+@lru_cache(maxsize=1 << 12)
 def _text(text: str) -> bytes:
     data = text.encode()[:255]
     return bytes((len(data),)) + data

@@ -27,7 +27,7 @@ from vitalkeep.board.bundle import Bundle, pack
 from vitalkeep.board.kinds import open_kind
 from vitalkeep.board.patch import make_patch
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.consume import Address
+from vitalkeep.hub.address import Address
 from vitalkeep.keys.vault import Gateway
 from vitalkeep.remote.desk import Desk
 from vitalkeep.remote.update import push

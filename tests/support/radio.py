@@ -12,7 +12,7 @@ from bridge.core.airtime import make_plan
 from hil.air import Air
 from hil.radio_plug import RadioPlug
 from tests.support.site_client import Bed
-from vitalkeep.hub.consume import Address
+from vitalkeep.hub.address import Address
 from vitalkeep.radio.station import Station
 
 DRIVER = Path(adafruit_rfm.__file__).parent

@@ -10,7 +10,8 @@ from typing import Any
 from bridge.core import wire
 from hil.bench.uplink.bedside import GATEWAY, LOG_ID, ROOT, mark_of
 from hil.tasks import end_tasks
-from vitalkeep.hub.consume import Address, Consumer, Message, Publish
+from vitalkeep.hub.address import Address
+from vitalkeep.hub.consume import Consumer, Message, Publish
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
 from vitalkeep.hub.late import Decoders

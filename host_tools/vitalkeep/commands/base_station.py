@@ -59,7 +59,7 @@ def base_station(
     Frequency, spreading factor and bandwidth must be those of the gateways. A broker URL with a
     password belongs in the environment (VITALKEEP_BROKER), where other users do not see it.
     """
-    from vitalkeep.hub.consume import Address
+    from vitalkeep.hub.address import Address
     from vitalkeep.radio.blinka import open_driver
     from vitalkeep.radio.station import Station
 

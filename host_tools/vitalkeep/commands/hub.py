@@ -122,11 +122,11 @@ def hub(
     if context.invoked_subcommand is not None:
         return
     # Imported here: `vitalkeep --help` needs neither a database nor a web server.
+    from vitalkeep.hub.address import Address
     from vitalkeep.hub.app import Hub, Settings
     from vitalkeep.hub.broker import EmbeddedBroker
     from vitalkeep.hub.config.basics import BrokerSettings
     from vitalkeep.hub.config.load import Config, load
-    from vitalkeep.hub.consume import Address
     from vitalkeep.hub.logs import LogSettings, set_up
     from vitalkeep.hub.store import Store
 

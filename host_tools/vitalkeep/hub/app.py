@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 from vitalkeep.hub import foreign_trends, health, metrics, readiness, trends
+from vitalkeep.hub.address import Address
 from vitalkeep.hub.cards import with_beds
 from vitalkeep.hub.config.basics import PageSettings
 from vitalkeep.hub.config.load import Config
-from vitalkeep.hub.consume import COMMON, Address, Consumer
+from vitalkeep.hub.consume import COMMON, Consumer
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs import JOBS, accounts

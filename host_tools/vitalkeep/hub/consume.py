@@ -17,13 +17,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from bridge.core import mqtt
 from bridge.core.errors import ProtocolError
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.address import Address
 from vitalkeep.hub.giants import PatientDecoder
-from vitalkeep.hub.tls import Identity, end_of_peer
+from vitalkeep.hub.tls import end_of_peer
 from vitalkeep.hub.within import within
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,6 @@ _RETRY_FIRST_S = 0.25
 _RETRY_MAX_S = 8.0
 _IDS = 65535
 _FILTERS_MAX = 64  # in one packet: brokers bound these, too
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 Publish = tuple[str, bytes]
 
@@ -63,55 +62,6 @@ class Message:
 
 
 Handler = Callable[[Sequence[Message]], Awaitable[Sequence[Publish]]]
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a broker is: mqtt://[user:password@]host[:port], or mqtts:// with an identity.
-
-    The password is never shown.
-    """
-
-    host: str
-    port: int
-    user: str | None = None
-    password: str | None = None
-    identity: Identity | None = None
-
-    @classmethod
-    def parse(cls, url: str, identity: Identity | None = None) -> Address:
-        """Return the address in a URL; raises ToolError.
-
-        identity  for mqtts://, and for it alone
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port or _PORTS.get(parts.scheme, 0)
-        except ValueError:
-            parts, port = urlsplit(""), 0
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ToolError(
-                "the broker's address makes no sense",
-                "Write mqtts://host:port or mqtt://host:port.",
-            )
-        if (parts.scheme == "mqtts") != (identity is not None):
-            raise ToolError(
-                f"{parts.scheme}:// {'needs' if identity is None else 'takes no'} certificate",
-                "Write mqtts:// and --ca, --certificate and --key; or mqtt:// and none of these.",
-            )
-        user = unquote(parts.username) if parts.username else None
-        password = unquote(parts.password) if parts.password else None
-        return cls(parts.hostname, port, user, password, identity)
-
-    @classmethod
-    def parse_all(cls, urls: str, identity: Identity | None = None) -> list[Address]:
-        """Return the addresses in URLs with commas between: servers of one cluster."""
-        return [cls.parse(url.strip(), identity) for url in urls.split(",")]
-
-    def __repr__(self) -> str:
-        return f"mqtt{'s' if self.identity else ''}://{self.host}:{self.port}"
-
-    __str__ = __repr__
 
 
 class Consumer:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vitalkeep.hub.consume import Address
+from vitalkeep.hub.address import Address
 from vitalkeep.hub.tls import Identity
 from vitalkeep.keys.ca import Bundle
 from vitalkeep.provision.office import Office

@@ -19,7 +19,8 @@ from bridge.core.airtime import Plan
 from bridge.core.duty import KeptBudget
 from bridge.core.errors import FormatError
 from bridge.core.radio_wire import ANSWER_SIZE, pack_heard, parse_frame
-from vitalkeep.hub.consume import Address, Consumer, Message, Publish
+from vitalkeep.hub.address import Address
+from vitalkeep.hub.consume import Consumer, Message, Publish
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from vitalkeep.diagnose.usb import Usb
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.address import Address
 from vitalkeep.hub.config.chosen import data_home, find_identity
-from vitalkeep.hub.consume import Address
 from vitalkeep.keys.vault import Gateway, Vault
 from vitalkeep.remote.desk import Desk
 

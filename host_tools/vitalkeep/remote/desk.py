@@ -13,7 +13,8 @@ from bridge.core import command_wire, wire
 from bridge.core.command_wire import Command, ReplyPart
 from bridge.core.errors import FormatError, TagError
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.consume import Address, Consumer, Message, Publish
+from vitalkeep.hub.address import Address
+from vitalkeep.hub.consume import Consumer, Message, Publish
 from vitalkeep.keys import derive
 from vitalkeep.keys.vault import Gateway
 from vitalkeep.remote.reply import is_whole, read_reply

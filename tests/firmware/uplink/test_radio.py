@@ -17,8 +17,9 @@ from hil.tasks import end_tasks
 from tests.support.processes import free_port
 from tests.support.radio import RADIO, STATION_ID, base_station, plug_driver, radio_bed
 from tests.support.site_client import GATEWAY, LOG_ID, ROOT, SITE, Bed
+from vitalkeep.hub.address import Address
 from vitalkeep.hub.cards import card
-from vitalkeep.hub.consume import Address, Consumer
+from vitalkeep.hub.consume import Consumer
 from vitalkeep.hub.intake import Intake
 from vitalkeep.hub.jobs.decoding import Decoding
 from vitalkeep.hub.store import Store

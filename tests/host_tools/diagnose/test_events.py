@@ -14,7 +14,7 @@ from vitalkeep.diagnose.events import FromGateway, FromStore, parse_since
 from vitalkeep.diagnose.sniff import Sniffer
 from vitalkeep.diagnose.usb import Usb
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.consume import Address
+from vitalkeep.hub.address import Address
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.store.tables import clocks, events
 from vitalkeep.remote.desk import Desk

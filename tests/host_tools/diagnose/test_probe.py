@@ -19,7 +19,7 @@ from vitalkeep.diagnose import meanings
 from vitalkeep.diagnose import probe as module
 from vitalkeep.diagnose.probe import judge, probe
 from vitalkeep.diagnose.usb import Usb
-from vitalkeep.hub.consume import Address
+from vitalkeep.hub.address import Address
 from vitalkeep.remote import desk as remote
 from vitalkeep.remote.desk import Desk
 

@@ -15,7 +15,6 @@ import pytest
 
 from tests.support.hub import FakeGateway
 from tests.support.hub_process import HubProcess, Online
-from vitalkeep.hub.consume import Address
 
 
 @pytest.fixture(params=["embedded", pytest.param("mosquitto", marks=pytest.mark.mosquitto)])
@@ -217,9 +216,3 @@ def test_new_vault_starts_an_empty_site(tmp_path):
     with HubProcess(tmp_path, "--new-vault", "--no-page") as hub:
         assert hub.where["http"] is None
         assert len(hub.where["site"]) == 16
-
-
-def test_password_of_a_broker_is_never_shown():
-    address = Address.parse("mqtt://hub:s%40fe@host:1884")
-    assert (address.host, address.port, address.password) == ("host", 1884, "s@fe")
-    assert "fe" not in f"{address} {address!r}"

@@ -5,7 +5,8 @@ import contextlib
 import time
 
 from bridge.core import mqtt
-from vitalkeep.hub.consume import BATCH_MAX, FILTERS, Address, Consumer
+from vitalkeep.hub.address import Address
+from vitalkeep.hub.consume import BATCH_MAX, FILTERS, Consumer
 
 CONNACK = b"\x20\x02\x00\x00"
 PUBLISH = mqtt.publish("vk/x/health", b"one", 1, 7)

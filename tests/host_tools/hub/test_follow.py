@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.hub_process import Client
 from tests.support.processes import free_port
-from vitalkeep.hub.consume import Address, Consumer, Message, Publish
+from vitalkeep.hub.address import Address
+from vitalkeep.hub.consume import Consumer, Message, Publish
 
 pytestmark = pytest.mark.mosquitto
 

@@ -13,8 +13,9 @@ from tests.host_tools.hub.test_account import beat
 from tests.support.hub import FakeGateway, converse
 from vitalkeep.hub import sectors
 from vitalkeep.hub.account import COMING, GAP, NEVER_CAME, OVERWRITTEN, STORED, Facts, account
+from vitalkeep.hub.address import Address
 from vitalkeep.hub.config.load import Config
-from vitalkeep.hub.consume import Address, Consumer
+from vitalkeep.hub.consume import Consumer
 from vitalkeep.hub.context import Context
 from vitalkeep.hub.history import GIVEN_UP_MS, GRACE_MS, HOUR_MS, hour_of, hour_rows
 from vitalkeep.hub.jobs.history import attained, hours, write_missing

@@ -13,7 +13,8 @@ import pytest
 from bridge.core import mqtt
 from tests.support.sessions import CONNACK, Broker, Serve, says
 from vitalkeep.hub import consume
-from vitalkeep.hub.consume import FILTERS, Address, Consumer
+from vitalkeep.hub.address import Address
+from vitalkeep.hub.consume import FILTERS, Consumer
 
 
 def suback(identifier: int, grant: int, count: int = len(FILTERS)) -> bytes:

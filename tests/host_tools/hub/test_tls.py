@@ -15,7 +15,6 @@ from tests.support.needs import find_program
 from tests.support.processes import answers, running
 from tests.support.secure_site import HOST, SecureSite, as_pem
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.consume import Address
 from vitalkeep.hub.tls import Identity, Watch
 from vitalkeep.keys.vault import Vault
 
@@ -110,13 +109,8 @@ def test_watch_says_each_end_once_a_day() -> None:
     assert watch.days == {"hub": -2, "authority": 870}
 
 
-def test_address_and_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
+def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     identity = Identity(*(tmp_path / f"{name}.pem" for name in ("ca", "certificate", "key")))
-    assert str(Address.parse("mqtts://b.test", identity)) == "mqtts://b.test:8883"
-    assert str(Address.parse("mqtt://b.test")) == "mqtt://b.test:1883"
-    for url, given in (("mqtts://b.test", None), ("mqtt://b.test", identity), ("http://b", None)):
-        with pytest.raises(ToolError):
-            Address.parse(url, given)
     with pytest.raises(ToolError, match=r"ca\.pem: there is no such file"):
         identity.context()
     site = SecureSite(tmp_path / "site", "mosquitto")

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from vitalkeep.hub.consume import Address, Consumer
+from vitalkeep.hub.address import Address
+from vitalkeep.hub.consume import Consumer
 from vitalkeep.hub.within import within
 
 LONG_S = 60

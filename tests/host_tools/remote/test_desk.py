@@ -12,7 +12,7 @@ import pytest
 from tests.firmware.test_commands import bedside
 from tests.support.site_client import GATEWAY, LOG_ID, ROOT
 from vitalkeep.errors import ToolError
-from vitalkeep.hub.consume import Address
+from vitalkeep.hub.address import Address
 from vitalkeep.keys.vault import Gateway, Vault
 from vitalkeep.remote import desk as module
 from vitalkeep.remote.desk import Desk

@@ -22,7 +22,7 @@ from vitalkeep.hub.config.load import Config
 from vitalkeep.settings.fields import HostPort, Secret
 
 if TYPE_CHECKING:
-    from vitalkeep.hub.consume import Address
+    from vitalkeep.hub.address import Address
     from vitalkeep.hub.tls import Identity
 
 _DATA = "vitalkeep"
@@ -97,7 +97,7 @@ def broker_address(
 
     identity  of the options; that of the file serves any mqtts:// when there is none
     """
-    from vitalkeep.hub.consume import Address
+    from vitalkeep.hub.address import Address
 
     broker = config[BrokerSettings]
     url = option or os.environ.get("VITALKEEP_BROKER")

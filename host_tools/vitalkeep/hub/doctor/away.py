@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from vitalkeep.archive.bucket import LOCKED, UNKNOWN, Bucket, BucketError
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.hub import migrations
-from vitalkeep.hub.consume import Address, Consumer, Message, Publish
+from vitalkeep.hub.address import Address
+from vitalkeep.hub.consume import Consumer, Message, Publish
 from vitalkeep.hub.doctor.findings import BAD, GOOD, WARN, Findings
 from vitalkeep.hub.store import Store, StoreError
 from vitalkeep.hub.tls import WARN_DAYS, days_in_words

@@ -14,6 +14,7 @@ import ipaddress
 import logging
 import socket
 import ssl
+import traceback
 from collections import Counter
 from collections.abc import Callable
 
@@ -91,7 +92,7 @@ class Doorstep:
         finally:
             for connection in list(self._waiting):
                 self._end(connection)
-            await asyncio.gather(*self._tasks)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _greet(self, connection: socket.socket) -> None:
         try:
@@ -101,6 +102,8 @@ class Doorstep:
         except OSError as error:
             if connection in self._waiting:  # nobody ended it
                 self._refused(LATE if isinstance(error, ConnectionAbortedError) else BROKEN)
+            # Its frames hold it, and a buffer of 256 KB, until the next collection.
+            traceback.clear_frames(error.__traceback__)
         finally:
             self._waiting.pop(connection, None)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import selectors
 import socket
 import ssl
 import threading
 import time
+from asyncio.sslproto import SSLProtocol
 from collections import Counter
 from collections.abc import Iterator
 from urllib.request import urlopen
@@ -166,6 +168,23 @@ def test_when_all_room_is_taken_the_greediest_make_room_and_a_peers_address_last
     assert friend.left() == ["127.0.0.2"]
     for some in (friend, greedy, crowd, more):
         some.close()
+
+
+def test_who_made_room_leaves_nothing_behind_for_the_collector(site):
+    def remaining() -> int:
+        return sum(isinstance(one, SSLProtocol) for one in gc.get_objects())
+
+    port, _, counted = site
+    gc.collect()
+    gc.disable()  # a hub's own comes seldom: everything stands still meanwhile
+    try:
+        crowds = [Silent(port, [f"127.0.{n}.{m}" for m in range(1, 101)]) for n in range(1, 5)]
+        patient(lambda: counted["crowd"] >= 400 - WAITING_MAX)
+        patient(lambda: remaining() <= WAITING_MAX)
+    finally:
+        gc.enable()
+    for crowd in crowds:
+        crowd.close()
 
 
 def test_a_peer_that_was_asked_is_known_when_it_comes(site, tmp_path):

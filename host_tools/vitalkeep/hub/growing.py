@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from bridge.core.journal.layout import CLASSES, SECTOR_SIZE
 from vitalkeep.hub.ingest import Ingest
@@ -50,12 +49,12 @@ class Growing:
     def __init__(self, ingest: Ingest, knows: Callable[[Place], bool]) -> None:
         self._ingest = ingest
         self._knows = knows
-        # Of which a little is to be read, as always, and since when; or much, by class, as after
-        # an outage, and after a start, when each is read from its beginning.
+        # Since when each waits. Of some a little is to be read, as always; of others much, by
+        # class, as after an outage, and after a start, when each is read from its beginning.
         self._short: dict[Place, float] = {}
-        self._long: tuple[dict[Place, None], ...] = tuple({} for _ in CLASSES)
-        self._under_way: frozenset[Place] = frozenset()
-        self._read: OrderedDict[Place, None] = OrderedDict()  # by the process
+        self._long: tuple[dict[Place, float], ...] = tuple({} for _ in CLASSES)
+        self._under_way: dict[Place, float] = {}
+        self._read: OrderedDict[Place, int] = OrderedDict()  # bytes that the process was given
 
     def __contains__(self, place: Place) -> bool:
         queues = (self._under_way, self._short, *self._long)
@@ -67,55 +66,56 @@ class Growing:
         return any((self._short, *self._long))
 
     @property
-    def since_s(self) -> float | None:
-        """Return since when what is decoded at once waits, None when there is none of it."""
-        return min(self._short.values(), default=None)
+    def since_s(self) -> float:
+        """Return since when what is under way has waited to be read, the longest of it."""
+        return min(self._under_way.values())
 
     def note(self, place: Place, length: int, now_s: float) -> None:
-        """Take note of a sector, which is loaded, that has grown to `length` bytes."""
+        """Take note of a sector that has grown to `length` bytes."""
         if place in self._short or any(place in queue for queue in self._long):
             return
         # What comes before a bed's newest sector is no news any more: it is found in the store.
         self._long[place.cls].pop(place._replace(sector=place.sector - 1), None)
-        if self._left(place, length, self._ingest.sector(place).decoded) <= _SHORT:
+        if self._left(place, length) <= _SHORT:
             self._short[place] = now_s
         else:
-            self._long[place.cls][place] = None
+            self._long[place.cls][place] = now_s
 
     def take(self) -> list[Task]:
         """Return what is decoded next, on the write path's thread; it is under way then."""
         tasks = self._take((self._short,), SECTOR_SIZE * _AT_ONCE)
         tasks += self._take(self._long, _LONG_BYTES)
-        self._under_way = frozenset(task.place for task in tasks)
-        for task in tasks:
-            self._read[task.place] = None
         while len(self._read) > KNOWN_MAX:
             self._read.popitem(last=False)
         return tasks
 
     def done(self) -> None:
         """Nothing is under way any more."""
-        self._under_way = frozenset()
+        self._under_way.clear()
 
     def forget(self) -> None:
         """The process is gone, and another one knows nothing. What it had comes with more."""
         self._read.clear()
 
-    def _left(self, place: Place, length: int, decoded: int) -> int:
+    def _left(self, place: Place, length: int) -> int:
         """Return how many bytes the process must read: all, of a sector that it does not know."""
-        return length - decoded if place in self._read else length
+        return length - self._read.get(place, 0)
 
-    def _take(self, queues: Iterable[dict[Place, Any]], size: int) -> list[Task]:
+    def _take(self, queues: Iterable[dict[Place, float]], size: int) -> list[Task]:
         """Take sectors out of queues, in their order, until so much is to be read of them."""
         tasks: list[Task] = []
         for queue in queues:
             for place in [*islice(queue, _AT_ONCE)]:
                 if size <= 0:
                     break
-                del queue[place]
+                since_s = queue.pop(place)
                 # What is no longer in memory is found in the store.
                 task = self._ingest.task(place) if self._knows(place) else None
                 if task is not None:
                     tasks.append(task)
-                    size -= self._left(place, len(task.stored.data), task.stored.decoded)
+                    self._under_way[place] = since_s
+                    length = len(task.stored.data)
+                    size -= self._left(place, length)
+                    self._read[place] = length
+                    self._read.move_to_end(place)
         return tasks

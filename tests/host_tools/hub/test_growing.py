@@ -31,11 +31,11 @@ def growing(ingest):
     return Growing(ingest, lambda place: True)
 
 
-def grow(growing, ingest, filled, cls, number, length, decoded=0):
+def grow(growing, ingest, filled, cls, number, length, decoded=0, now_s=1.0):
     """Let a sector grow to so many bytes."""
     where = place(filled, number, cls)
     ingest.load(where, Stored(filled.sector(cls, number)[:length], OPEN, decoded))
-    growing.note(where, length, 1.0)
+    growing.note(where, length, now_s)
     return where
 
 
@@ -48,10 +48,8 @@ def taken(growing):
 def test_class_a_goes_first_and_little_before_much(growing, ingest, filled):
     c, b, a = (grow(growing, ingest, filled, cls, 1, 4096) for cls in (2, 1, 0))
     little = grow(growing, ingest, filled, 2, 0, LITTLE)
-    assert growing.since_s == 1.0
     assert taken(growing) == [little, a, b]
     assert growing.waits
-    assert growing.since_s is None
     assert taken(growing) == [c]
     assert not growing.waits
 
@@ -67,16 +65,32 @@ def test_what_comes_before_the_newest_sector_of_a_bed_is_left_to_the_store(
 
 
 def test_process_that_knows_a_sector_has_little_to_read(growing, ingest, filled):
-    first = grow(growing, ingest, filled, 0, 0, MUCH)
-    assert growing.since_s is None
-    assert taken(growing) == [first]
-    grow(growing, ingest, filled, 0, 0, MUCH + LITTLE, MUCH)
-    assert growing.since_s == 1.0
-    assert taken(growing) == [first]
+    known = grow(growing, ingest, filled, 1, 0, MUCH)
+    assert taken(growing) == [known]
+    much = grow(growing, ingest, filled, 0, 0, MUCH)
+    grow(growing, ingest, filled, 1, 0, MUCH + LITTLE, MUCH)
+    assert taken(growing) == [known, much]
     growing.forget()
-    grow(growing, ingest, filled, 0, 0, MUCH + 2 * LITTLE, MUCH + LITTLE)
-    assert growing.since_s is None
-    assert taken(growing) == [first]
+    grow(growing, ingest, filled, 1, 0, MUCH + 2 * LITTLE, MUCH + LITTLE)
+    much = grow(growing, ingest, filled, 0, 1, MUCH)
+    assert taken(growing) == [much, known]
+
+
+def test_wait_is_that_of_whoever_waited_longest(growing, ingest, filled):
+    grow(growing, ingest, filled, 0, 0, LITTLE, now_s=4.0)
+    grow(growing, ingest, filled, 1, 0, MUCH, now_s=3.0)
+    grow(growing, ingest, filled, 1, 0, MUCH + 1, now_s=5.0)  # its first bytes wait since 3.0
+    growing.take()
+    assert growing.since_s == 3.0
+
+
+def test_who_speaks_while_much_is_read_waits_for_nobody(growing, ingest, filled):
+    first = grow(growing, ingest, filled, 1, 0, MUCH)
+    growing.take()
+    second = grow(growing, ingest, filled, 0, 0, MUCH)
+    grow(growing, ingest, filled, 1, 0, MUCH + LITTLE)  # the store has nothing of it yet
+    growing.done()
+    assert taken(growing) == [first, second]
 
 
 def test_what_is_under_way_is_nobody_elses(growing, ingest, filled):

@@ -124,13 +124,10 @@ class Decoding:
             await asyncio.sleep(_PAUSE_S)
 
     async def _decode_live(self, growing: Growing, pool: Executor) -> None:
-        since_s = growing.since_s
         try:
-            tasks = await self._intake.work(growing.take)
-            if tasks:
+            if tasks := await self._intake.work(growing.take):
                 await self._decode(tasks, pool, live=True)
-            if since_s is not None:
-                self._intake.meters.decoded.observe(time.monotonic() - since_s)
+                self._intake.meters.decoded.observe(time.monotonic() - growing.since_s)
         finally:
             growing.done()
 

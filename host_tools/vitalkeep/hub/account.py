@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from bridge.core.journal.layout import SECTOR_SIZE
-from vitalkeep.hub import sectors, spans
+from vitalkeep.hub import spans
 from vitalkeep.hub.heartbeat import Heartbeat
 
 STORED = "stored"
@@ -93,7 +93,7 @@ class _Span:
 class Facts:
     """What is known of one gateway.
 
-    rows     of `Store.spans`: log, cls, sector, length, decoded, state, spans
+    rows     of `Store.spans`: log, cls, sector, length, decoded, state, spans, keyless
     gaps     rows of the gaps table
     offsets  UTC minus monotonic ms by boot
     beat     the last heartbeat, None when none was heard since the hub started
@@ -181,7 +181,7 @@ class _Line:
         decoding = False
         for number in range(before.sector, after.sector):
             row = self._rows.get((before.log, number))
-            if row is not None and row["state"] == sectors.ORPHAN:
+            if row is not None and row["keyless"] and not self._owed(before.log):
                 cause = KEYS_LOST
             elif row is None or row["length"] != SECTOR_SIZE:
                 missing.append(number)
@@ -194,6 +194,11 @@ class _Line:
         if cause:
             return GAP, cause
         return (GAP, NO_POWER) if before.boot != after.boot else (GAP, SILENT)
+
+    def _owed(self, log: bytes) -> bool:
+        """True while the gateway has bytes of a log's class to send."""
+        beat = self._facts.beat
+        return beat is not None and beat.log == log and beat.backlog.get(self._cls, 0) > 0
 
     def _gone(self, log: bytes, missing: Sequence[int]) -> bool:
         """True when the gateway has said that none of these sectors can come any more."""

@@ -12,7 +12,7 @@ OPEN = 0
 WHOLE = 1  # every byte is here; the sector before, to which its seal is chained, is not yet
 PROVEN = 2
 BROKEN = 3  # every byte is here and the seal fits neither them nor the sector before
-ORPHAN = 4  # closed without a seal: the gateway lost its key and went on in a new epoch
+ORPHAN = 4  # closed without a seal: the gateway lost its key and goes on without it, or is silent
 
 PENDING_BYTES_MAX = 8192  # of one sector, held in memory until what lies before them comes
 DAY_MS = 24 * 3600 * 1000

@@ -15,7 +15,7 @@ NOW = 10_000_000
 START = NOW - 3_600_000
 
 
-def row(sector, length=SECTOR_SIZE, state=sectors.PROVEN, **spans):
+def row(sector, length=SECTOR_SIZE, state=sectors.PROVEN, keyless=False, **spans):
     """Return a row of the store; spans are device=[(boot, first s, last s)]."""
     devices = {
         name: [[boot, first * 1000, last * 1000, last - first + 1] for boot, first, last in found]
@@ -29,6 +29,7 @@ def row(sector, length=SECTOR_SIZE, state=sectors.PROVEN, **spans):
         "decoded": length,
         "state": state,
         "spans": json.dumps(devices),
+        "keyless": keyless,
     }
 
 
@@ -92,16 +93,34 @@ def test_steady_values_are_stored_up_to_the_last_and_then_on_their_way():
             account.BACKLOG,
         ),
         (
-            [row(0, 300, sectors.ORPHAN, vent=[(1, 0, 100)]), row(1, vent=[(2, 400, 999)])],
+            [row(0, 300, sectors.ORPHAN, True, vent=[(1, 0, 100)]), row(1, vent=[(2, 400, 999)])],
             {},
             GAP,
             account.KEYS_LOST,
         ),
         (
-            [row(0, 300, sectors.ORPHAN, vent=[(1, 0, 100)]), row(2, vent=[(2, 400, 999)])],
+            [row(0, 300, sectors.ORPHAN, True, vent=[(1, 0, 100)]), row(1, vent=[(2, 400, 999)])],
+            {"last": beat(backlog=500)},
+            COMING,
+            account.BACKLOG,
+        ),
+        (
+            [row(0, 300, sectors.ORPHAN, True, vent=[(1, 0, 100)]), row(2, vent=[(2, 400, 999)])],
             {},
             COMING,
             account.BACKLOG,
+        ),
+        (
+            [row(0, 300, sectors.ORPHAN, vent=[(1, 0, 100)]), row(1, vent=[(2, 400, 999)])],
+            {},
+            COMING,
+            account.BACKLOG,
+        ),
+        (
+            [row(0, 300, sectors.ORPHAN, vent=[(1, 0, 100)]), row(1, vent=[(2, 400, 999)])],
+            {"last": beat(oldest=1)},
+            GAP,
+            account.OVERWRITTEN,
         ),
     ],
 )

@@ -1,12 +1,14 @@
 """A gateway that lost its keys, seen from its site: the log goes on, and someone is told."""
 
+import asyncio
+
 import pytest
 
 from bridge.core.journal import layout
 from tests.support.epochs import lose_slots
 from tests.support.hub import FakeGateway, Table, WritePath, converse, place
 from vitalkeep.hub import account, sectors
-from vitalkeep.hub.account import Facts
+from vitalkeep.hub.account import BACKLOG, COMING, GAP, KEYS_LOST, STORED, Facts
 from vitalkeep.hub.receipts import survey, surveyed
 
 
@@ -122,7 +124,50 @@ def test_account_names_what_the_lost_keys_cost(path, store, gateway):
     facts = Facts(store.spans(gateway.id, 0), [], offsets, None, True)
     start_ms = 1_790_000_000_000 - 1000
     found = account.account(facts, 0, start_ms, start_ms + 602_000)
-    assert account.KEYS_LOST in [segment.cause for segment in found.segments]
+    assert KEYS_LOST in [segment.cause for segment in found.segments]
+
+
+def words(path, store, gateway):
+    """Return (kind, cause) of what the account says of class A."""
+    offsets = {row["boot"]: row["utc_ms"] - row["mono_ms"] for row in store.clocks(gateway.id)}
+    path.send(gateway.heartbeat())
+    beat = path.ward.facts(gateway.id)[0]
+    facts = Facts(store.spans(gateway.id, 0), [], offsets, beat, True)
+    found = account.account(facts, 0, 0, gateway.clock.utc_ms()).segments
+    return [(segment.kind, segment.cause) for segment in found]
+
+
+@pytest.mark.parametrize("keyless", [False, True])
+def test_gateway_that_comes_back_after_its_sector_was_closed_owes_the_rest(
+    path, store, gateway, keyless
+):
+    gateway.set_clock(1_790_000_000_000)
+    gateway.observe()
+    converse(path, gateway)
+    asyncio.run(path.intake.close_orphans([place(gateway, 2)]))
+    assert states(store, gateway)[2:] == [sectors.ORPHAN]
+    # It goes on for a while with no site, and sends the newest first.
+    for _ in range(10):
+        gateway.clock.now_ms += 1000
+        gateway.observe()
+    if keyless:
+        lose_keys(gateway)
+        gateway.set_clock(1_790_000_600_000)
+        gateway.observe()
+        gateway.clock.now_ms = 1000
+    else:
+        gateway.fill(3)
+    gateway.observe()
+    path.send(*gateway.sector_runs(0, gateway.journal.newest(0)[0]))
+    gateway.connect()
+    assert (COMING, BACKLOG) in words(path, store, gateway)
+    assert GAP not in [kind for kind, _ in words(path, store, gateway)]
+    converse(path, gateway)
+    if keyless:
+        assert words(path, store, gateway)[-3:] == [(STORED, ""), (GAP, KEYS_LOST), (STORED, "")]
+    else:
+        assert sectors.ORPHAN not in states(store, gateway)
+        assert {kind for kind, _ in words(path, store, gateway)} == {STORED}
 
 
 def test_every_class_has_an_epoch_of_its_own(path, store, gateway):

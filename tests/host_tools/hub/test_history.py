@@ -37,7 +37,8 @@ def row(sector, *spans, length=SECTOR_SIZE, cls=0, log=LOG, **more):
     for device, boot, first, last in spans:
         devices.setdefault(device, []).append([boot, first, last, 5])
     found = {"log": log, "cls": cls, "sector": sector, "length": length, "decoded": length}
-    return found | {"state": sectors.PROVEN, "spans": json.dumps(devices)} | more
+    found |= {"state": sectors.PROVEN, "spans": json.dumps(devices), "keyless": False} | more
+    return found
 
 
 def rows_of(*rows, gaps=(), last=None, hour=0, now=HOUR + 3 * HOUR_MS, link_up=True):

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from vitalkeep.hub.columns import BLOCK_MS_MAX, Buckets, observations
-from vitalkeep.hub.decode import Row
-from vitalkeep.hub.sectors import DAY_MS
+from vitalkeep.hub.decode import OF_THE_HUB, Row
+from vitalkeep.hub.sectors import DAY_MS, ORPHAN
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.tables import PLACE, POSITION
@@ -32,11 +32,21 @@ class Views(Database):
         )
 
     def spans(self, gateway: bytes, since_ms: int) -> list[Row]:
-        """Return what the account asks of the sectors that grew after `since_ms`."""
-        table = tables.sectors
+        """Return what the account asks of the sectors that grew after `since_ms`.
+
+        keyless  there will be no seal, since a new key epoch begins behind it
+        """
+        table, events = tables.sectors, tables.events
         columns = (table.c.log, table.c.cls, table.c.sector, table.c.length, table.c.decoded)
+        # A key epoch's row stands at its first byte, where no gateway's stands.
+        behind = sa.exists().where(
+            *(events.c[name] == table.c[name] for name in PLACE[:3]),
+            *(events.c.sector == table.c.sector + 1, events.c.offset == 0, events.c.idx == 0),
+            events.c.event == OF_THE_HUB,
+        )
+        keyless = sa.case((table.c.state == ORPHAN, behind), else_=sa.false()).label("keyless")
         return self.read(
-            sa.select(*columns, table.c.state, table.c.spans)
+            sa.select(*columns, table.c.state, table.c.spans, keyless)
             .where(table.c.gateway == gateway, table.c.stored_ms >= since_ms)
             .order_by(table.c.cls, table.c.log, table.c.sector)
         )

@@ -55,7 +55,10 @@ def test_store_keeps_what_each_hub_noted(store):
         row = {"worker": worker, "size_bytes": 7, "bytes_a": 1, "bytes_b": 2, "bytes_c": 3}
         store.add_usage(row | {"at_ms": 1000}, 0)
         store.add_usage(row | {"at_ms": 2000}, 1500)
-    assert [row["at_ms"] for row in store.usage(0)] == [2000, 2000]
+    assert [row["at_ms"] for row in store.usage(0, 2000)] == [2000, 2000]
+    # One whose clock was far ahead: what it noted is nobody's growth before that time.
+    store.add_usage(row | {"at_ms": 9000}, 1500)
+    assert [row["at_ms"] for row in store.usage(0, 3000)] == [2000, 2000]
     assert store.size() > 0
     assert (store.free() is None) == (store.kind == "postgresql")
 

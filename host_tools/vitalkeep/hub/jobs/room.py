@@ -54,7 +54,7 @@ class _Book:
         size = store.size()
         if self._noted_s is None or monotonic() - self._noted_s >= _NOTE_S:
             self._note(size, now_ms)
-        return size, store.free(), store.usage(now_ms - forecast.SPAN_MS)
+        return size, store.free(), store.usage(now_ms - forecast.SPAN_MS, now_ms)
 
     def _note(self, size: int, now_ms: int) -> None:
         stored = dict(self._hub.meters.stored)

@@ -48,7 +48,8 @@ class Usage(Database):
             self.insert(connection, table, [row])
             connection.execute(sa.delete(table).where(table.c.at_ms < keep_since_ms))
 
-    def usage(self, since_ms: int) -> list[dict[str, Any]]:
-        """Return what was noted after `since_ms`, oldest first."""
+    def usage(self, since_ms: int, until_ms: int) -> list[dict[str, Any]]:
+        """Return what was noted in a span of time, oldest first."""
         table = tables.usage
-        return self.read(sa.select(table).where(table.c.at_ms >= since_ms).order_by(table.c.at_ms))
+        span = table.c.at_ms.between(since_ms, until_ms)
+        return self.read(sa.select(table).where(span).order_by(table.c.at_ms))

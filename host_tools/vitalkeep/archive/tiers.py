@@ -7,6 +7,7 @@ with what the database has, in the same run.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +20,7 @@ from vitalkeep.archive.pack import Item
 from vitalkeep.archive.settings import ArchiveSettings
 from vitalkeep.archive.writing import COLD, SECTORS_AT_ONCE, load_items, write_pack
 from vitalkeep.errors import ToolError
+from vitalkeep.hub.elapsed import elapsed_s
 from vitalkeep.hub.store import Store
 from vitalkeep.hub.store.archive import HOT, WARM, Known
 
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # What a commit that was refused for a while may be late by; see `Tiers.run`.
 _LATE_MS = 24 * 3600 * 1000
+# How long a clock that jumped ahead must stand before it makes anything old.
+_STOOD_MS = 24 * 3600 * 1000
 
 
 @dataclass
@@ -35,6 +39,24 @@ class Moved:
     warm: int = 0
     cold: int = 0
     spoilt: int = 0
+
+
+class _Age:
+    """The time that ages are counted to: the least that the clock showed within a day of running.
+
+    A clock that is far ahead for a while would send all to the archive, and nothing comes back.
+    """
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._seen: deque[tuple[int, int]] = deque()  # when, and how far the clock was from that
+
+    def now_ms(self) -> int:
+        passed_ms = int(elapsed_s() * 1000)
+        self._seen.append((passed_ms, self._now_ms() - passed_ms))
+        while passed_ms - self._seen[0][0] >= _STOOD_MS:
+            self._seen.popleft()
+        return passed_ms + min(offset_ms for _, offset_ms in self._seen)
 
 
 class Tiers:
@@ -53,6 +75,7 @@ class Tiers:
         self._site = site
         self._settings = settings
         self._now_ms = now_ms
+        self._age = _Age(now_ms)
         self._parquet = settings.parquet
         # Below these all was moved already; a start of the hub looks at all once more.
         self._since_ms: dict[tuple[int, str], int] = {}
@@ -65,13 +88,14 @@ class Tiers:
         """Move what is due of one class; raises StoreError, BucketError, with nothing lost."""
         moved = Moved()
         schedule = self._settings.schedule(cls)
-        before_ms = self._now_ms() - schedule.hot_ms
+        now_ms = self._age.now_ms()
+        before_ms = now_ms - schedule.hot_ms
         for known in self._due(cls, HOT, before_ms):
             for entry in known:
                 self._store.compress(entry.place)
                 moved.warm += 1
         if self._bucket is not None and schedule.warm_ms:
-            before_ms = self._now_ms() - schedule.warm_ms
+            before_ms = now_ms - schedule.warm_ms
             for known in self._due(cls, WARM, before_ms):
                 items = list(load_items(self._store, known))
                 sound = self._sound(items)
@@ -84,6 +108,8 @@ class Tiers:
     def _due(self, cls: int, tier: str, before_ms: int) -> Iterator[list[Known]]:
         """Yield what is due, gateway by gateway, as much at once as a pack takes."""
         since_ms = self._since_ms.get((cls, tier), 0)
+        if since_ms > before_ms:
+            since_ms = 0  # the clock was ahead, and nothing would be due until it is there again
         for gateway in self._keys.gateways:
             seen: set[Known] = set()
             while True:

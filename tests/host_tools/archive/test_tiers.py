@@ -1,6 +1,7 @@
 """Data change their tier by age, and are read wherever they are."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from tests.support.archive import DAY_MS, content
 from tests.support.hub import converse, place
 from vitalkeep.archive import rows
+from vitalkeep.archive import tiers as module
 from vitalkeep.archive.bucket import BucketError
 from vitalkeep.archive.findings import Scope
 from vitalkeep.archive.manifest import FULL
@@ -108,6 +110,48 @@ def test_log_goes_on_behind_a_cold_sector(bench):
     bench.fill(6)
     found = bench.store.states(place(bench.gateway, 0)[:3], 0, 9)
     assert [state for _, _, state in found] == [sectors.PROVEN] * 6 + [sectors.OPEN]
+
+
+@pytest.fixture
+def uptime(monkeypatch):
+    """Return how long the hub runs, in `s`, which the test says."""
+    found = SimpleNamespace(s=0.0)
+    monkeypatch.setattr(module, "elapsed_s", lambda: found.s)
+    return found
+
+
+def run_for(mover, uptime, hours):
+    """Return how many sectors got (warm, cold) meanwhile."""
+    warm = cold = 0
+    for _ in range(hours):
+        moved = mover.run(0)
+        warm, cold = warm + moved.warm, cold + moved.cold
+        uptime.s += 3600
+    return warm, cold
+
+
+def test_clock_that_is_far_ahead_for_a_while_makes_nothing_old(bench, uptime):
+    mover = tiers(bench)
+    assert run_for(mover, uptime, 1) == (0, 0)
+    for _ in range(3):
+        bench.ahead_ms = 400 * DAY_MS
+        assert run_for(mover, uptime, 23) == (0, 0)
+        bench.ahead_ms = 0
+        assert run_for(mover, uptime, 1) == (0, 0)
+    bench.ahead_ms = 91 * DAY_MS
+    assert run_for(mover, uptime, 23) == (0, 0)
+    assert run_for(mover, uptime, 1) == (3, 3)
+
+
+def test_what_gets_old_after_a_clock_was_ahead_is_moved(bench, uptime):
+    bench.ahead_ms = 400 * DAY_MS
+    mover = tiers(bench)
+    assert run_for(mover, uptime, 1) == (3, 3)
+    bench.ahead_ms = 0
+    assert run_for(mover, uptime, 1) == (0, 0)
+    bench.fill(8)
+    bench.ahead_ms = 8 * DAY_MS
+    assert run_for(mover, uptime, 25) == (4, 0)
 
 
 def test_nothing_leaves_when_the_storage_does_not_give_back_what_it_took(bench, monkeypatch):

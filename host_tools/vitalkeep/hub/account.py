@@ -164,8 +164,18 @@ class _Line:
         found.append(Segment(start_ms, end_ms, STORED))
         if now_ms > end_ms and not self._is_gone():
             kind, cause = self._tail(now_ms - end_ms > hole_ms, last)
-            found.append(Segment(end_ms, now_ms, kind, cause))
+            # A gateway vouches for the time until its heartbeat: a clock far ahead adds nothing.
+            said_ms = self._said_ms(now_ms) if kind == GAP else now_ms
+            until_ms = min(max(end_ms, said_ms), now_ms)
+            found.append(Segment(end_ms, until_ms, kind, cause))
+            found.append(Segment(until_ms, now_ms, COMING, UNDERWAY))
         return found
+
+    def _said_ms(self, now_ms: int) -> int:
+        """Return when the last heartbeat was made, by the clock that dates its boot's values."""
+        beat = self._facts.beat
+        offset = self._facts.offsets.get(beat.boot) if beat else None
+        return now_ms if beat is None or offset is None else beat.mono_ms + offset
 
     def _is_gone(self) -> bool:
         """True when the gateway lists its devices and no longer this one: nothing is owed."""

@@ -1,7 +1,9 @@
 """The loss account of one hour, as it is kept. Pure: facts in, rows out.
 
 A row is written when its hour has passed and again until it is settled: nothing is on its way any
-more, nothing waits to be decoded, and no value waits for a clock. Then it is final for ever.
+more, nothing waits to be decoded, and no value waits for a clock. Then it is final for ever, as
+it is when a site looked again for thirty days: days that passed, not those of a clock far ahead
+or of a hub that was off.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from vitalkeep.hub.decode import Row
 HOUR_MS = 3600 * 1000
 DAY_MS = 24 * HOUR_MS
 GRACE_MS = 10 * 60 * 1000  # what is on its way by heartbeat and not yet here
+AGAIN_MS = 10 * 60 * 1000  # after this an hour that is not final is looked at again
 GIVEN_UP_MS = 30 * DAY_MS
+_LOOK_MS_MAX = DAY_MS  # what one look is worth: a ward that was off for long waits its turn
 
 # RTO and RPO in seconds that the plan asks for, and those that we aim at, by class.
 PLAN = {"A": (300, 10), "B": (1800, 60), "C": (7200, 300)}
@@ -33,10 +37,18 @@ def first_of(facts: Facts, now_ms: int) -> int | None:
     return min((segments[0].start_ms for segments in found if segments), default=None)
 
 
-def hour_rows(gateway: bytes, facts: Facts, hour_ms: int, now_ms: int) -> list[Row]:
+def waited(waited_ms: int, looked_ms: int, now_ms: int) -> int:
+    """Return for how long an hour was looked at again, the time since the last look added."""
+    return waited_ms + min(max(0, now_ms - looked_ms), _LOOK_MS_MAX)
+
+
+def hour_rows(
+    gateway: bytes, facts: Facts, hour_ms: int, now_ms: int, waited_ms: int = 0
+) -> list[Row]:
     """Return the rows of `account_hours` of one gateway, a class each that owed anything.
 
-    facts  with the sectors that came since well before the hour: a gap is measured whole
+    facts      with the sectors that came since well before the hour: a gap is measured whole
+    waited_ms  for how long what is on its way was waited for
     """
     rows = []
     end_ms = hour_ms + HOUR_MS
@@ -45,7 +57,7 @@ def hour_rows(gateway: bytes, facts: Facts, hour_ms: int, now_ms: int) -> list[R
         parts = cut(found.segments, hour_ms, end_ms)
         if not parts:
             continue
-        given_up = now_ms - end_ms > GIVEN_UP_MS
+        given_up = waited_ms >= GIVEN_UP_MS
         sums = dict.fromkeys((STORED, COMING, GAP), 0)
         causes: dict[str, int] = {}
         for part in parts:
@@ -79,5 +91,6 @@ def hour_rows(gateway: bytes, facts: Facts, hour_ms: int, now_ms: int) -> list[R
             "undated": found.undated,
             "final": settled or given_up,
             "looked_ms": now_ms,
+            "waited_ms": waited_ms,
         })  # fmt: skip
     return rows

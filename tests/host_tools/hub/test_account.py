@@ -33,13 +33,13 @@ def row(sector, length=SECTOR_SIZE, state=sectors.PROVEN, keyless=False, **spans
     }
 
 
-def beat(boot=1, oldest=0, backlog=0, state="live"):
+def beat(boot=1, oldest=0, backlog=0, state="live", mono_ms=10**9):
     return Heartbeat(
         gateway=b"gateway1",
         log=LOG,
         nonce=b"n" * 8,
         boot=boot,
-        mono_ms=0,
+        mono_ms=mono_ms,
         utc_ms=0,
         clock=2,
         ask=False,
@@ -151,6 +151,15 @@ def test_boot_between_two_values_is_a_hole_however_short():
 def test_the_time_since_the_last_value_has_a_name(options, kind, cause):
     found, _ = made(row(0, 80, vent=[(1, 0, 900)]), **options)
     assert found[-1] == (kind, cause, 100)
+
+
+@pytest.mark.parametrize("options", [{"boot": 2}, {"state": "silent"}])
+def test_gap_ends_with_the_heartbeat_that_vouches_for_it(options):
+    last = beat(**options, mono_ms=950_000)
+    found, _ = made(row(0, 80, vent=[(1, 0, 900)]), last=last)
+    assert [entry[::2] for entry in found] == [(STORED, 900), (GAP, 50), (COMING, 50)]
+    found, _ = made(row(0, 80, vent=[(1, 0, 990)]), last=last)
+    assert found[-1] == (COMING, account.UNDERWAY, 10)
 
 
 def test_the_worst_device_of_a_class_decides():

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from contextlib import nullcontext
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -17,8 +19,17 @@ from vitalkeep.hub.address import Address
 from vitalkeep.hub.config.load import Config
 from vitalkeep.hub.consume import Consumer
 from vitalkeep.hub.context import Context
-from vitalkeep.hub.history import GIVEN_UP_MS, GRACE_MS, HOUR_MS, hour_of, hour_rows
-from vitalkeep.hub.jobs.history import attained, hours, write_missing
+from vitalkeep.hub.history import (
+    DAY_MS,
+    GIVEN_UP_MS,
+    GRACE_MS,
+    HOUR_MS,
+    hour_of,
+    hour_rows,
+    waited,
+)
+from vitalkeep.hub.jobs import history as job
+from vitalkeep.hub.jobs.history import attained, hours, look_again, write_missing
 from vitalkeep.hub.outages import LATE_MS, Outages
 from vitalkeep.hub.page import Feed
 from vitalkeep.hub.store import utc_now_ms
@@ -41,9 +52,9 @@ def row(sector, *spans, length=SECTOR_SIZE, cls=0, log=LOG, **more):
     return found
 
 
-def rows_of(*rows, gaps=(), last=None, hour=0, now=HOUR + 3 * HOUR_MS, link_up=True):
-    facts = Facts(rows, gaps, OFFSETS, last or beat(), link_up)
-    return hour_rows(GATEWAY, facts, HOUR + hour * HOUR_MS, now)
+def rows_of(*rows, gaps=(), last=None, hour=0, now=HOUR + 3 * HOUR_MS, link_up=True, waited=0):
+    facts = Facts(rows, gaps, OFFSETS, last or beat(mono_ms=now - HOUR), link_up)
+    return hour_rows(GATEWAY, facts, HOUR + hour * HOUR_MS, now, waited)
 
 
 def steady(first_s, last_s):
@@ -72,14 +83,18 @@ _rows = st.lists(
 )
 
 
-@given(_rows, st.booleans(), st.integers(0, 5000), st.integers(0, 4 * HOUR_MS))
-def test_every_millisecond_is_in_exactly_one_part(found, link_up, backlog, late_ms):
+@given(
+    _rows, st.booleans(), st.integers(0, 5000), st.integers(0, 4 * HOUR_MS),
+    st.integers(-HOUR_MS, 6 * HOUR_MS),
+)  # fmt: skip
+def test_every_millisecond_is_in_exactly_one_part(found, link_up, backlog, late_ms, beat_ms):
     now = HOUR + HOUR_MS + late_ms
     made = [
         row(number, *spans, length=length, cls=cls, state=state, log=log)
+        | {"keyless": state == sectors.ORPHAN and bool(number % 2)}
         for number, (spans, length, cls, state, log) in enumerate(found)
     ]
-    facts = Facts(made, (), OFFSETS, beat(backlog=backlog), link_up)
+    facts = Facts(made, (), OFFSETS, beat(backlog=backlog, mono_ms=beat_ms), link_up)
     for cls in range(3):
         whole = account(facts, cls, 0, now)
         assert all(a.end_ms == b.start_ms for a, b in pairwise(whole.segments))
@@ -135,9 +150,29 @@ def test_silent_device_is_no_loss_of_ours():
 
 
 def test_what_never_came_is_a_gap_in_the_end():
-    (found,) = rows_of(row(0, steady(0, 600)), link_up=False, now=HOUR + HOUR_MS + GIVEN_UP_MS + 1)
+    (found,) = rows_of(row(0, steady(0, 600)), link_up=False, waited=GIVEN_UP_MS)
     assert json.loads(found["causes"]) == {NEVER_CAME: 3_000_000}
     assert found["final"]
+
+
+def test_clock_far_ahead_gives_nothing_up():
+    later = HOUR + 400 * DAY_MS
+    (found,) = rows_of(row(0, steady(0, 600)), link_up=False, now=later)
+    assert (found["coming_ms"], found["gap_ms"], found["final"]) == (3_000_000, 0, False)
+    assert waited(5, HOUR, later) == DAY_MS + 5
+    assert waited(5, later, HOUR) == 5
+    assert waited(5, HOUR, HOUR + 7) == 12
+
+
+@pytest.mark.parametrize("boot", [1, 2])
+def test_hours_that_a_gateway_has_not_lived_through_are_no_gaps(boot):
+    """Its device is off, or it was without power, and the clock of the site is far ahead."""
+    said = beat(boot=boot, state="silent", mono_ms=2 * HOUR_MS)
+    later = {"last": said, "now": HOUR + 10 * DAY_MS}
+    (past,) = rows_of(row(0, steady(0, 600)), hour=0, **later)
+    assert (past["gap_ms"], past["coming_ms"], past["final"]) == (3_000_000, 0, True)
+    (future,) = rows_of(row(0, steady(0, 600)), hour=2, **later)
+    assert (future["gap_ms"], future["coming_ms"], future["final"]) == (0, HOUR_MS, False)
 
 
 def test_final_account_and_ended_outage_never_change(store):
@@ -145,11 +180,13 @@ def test_final_account_and_ended_outage_never_change(store):
     waiting = made[0] | {"final": False, "stored_ms": 1, "hour_ms": HOUR - HOUR_MS}
     store.put_hours([*made, waiting])
     store.put_hours([made[0] | {"stored_ms": 7}, waiting | {"stored_ms": 2}])
-    kept = {found["hour_ms"]: found["stored_ms"] for found in store.hours(GATEWAY, 0)}
+    ever_ms = utc_now_ms() * 2
+    kept = {found["hour_ms"]: found["stored_ms"] for found in store.hours(GATEWAY, 0, ever_ms)}
     assert kept == {HOUR: HOUR_MS, HOUR - HOUR_MS: 2}
-    assert store.open_hours(utc_now_ms() * 2, 9) == [(GATEWAY, HOUR - HOUR_MS)]
+    (hour,) = store.open_hours(ever_ms, 9)
+    assert hour == (GATEWAY, HOUR - HOUR_MS, waiting["looked_ms"], 0)
     assert store.hours_known(GATEWAY, HOUR) == {HOUR}
-    (sums,) = store.hours_by_class(0)
+    (sums,) = store.hours_by_class(0, ever_ms)
     assert (sums["stored_ms"], sums["open"]) == (HOUR_MS + 2, 1)
 
     going = {"gateway": GATEWAY, "cls": 0, "start_ms": 1000, "end_ms": None, "cause": "late"}
@@ -186,6 +223,22 @@ def test_device_that_is_off_is_no_outage():
     assert outages.look(GATEWAY, 1, 0, 10**9, "link down")
     assert outages.look(GATEWAY, 1, 0, 2 * 10**9, "")["cause"] == "device silent"
     assert len(outages) == 0
+
+
+def test_hours_to_come_and_looks_to_come_are_a_clocks_that_was_ahead(store):
+    made = {**rows_of(row(0, steady(0, 600)), link_up=False)[0], "waited_ms": 7}
+    store.put_hours([made | {"looked_ms": HOUR + 400 * DAY_MS}])
+    store.put_hours([made | {"hour_ms": HOUR + DAY_MS}])
+    now_ms = HOUR + 2 * HOUR_MS
+    (found,) = store.open_hours(now_ms, 9)
+    assert found == (GATEWAY, HOUR, HOUR + 400 * DAY_MS, 7)
+    assert [found["hour_ms"] for found in store.hours(GATEWAY, 0, now_ms)] == [HOUR]
+    (sums,) = store.hours_by_class(0, now_ms)
+    assert (sums["span_ms"], sums["open"]) == (HOUR_MS, 1)
+    store.put_hours([made | {"looked_ms": now_ms}])
+    assert store.open_hours(now_ms, 9) == []
+    (later,) = store.open_hours(HOUR + 2 * DAY_MS, 1)
+    assert later.hour_ms == HOUR
 
 
 @pytest.fixture
@@ -229,3 +282,76 @@ def test_backlog_of_hours_gone_by_is_accounted_for_hour_by_hour(hub, path, vault
     assert summed_ms == sum(one["span_ms"] for one in by_hour.values())
     assert sums["classes"]["C"]["rpo_s"] == 0
     assert sums["classes"]["A"]["plan"] == {"rto_s": 300, "rpo_s": 10}
+
+
+@pytest.fixture
+def late(hub, path, vault, monkeypatch):
+    """Return the site of a gateway that owes some hours; its clock is ours."""
+    gateway = FakeGateway(site=vault.site_id)
+    base_ms = hour_of(utc_now_ms()) - 8 * HOUR_MS
+    gateway.set_clock(base_ms)
+    gateway.fill(6, 2, step_ms=60_000)
+
+    def send(*numbers):
+        runs = [run for number in numbers for run in gateway.sector_runs(2, number)]
+        path.send(gateway.heartbeat(), *runs)
+
+    send(0, 1, 5)
+    found = SimpleNamespace(now_ms=base_ms + gateway.clock.now_ms)
+    hub.consumer.connected = True
+    monkeypatch.setattr(job, "utc_now_ms", lambda: found.now_ms)
+    monkeypatch.setattr(job, "rest", nullcontext)  # nobody else is here
+    asyncio.run(write_missing(hub, gateway.id, {}))
+
+    def look(ms, count=1):
+        """Look again `count` times, each so long after the one before."""
+        for _ in range(count):
+            found.now_ms += ms
+            asyncio.run(look_again(hub))
+
+    def middle():
+        """Return the account of an hour in the midst of what has not come."""
+        (row,) = hub.store.hours(gateway.id, base_ms + 2 * HOUR_MS, base_ms + 2 * HOUR_MS)
+        return row
+
+    found.look, found.middle, found.deliver = look, middle, lambda: send(2, 3, 4)
+    assert (middle()["stored_ms"], middle()["coming_ms"]) == (0, HOUR_MS)
+    return found
+
+
+_SOON_MS = 11 * 60 * 1000
+
+
+def test_clock_that_is_far_ahead_for_a_while_ends_no_waiting(late):
+    late.look(400 * DAY_MS)
+    late.look(_SOON_MS, 9)
+    assert not late.middle()["final"]
+    late.look(-400 * DAY_MS)
+    late.deliver()
+    late.look(_SOON_MS)
+    assert (late.middle()["stored_ms"], late.middle()["final"]) == (HOUR_MS, True)
+
+
+@pytest.mark.parametrize("away", ["off", "broker", "store"])
+def test_hub_that_could_not_hear_waits_for_what_comes_then(hub, late, away, monkeypatch):
+    with monkeypatch.context() as patched:
+        if away == "broker":
+            patched.setattr(hub.consumer, "connected", False)
+        elif away == "store":
+            patched.setattr(type(hub.intake), "receipting", False)
+        late.look(40 * DAY_MS) if away == "off" else late.look(DAY_MS, 40)
+    assert not late.middle()["final"]
+    late.deliver()
+    late.look(_SOON_MS)
+    assert (late.middle()["stored_ms"], late.middle()["final"]) == (HOUR_MS, True)
+
+
+def test_what_does_not_come_in_thirty_days_of_looking_never_came(late):
+    late.look(DAY_MS, 29)
+    assert (late.middle()["coming_ms"], late.middle()["final"]) == (HOUR_MS, False)
+    late.look(DAY_MS)
+    assert json.loads(late.middle()["causes"]) == {NEVER_CAME: HOUR_MS}
+    assert late.middle()["final"]
+    late.deliver()
+    late.look(_SOON_MS)
+    assert late.middle()["gap_ms"] == HOUR_MS

@@ -21,6 +21,7 @@ from vitalkeep.hub.history import (
     first_of,
     hour_of,
     hour_rows,
+    waited,
 )
 from vitalkeep.hub.jobs.accounts import facts_of, rest
 from vitalkeep.hub.store import StoreError, utc_now_ms
@@ -28,7 +29,6 @@ from vitalkeep.hub.store import StoreError, utc_now_ms
 log = logging.getLogger(__name__)
 
 _EVERY_S = 30.0
-_AGAIN_MS = 10 * 60 * 1000
 _AGAIN_MAX = 200  # hours that are looked at again in one round
 _OUTAGES_MAX = 20
 # How often the sums over so many days are made again, in s: of 1,000 beds they are over 72,000
@@ -43,11 +43,7 @@ async def run(hub: Context) -> None:
         try:
             for gateway in filter(hub.serves, hub.ward.gateways()):
                 await write_missing(hub, gateway, done)
-            looked_ms = utc_now_ms() - _AGAIN_MS
-            for gateway, hour_ms in await hub.read(
-                partial(hub.store.open_hours, looked_ms, _AGAIN_MAX)
-            ):
-                await _write(hub, gateway, hour_ms)
+            await look_again(hub)
             for days, every_s in SUMMED_S.items():
                 if monotonic() - summed[days] >= every_s:
                     async with rest():
@@ -83,7 +79,17 @@ async def write_missing(hub: Context, gateway: bytes, done: dict[bytes, int]) ->
         done[gateway] = newest_ms
 
 
-async def _write(hub: Context, gateway: bytes, hour_ms: int) -> None:
+async def look_again(hub: Context) -> None:
+    """Write the accounts of hours that are not final anew; raises StoreError."""
+    for hour in await hub.read(partial(hub.store.open_hours, utc_now_ms(), _AGAIN_MAX)):
+        waited_ms = hour.waited_ms
+        # While nobody could be heard, nothing was waited for.
+        if hub.consumer.connected and hub.intake.receipting:
+            waited_ms = waited(waited_ms, hour.looked_ms, utc_now_ms())
+        await _write(hub, hour.gateway, hour.hour_ms, waited_ms)
+
+
+async def _write(hub: Context, gateway: bytes, hour_ms: int, waited_ms: int = 0) -> None:
     if gateway not in hub.ward.gateways() or not hub.serves(gateway):
         return
     await hub.calm("account")
@@ -91,7 +97,7 @@ async def _write(hub: Context, gateway: bytes, hour_ms: int) -> None:
         facts = await facts_of(hub, gateway, hour_ms - DAY_MS)
 
         def work() -> None:
-            hub.store.put_hours(hour_rows(gateway, facts, hour_ms, utc_now_ms()))
+            hub.store.put_hours(hour_rows(gateway, facts, hour_ms, utc_now_ms(), waited_ms))
 
         await hub.read(work)
 
@@ -103,7 +109,8 @@ async def attained(hub: Context, days: int) -> dict[str, Any]:
     """
     now_ms = utc_now_ms()
     since_ms = now_ms - days * DAY_MS
-    sums = {row["cls"]: row for row in await hub.read(lambda: hub.store.hours_by_class(since_ms))}
+    rows = await hub.read(lambda: hub.store.hours_by_class(since_ms, now_ms))
+    sums = {row["cls"]: row for row in rows}
     ended = await hub.read(lambda: hub.store.longest_outages(since_ms))
     going = hub.outages.longest_ms(now_ms)
     outages = await hub.read(lambda: hub.store.outages(since_ms, _OUTAGES_MAX))
@@ -141,9 +148,10 @@ def _attained(name: str, sums: Row | None, rto_ms: int) -> dict[str, Any]:
 
 async def hours(hub: Context, gateway: bytes, days: int) -> list[dict[str, Any]] | None:
     """Return a bed's accounts of the last days, an hour and class each; None without the store."""
-    since_ms = hour_of(utc_now_ms()) - days * DAY_MS
+    now_ms = utc_now_ms()
+    since_ms = hour_of(now_ms) - days * DAY_MS
     try:
-        rows = await hub.read(lambda: hub.store.hours(gateway, since_ms))
+        rows = await hub.read(lambda: hub.store.hours(gateway, since_ms, now_ms))
     except StoreError:
         return None
     shown = ("hour_ms", "span_ms", "stored_ms", "coming_ms", "gap_ms", "rpo_ms", "final")

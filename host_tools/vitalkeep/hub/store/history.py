@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vitalkeep.hub.account import SILENT
 from vitalkeep.hub.decode import Row
+from vitalkeep.hub.history import AGAIN_MS, HOUR_MS
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database
 
@@ -16,8 +18,17 @@ _HOUR_KEY = ("gateway", "hour_ms", "cls")
 _OUTAGE_KEY = ("gateway", "cls", "start_ms")
 
 
+class OpenHour(NamedTuple):
+    """An hour whose account is not final, when it was looked at last, and how long it waited."""
+
+    gateway: bytes
+    hour_ms: int
+    looked_ms: int
+    waited_ms: int
+
+
 class History(Database):
-    """Each raises StoreError."""
+    """Each raises StoreError. A clock that was far ahead left hours that are still to come."""
 
     def put_hours(self, rows: Sequence[Row]) -> None:
         """Write accounts of hours, over those that are not final; a final one never changes."""
@@ -56,30 +67,31 @@ class History(Database):
         )
         return {int(row["hour_ms"]) for row in rows}
 
-    def open_hours(self, looked_before_ms: int, count: int) -> list[tuple[bytes, int]]:
-        """Return (gateway, hour) of accounts that are not final, the longest unseen first."""
+    def open_hours(self, now_ms: int, count: int) -> list[OpenHour]:
+        """Return hours to look at again, the longest unseen first, those "seen" later last."""
         table = tables.account_hours
-        when = sa.func.min(table.c.looked_ms)
+        looked_ms = sa.func.min(table.c.looked_ms)
+        unseen = sa.or_(table.c.looked_ms < now_ms - AGAIN_MS, table.c.looked_ms > now_ms)
         query = (
-            sa.select(table.c.gateway, table.c.hour_ms)
-            .where(table.c.final.is_(sa.false()), table.c.looked_ms < looked_before_ms)
+            sa.select(table.c.gateway, table.c.hour_ms, looked_ms, sa.func.min(table.c.waited_ms))
+            .where(table.c.final.is_(sa.false()), unseen, table.c.hour_ms <= now_ms - HOUR_MS)
             .group_by(table.c.gateway, table.c.hour_ms)
-            .order_by(when)
+            .order_by(looked_ms)
             .limit(count)
         )
-        return [(bytes(row["gateway"]), int(row["hour_ms"])) for row in self.read(query)]
+        return [OpenHour(*row.values()) for row in self.read(query)]
 
-    def hours(self, gateway: bytes, since_ms: int) -> list[Row]:
-        """Return a gateway's accounts from an hour on, oldest first."""
+    def hours(self, gateway: bytes, since_ms: int, until_ms: int) -> list[Row]:
+        """Return a gateway's accounts of a span of time, oldest first."""
         table = tables.account_hours
         return self.read(
             sa.select(table)
-            .where(table.c.gateway == gateway, table.c.hour_ms >= since_ms)
+            .where(table.c.gateway == gateway, table.c.hour_ms.between(since_ms, until_ms))
             .order_by(table.c.hour_ms, table.c.cls)
         )
 
-    def hours_by_class(self, since_ms: int) -> list[Row]:
-        """Return sums of all accounts from an hour on: cls, span_ms ..., rpo_ms, open."""
+    def hours_by_class(self, since_ms: int, until_ms: int) -> list[Row]:
+        """Return sums of all accounts of a span of time: cls, span_ms ..., rpo_ms, open."""
         table = tables.account_hours
         sums = [
             sa.cast(sa.func.sum(table.c[name]), sa.BigInteger).label(name)
@@ -89,7 +101,7 @@ class History(Database):
         worst = sa.func.max(table.c.rpo_ms).label("rpo_ms")
         return self.read(
             sa.select(table.c.cls, *sums, worst, open_)
-            .where(table.c.hour_ms >= since_ms)
+            .where(table.c.hour_ms.between(since_ms, until_ms))
             .group_by(table.c.cls)
         )
 

@@ -319,7 +319,8 @@ usage = Table(
 
 # The loss account of one class in one hour: span = stored + coming + gap, in ms.
 # causes   JSON {cause: ms} of the gaps; rpo_ms: the longest loss that touches the hour, whole
-# final    settled: never changes again; until then it is looked at again, last at looked_ms
+# final    settled: never changes again; until then it is looked at again, last at looked_ms, which
+#          has gone on for waited_ms
 account_hours = Table(
     "account_hours",
     metadata,
@@ -335,6 +336,7 @@ account_hours = Table(
     Column("undated", Integer, nullable=False),
     Column("final", Boolean, nullable=False),
     Column("looked_ms", BigInteger, nullable=False),
+    Column("waited_ms", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("gateway", "hour_ms", "cls"),
     Index("account_hours_by_time", "hour_ms"),
     Index("account_hours_open", "final", "looked_ms"),

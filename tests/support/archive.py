@@ -53,7 +53,7 @@ class Bench:
 def content(store: Store, gateway: bytes) -> dict[Place, tuple[bytes, int]]:
     """Return the bytes and the state of every sector of a gateway."""
     places = [known.place for known in store.sectors_of(gateway, None, 10_000)]
-    found = store.bytes_of(places)
+    found = store.read_back(places)
     return {place: (stored.data, stored.state) for place, stored in found.items() if stored}
 
 

@@ -229,7 +229,7 @@ class Backups:
             for start in range(0, len(kept), 100):
                 part = kept[start : start + 100]
                 places = [entry.place for entry in part]
-                ours, theirs = self._store.bytes_of(places), copy.bytes_of(places)
+                ours, theirs = self._store.read_back(places), copy.read_back(places)
                 for entry in part:
                     here, there = ours[entry.place], theirs[entry.place]
                     data = there.data if there is not None else b""

@@ -52,7 +52,7 @@ class OtherStore(Other):
             first = last._replace(sector=last.sector + 1)
 
     def compare(self, found: Sequence[tuple[Place, bytes]]) -> Iterable[tuple[Place, str, str]]:
-        there = self._store.bytes_of([place for place, _ in found])
+        there = self._store.read_back([place for place, _ in found])
         for place, data in found:
             theirs = there[place]
             if theirs is None or not (theirs.data or theirs.cold or theirs.spoilt):

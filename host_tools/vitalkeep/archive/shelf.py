@@ -38,7 +38,7 @@ class Shelf:
 
     def sector(self, place: Place) -> Stored | None:
         """Return a sector's bytes and state, None when there is none; raises ShelfError."""
-        found = self._store.bytes_of([place])[place]
+        found = self._store.read_back([place])[place]
         if found is not None and found.spoilt is not None:
             raise ShelfError("spoilt", describe_spoilt(place, found.spoilt))
         if found is None or found.cold is None:
@@ -80,7 +80,7 @@ class Shelf:
 
     def rows_anywhere(self, place: Place) -> list[Row]:
         """Return the observations of a sector, hot, warm or cold; raises ShelfError."""
-        found = self._store.bytes_of([place])[place]
+        found = self._store.read_back([place])[place]
         if found is not None and found.cold is not None:
             return self.rows_of(place)
         try:

@@ -204,7 +204,7 @@ class StoreSource(Source):
         wanted = want(held)
         for start in range(0, len(wanted), 100):
             part = wanted[start : start + 100]
-            found = self._store.bytes_of([entry.place for entry in part])
+            found = self._store.read_back([entry.place for entry in part])
             for entry in part:
                 stored = found[entry.place]
                 if stored is not None and stored.cold is not None:

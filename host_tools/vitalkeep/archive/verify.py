@@ -243,7 +243,7 @@ class Verification:
     def _absent_here(self, gateway: bytes, other: Other) -> None:
         places = (place for place in other.places(gateway) if place.cls in self._scope.classes)
         while some := list(islice(places, _AT_ONCE)):
-            here = self._store.bytes_of(some)
+            here = self._store.read_back(some)
             for place in some:
                 if here[place] is None:
                     self.report.find(SITES, place, "only the other site has it")

@@ -12,7 +12,8 @@ from vitalkeep.archive.bucket import DIFFERS, Bucket, BucketError
 from vitalkeep.archive.keys import ArchiveKeys
 from vitalkeep.archive.pack import Item
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.store.archive import Archive, Kept, Known
+from vitalkeep.hub.store import Store
+from vitalkeep.hub.store.archive import Kept, Known
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +23,14 @@ SECTORS_AT_ONCE = 2048  # of one pack: 8 MiB
 _NAMES_TRIED = 3
 
 
-def load_items(store: Archive, known: Sequence[Known]) -> Iterator[Item]:
+def load_items(store: Store, known: Sequence[Known]) -> Iterator[Item]:
     """Yield sectors with their bytes as the database has them; one that grew is as it is now.
 
     A spoilt one is left out.
     """
     for start in range(0, len(known), 100):
         part = known[start : start + 100]
-        found = store.bytes_of([entry.place for entry in part])
+        found = store.read_back([entry.place for entry in part])
         for entry in part:
             stored = found[entry.place]
             if stored is not None and stored.data:

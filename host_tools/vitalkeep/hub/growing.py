@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -57,8 +57,13 @@ class Growing:
         self._read: OrderedDict[Place, int] = OrderedDict()  # bytes that the process was given
 
     def __contains__(self, place: Place) -> bool:
-        queues = (self._under_way, self._short, *self._long)
-        return any(place in queue for queue in queues)
+        return any(place in queue for queue in self._queues())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues()))
+
+    def _queues(self) -> tuple[Collection[Place], ...]:
+        return (self._under_way, self._short, *self._long)
 
     @property
     def waits(self) -> bool:

@@ -77,7 +77,7 @@ def test_old_sectors_leave_the_database_and_are_read_as_before(bench):
     shelf = Shelf(bench.store, bench.keys, bench.bucket)
     cold = 0
     for where, (data, state) in bytes_before.items():
-        stored = bench.store.bytes_of([where])[where]
+        stored = bench.store.read_back([where])[where]
         cold += stored.cold is not None
         assert shelf.sector(where)[:2] == (data, state)
     assert cold == 3
@@ -226,4 +226,4 @@ def test_sector_that_is_not_what_was_sealed_stays_with_its_rows(bench):
     moved = tiers(bench).run(0)
     assert (moved.cold, moved.spoilt) == (2, 1)
     assert seen(bench) == before
-    assert bench.store.bytes_of([place(bench.gateway, 1)])[place(bench.gateway, 1)].data == data
+    assert bench.store.read_back([place(bench.gateway, 1)])[place(bench.gateway, 1)].data == data

@@ -73,6 +73,16 @@ def test_late_is_as_if_at_once(path, store, filled, expected):
     assert last["mono_ms"] == expected[-1]["mono_ms"]
 
 
+def test_old_ones_are_found_behind_new_ones_that_are_in_hand(path, store, filled, monkeypatch):
+    send_backlog(path, filled)
+    monkeypatch.setattr(f"{Decoding.__module__}._AT_ONCE", 1)
+    decoding = Decoding(store, path.intake)
+    (growing,) = decoding._growing
+    growing._under_way = frozenset(place(filled, number) for number in (1, 2, 3))
+    (task,) = asyncio.run(decoding._next(-1000))
+    assert task.place == place(filled, 0)
+
+
 def test_every_moment_of_a_kill_leaves_each_observation_once(path, store, vault, filled, expected):
     """A hub dies before, between and after the commits of what was decoded; another goes on."""
     send_backlog(path, filled)
@@ -212,16 +222,16 @@ def test_sector_that_makes_no_sense_is_told_once_and_kept(path, store, filled, e
 
 def test_bytes_that_the_store_spoilt_do_not_stop_the_others(path, store, filled, monkeypatch):
     send_backlog(path, filled, range(2))
-    find = store.undecoded
+    read_back = store.read_back
 
     def spoilt(*arguments):
-        found = find(*arguments)
+        found = read_back(*arguments)
         where = place(filled, 0)
         if where in found:
             found[where] = Stored(bytes(4096), OPEN)
         return found
 
-    monkeypatch.setattr(store, "undecoded", spoilt)
+    monkeypatch.setattr(store, "read_back", spoilt)
     asyncio.run(path.decoding.catch_up())
     assert {row["sector"] for row in store.observations(filled.id)} == {1}
 

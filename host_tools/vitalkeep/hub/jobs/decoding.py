@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor
+from functools import partial
 
 from bridge.core.errors import FormatError
 from bridge.core.journal.layout import HEADER_SIZE
@@ -157,28 +158,22 @@ class Decoding:
 
     async def _next(self, rest_ms: int = _REST_MS) -> list[Task]:
         before_ms = utc_now_ms() - rest_ms
-
-        def find() -> dict[Place, Stored]:
-            try:
-                return self._store.undecoded(before_ms, _AT_ONCE + len(self._tried))
-            except StoreError:
-                return {}  # the write path says so
-
-        found = await asyncio.get_running_loop().run_in_executor(None, find)
-        wanted = {}
-        for place, stored in found.items():
-            if stored.spoilt is not None:
-                self._tried[place] = -1  # it is decoded when it is whole again
-                continue
-            known = self._tried.get(place) == len(stored.data)
-            known = known or any(place in growing for growing in self._growing)
-            if not known and len(stored.data) > HEADER_SIZE and self._intake.knows(place):
-                wanted[place] = stored
-                if len(wanted) == _AT_ONCE:
-                    break
-        if not wanted:
-            return []
+        # So many that there are some behind those that are in hand, or get no further.
+        count = _AT_ONCE + len(self._tried) + sum(map(len, self._growing))
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(None, self._store.undecoded, before_ms, count)
+            news = [place for place, length in found.items() if self._is_news(place, length)]
+            read = partial(self._store.read_back, news[:_AT_ONCE])
+            stored = await loop.run_in_executor(None, read)
+        except StoreError:
+            return []  # the write path says so
+        wanted = {place: one for place, one in stored.items() if one and one.spoilt is None}
         return await self._intake.work(lambda: self._tasks(wanted))
+
+    def _is_news(self, place: Place, length: int) -> bool:
+        known = self._tried.get(place) == length or any(place in one for one in self._growing)
+        return not known and length > HEADER_SIZE and self._intake.knows(place)
 
     def _tasks(self, wanted: dict[Place, Stored]) -> list[Task]:
         """Add the keys, which only the write path's thread derives, and note what is tried."""

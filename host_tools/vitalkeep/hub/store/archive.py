@@ -20,10 +20,9 @@ from sqlalchemy.engine import Connection
 from bridge.core.errors import FormatError
 from bridge.core.journal.layout import SECTOR_SIZE
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.sectors import PROVEN, Place, Stored, Stream
+from vitalkeep.hub.sectors import PROVEN, Place, Stream
 from vitalkeep.hub.store import tables
 from vitalkeep.hub.store.database import Database, StoreError
-from vitalkeep.hub.store.prefixes import load_into
 from vitalkeep.hub.store.tables import (
     PLACE,
     archived,
@@ -99,13 +98,6 @@ class Archive(Database):
             .limit(limit)
         )
         return [_known(row) for row in self.read(query)]
-
-    def bytes_of(self, places: Sequence[Place]) -> dict[Place, Stored | None]:
-        """Return what the database has of sectors, beside the write path; a cold one is empty."""
-        found: dict[Place, Stored | None] = dict.fromkeys(places)
-        with self.reading() as connection:
-            load_into(connection, places, found)
-        return found
 
     def gateways(self) -> list[bytes]:
         """Return the ids of all gateways of which there are sectors."""

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from bridge.core.journal import layout
 from vitalkeep.hub.decode import Row
-from vitalkeep.hub.sectors import OPEN, PROVEN, Place, Stored, Stream
+from vitalkeep.hub.sectors import OPEN, PROVEN, Place, Stream
 from vitalkeep.hub.store import bulk, tables
 from vitalkeep.hub.store.database import Database
 from vitalkeep.hub.store.exchange_tables import copies, days, sites, witnesses
-from vitalkeep.hub.store.prefixes import CLAIM, SOUND, claimed, load_into
+from vitalkeep.hub.store.prefixes import CLAIM, SOUND, claimed
 from vitalkeep.hub.store.tables import PLACE, in_stream, place_of
 from vitalkeep.hub.tags import TaggedSpan, parse_tags
 
@@ -82,13 +82,6 @@ class Exchanges(Database):
         with self.reading() as connection:
             rows = connection.execute(sa.select(*columns).where(where))
             return [(place_of(row), *claimed(row.length, row.state, row.sound)) for row in rows]
-
-    def read_back(self, places: Sequence[Place]) -> dict[Place, Stored | None]:
-        """Return what the disk says of each sector."""
-        found: dict[Place, Stored | None] = dict.fromkeys(places)
-        with self.reading() as connection:
-            load_into(connection, places, found)
-        return found
 
     def tags_of(self, places: Sequence[Place]) -> dict[Place, list[TaggedSpan]]:
         """Return the tags of the runs in which sectors without a seal came."""

@@ -47,13 +47,20 @@ _STATES = (
 
 
 class Prefixes(Database):
-    """Reads on the writer's connection: they see the commit before."""
+    """What is asked on the writer's connection sees the commit before."""
 
     def load(self, places: Sequence[Place]) -> dict[Place, Stored | None]:
         """Return what is stored of each sector; raises StoreError."""
         found: dict[Place, Stored | None] = dict.fromkeys(places)
         with self.writing() as connection:
-            load_into(connection, places, found)
+            _load_into(connection, places, found)
+        return found
+
+    def read_back(self, places: Sequence[Place]) -> dict[Place, Stored | None]:
+        """Return the same beside the write path; a cold sector is empty. Raises StoreError."""
+        found: dict[Place, Stored | None] = dict.fromkeys(places)
+        with self.reading() as connection:
+            _load_into(connection, places, found)
         return found
 
     def states(self, stream: Stream, first: int, last: int) -> list[State]:
@@ -73,24 +80,23 @@ class Prefixes(Database):
                 found[stream] = [(row[0], *claimed(*row[1:])) for row in rows]
         return found
 
-    def undecoded(self, before_ms: int, count: int) -> dict[Place, Stored]:
-        """Return sectors that have bytes of which the rows are not stored yet, the newest first.
+    def undecoded(self, before_ms: int, count: int) -> dict[Place, int]:
+        """Return the lengths of sectors of which not all rows are stored yet, the newest first.
 
+        Spoilt ones are none of them before they are whole again.
         before_ms  when a sector must have grown last that is not closed
+        Raises     StoreError
         """
         closed = sa.or_(sectors.c.length == SECTOR_SIZE, sectors.c.state == ORPHAN)
         rest = sa.or_(closed, sectors.c.stored_ms < before_ms)
         query = (
-            sa.select(*(sectors.c[name] for name in PLACE))
-            .where(sectors.c.decoded < sectors.c.length, rest)
+            sa.select(*(sectors.c[name] for name in PLACE), sectors.c.length)
+            .where(sectors.c.decoded < sectors.c.length, rest, SOUND)
             .order_by(sectors.c.stored_ms.desc(), sectors.c.sector.desc())
             .limit(count)
         )
-        found: dict[Place, Stored | None] = {}
         with self.reading() as connection:
-            places = [Place(*row) for row in connection.execute(query)]
-            load_into(connection, places, found)
-        return {place: stored for place in places if (stored := found.get(place)) is not None}
+            return {Place(*place): length for *place, length in connection.execute(query)}
 
 
 def claimed(length: int, state: int, sound: bool) -> tuple[int, int]:
@@ -98,7 +104,7 @@ def claimed(length: int, state: int, sound: bool) -> tuple[int, int]:
     return (length, state) if sound else (0, OPEN)
 
 
-def load_into(
+def _load_into(
     connection: Connection, places: Sequence[Place], found: dict[Place, Stored | None]
 ) -> None:
     """Read sectors; what is not stored is left as it is in `found`."""

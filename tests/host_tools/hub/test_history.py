@@ -183,7 +183,7 @@ def test_final_account_and_ended_outage_never_change(store):
     ever_ms = utc_now_ms() * 2
     kept = {found["hour_ms"]: found["stored_ms"] for found in store.hours(GATEWAY, 0, ever_ms)}
     assert kept == {HOUR: HOUR_MS, HOUR - HOUR_MS: 2}
-    (hour,) = store.open_hours(ever_ms, 9)
+    (hour,) = store.open_hours([GATEWAY], ever_ms, 9)
     assert hour == (GATEWAY, HOUR - HOUR_MS, waiting["looked_ms"], 0)
     assert store.hours_known(GATEWAY, HOUR) == {HOUR}
     (sums,) = store.hours_by_class(0, ever_ms)
@@ -230,15 +230,17 @@ def test_hours_to_come_and_looks_to_come_are_a_clocks_that_was_ahead(store):
     store.put_hours([made | {"looked_ms": HOUR + 400 * DAY_MS}])
     store.put_hours([made | {"hour_ms": HOUR + DAY_MS}])
     now_ms = HOUR + 2 * HOUR_MS
-    (found,) = store.open_hours(now_ms, 9)
+    (found,) = store.open_hours([GATEWAY], now_ms, 9)
     assert found == (GATEWAY, HOUR, HOUR + 400 * DAY_MS, 7)
     assert [found["hour_ms"] for found in store.hours(GATEWAY, 0, now_ms)] == [HOUR]
     (sums,) = store.hours_by_class(0, now_ms)
     assert (sums["span_ms"], sums["open"]) == (HOUR_MS, 1)
     store.put_hours([made | {"looked_ms": now_ms}])
-    assert store.open_hours(now_ms, 9) == []
-    (later,) = store.open_hours(HOUR + 2 * DAY_MS, 1)
+    assert store.open_hours([GATEWAY], now_ms, 9) == []
+    (later,) = store.open_hours([GATEWAY], HOUR + 2 * DAY_MS, 1)
     assert later.hour_ms == HOUR
+    # Hours of a gateway that is no longer ours wait for ever, and keep nobody waiting.
+    assert store.open_hours([b"gateway2"], HOUR + 2 * DAY_MS, 9) == []
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A database of any release becomes one of this release, with all that it holds."""
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -213,12 +213,9 @@ def test_steps_are_one_line():
 
 
 def test_hubs_that_start_together_make_one_database(database):
-    stores = [Store(database) for _ in range(3)]
-    threads = [threading.Thread(target=store.open) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    stores = [Store(database) for _ in range(8)]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        list(pool.map(Store.open, stores))
     assert len(stores[0].epoch) == 8
     assert len({store.epoch for store in stores}) == 1
     for store in stores:

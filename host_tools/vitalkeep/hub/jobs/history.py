@@ -81,7 +81,8 @@ async def write_missing(hub: Context, gateway: bytes, done: dict[bytes, int]) ->
 
 async def look_again(hub: Context) -> None:
     """Write the accounts of hours that are not final anew; raises StoreError."""
-    for hour in await hub.read(partial(hub.store.open_hours, utc_now_ms(), _AGAIN_MAX)):
+    gateways = [*filter(hub.serves, hub.ward.gateways())]
+    for hour in await hub.read(partial(hub.store.open_hours, gateways, utc_now_ms(), _AGAIN_MAX)):
         waited_ms = hour.waited_ms
         # While nobody could be heard, nothing was waited for.
         if hub.consumer.connected and hub.intake.receipting:

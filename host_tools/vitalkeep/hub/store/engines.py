@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from vitalkeep.errors import ToolError
 
 _CACHE_KB = 65536
 _BUSY_MS = 5000
+_PAUSE_S = 0.01
 # Checkpoints run on a connection of their own; this is the net under them, in pages.
 _AUTOCHECKPOINT_PAGES = 20000
 # libpq's words: a database whose machine is gone without a word is given up within seconds.
@@ -76,9 +78,25 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     # The driver must not begin transactions by itself: the engine does, reads included.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _keep_log(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     cursor.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
     cursor.execute(f"PRAGMA wal_autocheckpoint={_AUTOCHECKPOINT_PAGES}")
     cursor.close()
+
+
+def _keep_log(cursor: sqlite3.Cursor) -> None:
+    """Have SQLite write a log beside its file, which is kept in the file itself.
+
+    Of several who would do so at once with a new file SQLite refuses all but one without a wait.
+    """
+    deadline_s = monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or monotonic() > deadline_s:
+                raise
+        sleep(_PAUSE_S)

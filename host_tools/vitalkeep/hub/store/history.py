@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -67,14 +67,18 @@ class History(Database):
         )
         return {int(row["hour_ms"]) for row in rows}
 
-    def open_hours(self, now_ms: int, count: int) -> list[OpenHour]:
-        """Return hours to look at again, the longest unseen first, those "seen" later last."""
+    def open_hours(self, gateways: Collection[bytes], now_ms: int, count: int) -> list[OpenHour]:
+        """Return hours to look at again, the longest unseen first, those "seen" later last.
+
+        gateways  whose; what nobody will look at is in nobody's way
+        """
         table = tables.account_hours
         looked_ms = sa.func.min(table.c.looked_ms)
         unseen = sa.or_(table.c.looked_ms < now_ms - AGAIN_MS, table.c.looked_ms > now_ms)
         query = (
             sa.select(table.c.gateway, table.c.hour_ms, looked_ms, sa.func.min(table.c.waited_ms))
             .where(table.c.final.is_(sa.false()), unseen, table.c.hour_ms <= now_ms - HOUR_MS)
+            .where(table.c.gateway.in_(gateways))
             .group_by(table.c.gateway, table.c.hour_ms)
             .order_by(looked_ms)
             .limit(count)

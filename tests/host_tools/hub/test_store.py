@@ -1,11 +1,12 @@
 """Durable commits on both databases."""
 
 import pytest
+import sqlalchemy as sa
 
 from tests.support.hub import FakeGateway, Table, place
 from vitalkeep.errors import ToolError
 from vitalkeep.hub import sectors
-from vitalkeep.hub.store import StaleError, Store, StoreError
+from vitalkeep.hub.store import StaleError, Store, StoreError, engines
 
 
 @pytest.fixture
@@ -148,3 +149,26 @@ def test_password_is_not_shown():
     store = Store("postgresql://user:secret@127.0.0.1:1/db")
     assert "secret" not in store.address
     assert "secret" not in repr(store.writer)
+
+
+@pytest.mark.postgres
+def test_hub_that_stands_still_in_a_commit_lets_go_of_its_rows(postgres, monkeypatch):
+    monkeypatch.setattr(engines, "IDLE_MS", 300)
+    still, other = Store(postgres), Store(postgres)
+    still.open()
+    other.open()
+    lock = sa.text("UPDATE meta SET value = value WHERE name = 'epoch'")
+
+    def stand_still():
+        with still.writing() as connection:
+            connection.execute(lock)
+            with other.writing() as waiting:
+                waiting.execute(lock)
+            connection.execute(lock)
+
+    with pytest.raises(StoreError, match="idle-in-transaction"):
+        stand_still()
+    with still.writing() as connection:
+        connection.execute(lock)
+    still.close()
+    other.close()

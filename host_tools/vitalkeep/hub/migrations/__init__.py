@@ -51,6 +51,8 @@ def upgrade(connection: Connection, target: str = "head") -> None:
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     if connection.dialect.name == "postgresql":
+        # Between two statements rows may be made anew here, for long.
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     steps = ScriptDirectory.from_config(config)
     known = {step.revision for step in steps.walk_revisions()}

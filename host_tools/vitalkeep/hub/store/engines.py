@@ -17,6 +17,7 @@ from vitalkeep.errors import ToolError
 _CACHE_KB = 65536
 _BUSY_MS = 5000
 _PAUSE_S = 0.01
+IDLE_MS = 5000
 # Checkpoints run on a connection of their own; this is the net under them, in pages.
 _AUTOCHECKPOINT_PAGES = 20000
 # libpq's words: a database whose machine is gone without a word is given up within seconds.
@@ -56,9 +57,12 @@ def make_engine(url: sa.URL, pool_size: int, writes: bool = False) -> Engine:
             for which SQLite deletes the other's log
     """
     if url.get_backend_name() == "postgresql":
-        return sa.create_engine(
+        engine = sa.create_engine(
             url, pool_size=pool_size, max_overflow=0, connect_args=dict(_POSTGRES)
         )
+        if writes:
+            sa.event.listen(engine, "connect", _set_up_postgresql)
+        return engine
     mode = "rwc" if writes else "rw"
     path = f"file:{quote(os.path.abspath(str(url.database)))}?mode={mode}"
     engine = sa.create_engine(
@@ -72,6 +76,14 @@ def make_engine(url: sa.URL, pool_size: int, writes: bool = False) -> Engine:
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
+
+
+def _set_up_postgresql(connection: Any, _record: Any) -> None:
+    # A hub that is stopped, or cut off, in the midst of a commit has locks on rows. Whoever takes
+    # over its gateways waits for them so long, and not until somebody finds that hub.
+    connection.autocommit = True
+    connection.execute(f"SET idle_in_transaction_session_timeout = {IDLE_MS}")
+    connection.autocommit = False
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -1,5 +1,6 @@
 """Files into both stores: once and only once, whoever interrupts, whatever grows."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -166,12 +167,9 @@ def test_files_of_a_system_that_was_half_forgotten_are_read_anew(store, file, mo
     assert kept(store) == before
 
 
-@pytest.mark.parametrize("killed_at", [1, 2, 3, 4])
-def test_killed_run_is_gone_on_with(store, tmp_path, monkeypatch, killed_at):
-    path = tmp_path / "bed1.csv"
-    lines = [f"{n * 1000},{n % 100},{'x' if n % 7 == 0 else n},a\n" for n in range(30)]
-    path.write_text(HEAD + "".join(lines))
-    monkeypatch.setattr(importing, "_ROWS_AT_ONCE", 10)
+@contextlib.contextmanager
+def dying(monkeypatch, killed_at):
+    """Have a run die as it stores for the time `killed_at`."""
     real = Store.foreign_take
     calls = []
 
@@ -181,12 +179,21 @@ def test_killed_run_is_gone_on_with(store, tmp_path, monkeypatch, killed_at):
             raise StoreError("killed")
         return real(self, *arguments)
 
-    monkeypatch.setattr(Store, "foreign_take", dies)
-    with pytest.raises(StoreError):
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "foreign_take", dies)
+        yield
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 3, 4])
+def test_killed_run_is_gone_on_with(store, tmp_path, monkeypatch, killed_at):
+    path = tmp_path / "bed1.csv"
+    lines = [f"{n * 1000},{n % 100},{'x' if n % 7 == 0 else n},a\n" for n in range(30)]
+    path.write_text(HEAD + "".join(lines))
+    monkeypatch.setattr(importing, "_ROWS_AT_ONCE", 10)
+    with dying(monkeypatch, killed_at), pytest.raises(StoreError):
         take(store, WIDE, path)
     done = kept(store)
     assert len({row[2] for row in done}) == 10 * (killed_at - 1)
-    calls.append(100)
     rest = take(store, WIDE, path)
     assert rest.rows == 30 - 10 * (killed_at - 1)
     assert rest.duplicates == 0
@@ -235,19 +242,8 @@ def test_run_that_was_killed_within_a_message_loses_nothing_of_it(
     path = tmp_path / "ward.hl7"
     path.write_bytes(oru(*results[:15]) + oru(*results[15:]))
     monkeypatch.setattr(importing, "_ROWS_AT_ONCE", 4)
-    real = Store.foreign_take
-    calls = []
-
-    def dies(self, *arguments):
-        calls.append(1)
-        if len(calls) == killed_at:
-            raise StoreError("killed")
-        return real(self, *arguments)
-
-    monkeypatch.setattr(Store, "foreign_take", dies)
-    with pytest.raises(StoreError):
+    with dying(monkeypatch, killed_at), pytest.raises(StoreError):
         take(store, ORU, path)
-    calls.append(100)
     assert take(store, ORU, path).refused == 0
     assert len(kept(store)) == 30
 

@@ -17,12 +17,15 @@ COMMIT_MS = {"A": 100, "B": 5000, "C": 6000}
 CLASS_OF = {"ventilator": "A", "oximeter": "A", "warmer": "B", "gas-panel": "C"}
 
 # Parameters that the firmware's common table lacks
-_PARAMETERS = (
-    (0x8000, "Tskin", "Cel"),
-    (0x8001, "Warmer power", "%"),
-    (0x8002, "O2 supply", "kPa"),
-    (0x8003, "Air supply", "kPa"),
-    (0x8004, "Vacuum", "kPa"),
+PARAMETERS = tuple(
+    {"id": id, "label": label, "unit": unit}
+    for id, label, unit in (
+        (0x8000, "Tskin", "Cel"),
+        (0x8001, "Warmer power", "%"),
+        (0x8002, "O2 supply", "kPa"),
+        (0x8003, "Air supply", "kPa"),
+        (0x8004, "Vacuum", "kPa"),
+    )
 )
 
 _VENTILATOR_UART, _OXIMETER_UART, _BUS_UART = 0, 1, 2
@@ -43,9 +46,7 @@ def bed_config(
         "commit_a_ms": COMMIT_MS["A"],
         "commit_b_ms": COMMIT_MS["B"],
         "commit_c_ms": COMMIT_MS["C"],
-        "parameters": [
-            {"id": id, "label": label, "unit": unit} for id, label, unit in _PARAMETERS
-        ],
+        "parameters": PARAMETERS,
         "lines": [
             {
                 "uart": _VENTILATOR_UART,

@@ -30,6 +30,7 @@ from cryptography.x509.oid import NameOID
 
 from bridge.core.protocols import make_decoder
 from hil.board import REPOSITORY
+from hil.devices import PARAMETERS
 from hil.errors import RigError
 from hil.ledger import Ledger
 from hil.rehearsal import MemoryLine, rehearse
@@ -59,13 +60,6 @@ _GATEWAY = b"gateway1"
 _LOG_ID = b"logid--1"
 _KEY_BLOCKS = 4
 _SITES = (("primary", b"site---1"), ("standby", b"site---2"))
-_PARAMETERS = (
-    (0x8000, "Tskin", "Cel"),
-    (0x8001, "Warmer power", "%"),
-    (0x8002, "O2 supply", "kPa"),
-    (0x8003, "Air supply", "kPa"),
-    (0x8004, "Vacuum", "kPa"),
-)
 _TOTAL = re.compile(r"^GC: total: (\d+)", re.MULTILINE)  # of micropython.mem_info
 _QUIET_S = 0.05  # between two messages of a device
 
@@ -156,8 +150,7 @@ def _config() -> dict[str, Any]:
         {"name": name, "id": id.hex(), "host": f"10.0.0.{number}", "port": 8883, "time_port": 0}
         for number, (name, id) in enumerate(_SITES, 5)
     ]
-    parameters = [{"id": id, "label": label, "unit": unit} for id, label, unit in _PARAMETERS]
-    return {"bed": "bed-1", "sites": sites, "lines": lines, "parameters": parameters}
+    return {"bed": "bed-1", "sites": sites, "lines": lines, "parameters": PARAMETERS}
 
 
 def make_order(**more: Any) -> dict[str, Any]:

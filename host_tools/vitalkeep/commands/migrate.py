@@ -61,7 +61,6 @@ def files(
     from vitalkeep.hub.store import StoreError, utc_now_ms
     from vitalkeep.migrate import mapping as mappings
     from vitalkeep.migrate.importing import Import, find_files, write_rejects
-    from vitalkeep.migrate.turns import turn
 
     mapping, text, digest = mappings.load(mapping_path)
     if rejects_path is None:
@@ -73,7 +72,7 @@ def files(
         with click.progressbar(length=max(size, 1), label="Reading", file=sys.stderr) as bar:
             job = Import(parts.store, mapping, text, digest, utc_now_ms, full, bar.update)
             try:
-                with turn(parts.store, mapping.system):
+                with parts.store.turn(mapping.system):
                     for name, path in found:
                         job.run(name, path)
                     kept = write_rejects(parts.store, mapping.system, rejects_path)
@@ -176,8 +175,6 @@ def values(
 @with_parts
 def forget(parts: Parts, system: str, yes: bool) -> None:
     """Delete all that came from a system, to import it anew; what gateways sealed stays."""
-    from vitalkeep.migrate.turns import turn
-
     known = {row["system"] for row in parts.store.foreign_files()}
     if system not in known:
         raise ToolError(
@@ -185,7 +182,7 @@ def forget(parts: Parts, system: str, yes: bool) -> None:
         )
     if not yes:
         click.confirm(f"Delete all values of {system}?", abort=True)
-    with turn(parts.store, system):
+    with parts.store.turn(system):
         gone = parts.store.foreign_forget(system)
     click.echo(f"{gone} values of {system} are deleted")
 

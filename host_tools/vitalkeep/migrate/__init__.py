@@ -6,7 +6,6 @@ parameters, units, times, numbers
 readings          pure: what a row of a file gives, and why something is refused
 csv_rows, hl7_rows  rows of a file of either kind
 hl7_fields        pure: the text of a field, its escapes undone
-turns             one run at a time
 importing         files into the store, from where the last run ended
 listing           what is here of other systems, each value with its origin
 ours, matching    what our gateways sealed of the same beds; the two sides held against each other

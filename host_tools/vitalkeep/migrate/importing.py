@@ -82,9 +82,8 @@ def find_files(sources: Iterable[Path], apart: Iterable[Path] = ()) -> list[tupl
                 if path.is_file() and path.resolve() not in ours
             }
         for name, path in some.items():
-            name = _storable(
-                name
-            )  # an archive of another computer may name files in its own bytes
+            # An archive of another computer may name files in its own bytes.
+            name = _storable(name)
             if name in found and found[name].resolve() != path.resolve():
                 raise ToolError(
                     f"{path} and {found[name]}: two files of one name",

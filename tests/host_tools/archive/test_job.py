@@ -27,6 +27,11 @@ def wait_for(hub, check, seconds=60):
     raise TimeoutError(str(hub.health()))
 
 
+def s3_section(address, endpoint):
+    text = f'[archive]\naddress = "{address}"\nendpoint = "{endpoint}"\n'
+    return text + 'key = "env:HOME"\nsecret = "env:HOME"\n'
+
+
 @pytest.fixture
 def started(tmp_path):
     """Return a function that starts a hub with a section [archive]."""
@@ -77,8 +82,7 @@ def test_archive_that_fails_is_said_and_stops_nothing_else(started, tmp_path):
 def test_lock_that_is_refused_is_said_and_nothing_else_waits_for_it(started, s3_server):
     with guarded(s3_server) as guard:
         s3_bucket(guard.address, "job-unlocked", lock=True)
-        text = f'[archive]\naddress = "s3://job-unlocked"\nendpoint = "{guard.address}"\n'
-        process, gateway = started(text + 'key = "env:HOME"\nsecret = "env:HOME"\n')
+        process, gateway = started(s3_section("s3://job-unlocked", guard.address))
         with process as hub:
             online = Online(gateway, hub.broker)
             gateway.observe()
@@ -141,8 +145,7 @@ def test_hub_stops_at_once_in_the_midst_of_a_backup(started, tmp_path):
     """A storage that never answers holds nobody up."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        text = f'[archive]\naddress = "s3://ward"\nendpoint = "http://127.0.0.1:{port}"\n'
-        process, gateway = started(text + 'key = "env:HOME"\nsecret = "env:HOME"\n')
+        process, gateway = started(s3_section("s3://ward", f"http://127.0.0.1:{port}"))
         with process as hub:
             online = Online(gateway, hub.broker)
             gateway.observe()

@@ -22,16 +22,14 @@ from vitalkeep.hub.store import Store, StoreError, tables
 from vitalkeep.keys.vault import Vault
 from vitalkeep.migrate import importing
 from vitalkeep.migrate.mapping import parse
-from vitalkeep.migrate.turns import turn
 from vitalkeep.migrate.verdict import unfinished_files
 
 HOLD = """
 import sys, time
 from vitalkeep.hub.store import Store
-from vitalkeep.migrate.turns import turn
 
 store = Store(sys.argv[1])
-with turn(store, "old-cis"):
+with store.turn("old-cis"):
     print("mine", flush=True)
     time.sleep(600)
 """
@@ -362,17 +360,17 @@ def test_two_runs_take_turns(store, database, vault, file, tmp_path):
     where = ("--vault", vault.folder, "--database", database)
     other = Store(database)
     other.open()
-    with turn(other, "old-cis"):
+    with other.turn("old-cis"):
         for command in (("files", file, "--mapping", mapping), ("forget", "old-cis", "--yes")):
             # What a forgotten system had is asked for first.
             take(store, WIDE, file)
             result = run(*command, *where)
             assert "another run works on old-cis" in result.exception.message
-        with turn(store, "old-monitors"):
+        with store.turn("old-monitors"):
             pass
     other.close()
     assert run("files", file, "--mapping", mapping, *where).exit_code == 0
-    with turn(store, "old-cis"), pytest.raises(ToolError), turn(store, "old-cis"):
+    with store.turn("old-cis"), pytest.raises(ToolError), store.turn("old-cis"):
         pass
     assert "4 values" in run("forget", "old-cis", "--yes", *where).output
 
@@ -383,7 +381,7 @@ def test_turn_of_a_run_that_was_killed_is_free(store, database, tmp_path):
     )
     try:
         assert held.stdout.readline() == "mine\n"
-        with pytest.raises(ToolError, match="another run works"), turn(store, "old-cis"):
+        with pytest.raises(ToolError, match="another run works"), store.turn("old-cis"):
             pass
     finally:
         held.kill()
@@ -391,7 +389,7 @@ def test_turn_of_a_run_that_was_killed_is_free(store, database, tmp_path):
     until = time.monotonic() + 30  # PostgreSQL looks for who is gone in its own time
     while True:
         try:
-            with turn(store, "old-cis"):
+            with store.turn("old-cis"):
                 return
         except ToolError:
             assert time.monotonic() < until

@@ -19,6 +19,7 @@ from vitalkeep.hub.store.partitions import Partitions
 from vitalkeep.hub.store.prefixes import Prefixes
 from vitalkeep.hub.store.proofs import Proofs
 from vitalkeep.hub.store.pulse import Pulse
+from vitalkeep.hub.store.turns import Turns
 from vitalkeep.hub.store.usage import Usage
 from vitalkeep.hub.store.views import Views
 
@@ -49,6 +50,7 @@ class Store(
     Alone,
     Archive,
     Foreign,
+    Turns,
 ):
     """Everything that is asked of the database: see `Database` for how it is opened.
 
@@ -68,4 +70,5 @@ class Store(
     Alone     that a file has one hub
     Archive   what is in object storage, and how the backups went
     Foreign   what other systems recorded
+    Turns     who changes that, one run at a time
     """
